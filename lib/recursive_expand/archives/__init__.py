@@ -1,0 +1,1 @@
+"""Archives: where scans and label objects live."""

@@ -1,0 +1,67 @@
+"""Files that are either wholly there or not there at all, even after a crash."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_SUFFIX = ".tmp"
+
+
+@contextmanager
+def atomic_path(path: Path, *, fsync: bool = True) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place once the block has succeeded.
+
+    Args:
+        path: the file to write; its folder must exist.
+        fsync: whether the file (and on POSIX its folder's entry) is on disk before this returns.
+
+    Yields:
+        `.<name>.<random>.tmp` in the same folder: the block creates it. It is removed where the block fails.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}{_SUFFIX}")
+    try:
+        yield temporary
+        if fsync:
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    if fsync:
+        sync_folder(path.parent)
+
+
+def write_atomic(path: Path, content: bytes, *, fsync: bool = True) -> None:
+    """Write `content` to `path` by way of `atomic_path`."""
+    with atomic_path(path, fsync=fsync) as temporary:
+        temporary.write_bytes(content)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames and removals in `folder` durable. Windows has no such call, and does without."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sweep(folder: Path) -> int:
+    """Remove what `atomic_path` left in `folder` when its process was killed; only while nobody else writes there.
+
+    Returns:
+        How many files were removed. A folder that does not exist has none.
+    """
+    removed = 0
+    for leftover in folder.glob(f".*{_SUFFIX}"):
+        with suppress(FileNotFoundError):
+            leftover.unlink()
+            removed += 1
+    return removed

@@ -1,0 +1,211 @@
+"""The tables of a folder of studies: cases.csv (roles) and image_labels.csv (image-level labels)."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from io import StringIO
+from pathlib import Path
+
+from recursive_expand.archives.identifiers import split_name
+from recursive_expand.archives.scan import SetAside
+from recursive_expand.cases import ImageLabels, Role
+from recursive_expand.errors import InputError
+
+CASES = "cases.csv"
+IMAGE_LABELS = "image_labels.csv"
+
+
+@dataclass
+class RoleTable:
+    """cases.csv.
+
+    Attributes:
+        roles: role by case id.
+        lines: where each role was read: `cases.csv line 3`.
+        set_aside: rows that are not used. `kind` is `case` where the role is unknown: it might have meant `test`,
+            and a test case must not be trained on.
+    """
+
+    roles: dict[str, Role] = field(default_factory=dict)
+    lines: dict[str, str] = field(default_factory=dict)
+    set_aside: list[SetAside] = field(default_factory=list)
+
+
+@dataclass
+class ImageLabelTable:
+    """image_labels.csv.
+
+    Attributes:
+        labels: by case id, then by slice number (None: the whole case).
+        set_aside: rows and columns that are not used.
+    """
+
+    labels: dict[str, dict[int | None, ImageLabels]] = field(default_factory=dict)
+    set_aside: list[SetAside] = field(default_factory=list)
+
+
+def read_roles(path: Path, cases: Collection[str]) -> RoleTable:
+    """Read cases.csv (`case_id,role`).
+
+    Args:
+        path: the table; a missing one is an empty one.
+        cases: ids of the cases that are there.
+    """
+    table = RoleTable()
+    try:
+        columns, rows = _read(path)
+        _require(columns, ("case_id", "role"), path.name)
+    except InputError as error:
+        table.set_aside.append(SetAside(None, error.source, error.reason, "row"))
+        return table
+    for line, cells in rows:
+        case_id = _case(cells["case_id"], cases)
+        if case_id is None:
+            table.set_aside.append(_no_case(line, cells["case_id"]))
+            continue
+        text = cells["role"].lower()
+        if case_id in table.lines:
+            reason = f"case {case_id} already has a row ({table.lines[case_id]}); that one counts"
+            table.set_aside.append(SetAside(case_id, line, reason, "row"))
+        elif text not in list(Role):
+            table.lines[case_id] = line
+            reason = f"unknown role {text!r} (choose one of {', '.join(Role)}); case {case_id} is not used until then"
+            table.set_aside.append(SetAside(case_id, line, reason))
+        else:
+            table.lines[case_id] = line
+            table.roles[case_id] = Role(text)
+    return table
+
+
+def read_image_labels(
+    path: Path, cases: Collection[str], classes: Sequence[str], slice_count: Callable[[str], int]
+) -> ImageLabelTable:
+    """Read image_labels.csv (`case_id,slice,<class>,...` with 0 or 1; an empty slice is the whole case).
+
+    Args:
+        path: the table; a missing one is an empty one.
+        cases: ids of the cases that are there.
+        classes: the task's class names: each must have a column, or "absent" would be a guess.
+        slice_count: number of slices of a case; may raise InputError where the image's header is damaged.
+    """
+    table = ImageLabelTable()
+    try:
+        columns, rows = _read(path)
+        by_column = {name.lower(): name for name in classes}
+        _require(columns, ("case_id", "slice", *by_column), path.name)
+    except InputError as error:
+        table.set_aside.append(SetAside(None, error.source, error.reason, "row"))
+        return table
+    for column in columns:
+        if column not in ("case_id", "slice", *by_column):
+            reason = f"is no class of this task ({', '.join(classes)}); the column is ignored"
+            table.set_aside.append(SetAside(None, f"{path.name} column {column!r}", reason, "row"))
+    for line, cells in rows:
+        case_id = _case(cells["case_id"], cases)
+        if case_id is None:
+            table.set_aside.append(_no_case(line, cells["case_id"]))
+            continue
+        try:
+            number = _slice(cells["slice"], partial(slice_count, case_id), line)
+            present = frozenset(name for column, name in by_column.items() if _present(cells[column], column, line))
+            if number in table.labels.get(case_id, {}):
+                where = "the whole case" if number is None else f"slice {number}"
+                raise InputError(line, f"{where} of case {case_id} already has a row; the first one counts")
+        except InputError as error:
+            # A damaged image is reported as such by whoever reads it; here its row is merely of no use.
+            reason = error.reason if error.source == line else str(error)
+            table.set_aside.append(SetAside(case_id, line, reason, "row"))
+            continue
+        table.labels.setdefault(case_id, {})[number] = ImageLabels(present)
+    return table
+
+
+def _read(path: Path) -> tuple[list[str], Iterator[tuple[str, dict[str, str]]]]:
+    """Column names in lower case, and (`<table> line <n>`, cells by column) of each row that is not blank.
+
+    What spreadsheets do to a CSV is tolerated: a byte order mark, CRLF, semicolons or tabs, spaces, upper case.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        return [], iter(())
+    except OSError as error:
+        raise InputError(path.name, f"cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise InputError(path.name, f"is not UTF-8 (byte {error.start}); save it as CSV UTF-8") from error
+    first = text.split("\n", 1)[0]
+    delimiter = max(",;\t", key=first.count)
+    try:
+        lines = list(_numbered(csv.reader(StringIO(text, newline=""), delimiter=delimiter)))
+    except csv.Error as error:
+        raise InputError(path.name, f"is no CSV table ({error})") from error
+    if not lines:
+        return [], iter(())
+    columns = [cell.lower() for cell in lines[0][1]]
+    while columns and not columns[-1]:
+        columns.pop()
+    if len(set(columns)) != len(columns):
+        raise InputError(path.name, f"has two columns of the same name: {', '.join(columns)}")
+    width = len(columns)
+    rows = (
+        (f"{path.name} line {number}", dict(zip(columns, [*cells, *[""] * width], strict=False)))
+        for number, cells in lines[1:]
+    )
+    return columns, rows
+
+
+def _numbered(reader) -> Iterator[tuple[int, list[str]]]:
+    for cells in reader:
+        stripped = [cell.strip() for cell in cells]
+        if any(stripped):
+            yield reader.line_num, stripped
+
+
+def _require(columns: Sequence[str], names: Sequence[str], source: str) -> None:
+    missing = [name for name in names if name not in columns]
+    if columns and missing:
+        raise InputError(source, f"has no column {', '.join(missing)}; the table is ignored")
+
+
+def _case(text: str, cases: Collection[str]) -> str | None:
+    """The case that a cell names, with or without the file's extension."""
+    if text in cases:
+        return text
+    parts = split_name(text)
+    return parts[0] if parts and parts[0] in cases else None
+
+
+def _no_case(line: str, text: str) -> SetAside:
+    return SetAside(None, line, f"names no case of this folder: {text!r}", "row")
+
+
+def _slice(text: str, count: Callable[[], int], line: str) -> int | None:
+    if not text:
+        return None
+    number = _whole(text)
+    if number is None or number < 0:
+        raise InputError(line, f"{text!r} is no slice number")
+    last = count() - 1
+    if number > last:
+        raise InputError(line, f"slice {number} is out of range: slices are numbered 0 to {last}")
+    return number
+
+
+def _present(text: str, column: str, line: str) -> bool:
+    value = _whole(text)
+    if value not in (0, 1):
+        raise InputError(line, f"{column} is {text!r}; only 0 and 1 are known")
+    return bool(value)
+
+
+def _whole(text: str) -> int | None:
+    """A whole number, also as a spreadsheet may write it (`3.0`)."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return int(value) if math.isfinite(value) and value == int(value) else None

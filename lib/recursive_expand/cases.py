@@ -1,0 +1,151 @@
+"""Cases: a scan's voxels in Hounsfield units, its geometry, its role and its image-level labels."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from enum import StrEnum
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+
+AIR_HU = -1024
+
+
+class Role(StrEnum):
+    """What a case may be used for (DESIGN.md, "Words")."""
+
+    PIXEL = "pixel"
+    """An expert mask exists: the paper's D_pix."""
+    IMAGE = "image"
+    """Image-level labels only: the paper's D_img."""
+    TEST = "test"
+    """Held out, never trained on and never proposed."""
+    UNLABELLED = "unlabelled"
+    """No labels at all: gets proposals like D_img."""
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """How a native array (i, j, k) becomes slices (slice, row, column), and back.
+
+    Rows run towards posterior and columns towards the patient's left, as radiologists look at axial CT.
+    The slice axis is never flipped: a slice number is the index along the native slice axis, counted from 0.
+
+    Attributes:
+        axes: the native axes that become (slice, row, column).
+        flip_rows: whether the row axis runs towards anterior in the native array.
+        flip_columns: whether the column axis runs towards the patient's right in the native array.
+    """
+
+    axes: tuple[int, int, int]
+    flip_rows: bool
+    flip_columns: bool
+
+    @classmethod
+    def from_affine(cls, affine: NDArray[np.float64], native_shape: tuple[int, int, int]) -> Orientation:
+        """Derive the orientation from a voxel-to-world matrix.
+
+        Args:
+            affine: (4, 4), voxel indices (i, j, k) to RAS millimetres.
+            native_shape: the array's shape. An array with exactly one axis of length 1 is a single slice and
+                that axis is its slice axis; otherwise it is the axis closest to inferior-superior.
+        """
+        ornt = nib.orientations.io_orientation(affine)
+        world = [int(w) if np.isfinite(w) else -1 for w in ornt[:, 0]]  # world axis of each native axis
+        sign = [1 if np.isnan(s) else int(s) for s in ornt[:, 1]]
+        for missing in sorted({0, 1, 2} - set(world)):
+            world[world.index(-1)] = missing
+        singles = [axis for axis in range(3) if native_shape[axis] == 1]
+        slice_axis = singles[0] if len(singles) == 1 else world.index(2)
+        first, second = [axis for axis in range(3) if axis != slice_axis]
+        # The in-plane axis closest to left-right becomes the columns.
+        columns, rows = (first, second) if world[first] < world[second] else (second, first)
+        # World axes are RAS: an axis that runs towards right, anterior or superior (+1) is turned round.
+        return cls((slice_axis, rows, columns), sign[rows] > 0, sign[columns] > 0)
+
+    def to_slices(self, native: NDArray) -> NDArray:
+        """A view of a native (i, j, k) array as (slice, row, column)."""
+        out = np.transpose(native, self.axes)
+        return out[:, :: -1 if self.flip_rows else 1, :: -1 if self.flip_columns else 1]
+
+    def to_native(self, slices: NDArray) -> NDArray:
+        """A view of a (slice, row, column) array in the native axes: the inverse of `to_slices`."""
+        out = slices[:, :: -1 if self.flip_rows else 1, :: -1 if self.flip_columns else 1]
+        return np.transpose(out, np.argsort(self.axes))
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where a case's voxels are.
+
+    Attributes:
+        native_shape: shape (i, j, k) of the image's own array.
+        affine: (4, 4) float64, native voxel indices to RAS millimetres. It may be sheared (gantry tilt) and is
+            only a best fit where slices are unevenly spaced.
+        orientation: the map between the native array and slices.
+    """
+
+    native_shape: tuple[int, int, int]
+    affine: NDArray[np.float64]
+    orientation: Orientation
+
+    @classmethod
+    def of(cls, native_shape: tuple[int, int, int], affine: NDArray[np.float64]) -> Geometry:
+        """Geometry of a native array with this affine."""
+        return cls(native_shape, np.asarray(affine, np.float64), Orientation.from_affine(affine, native_shape))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape as (slices, rows, columns)."""
+        s, r, c = (self.native_shape[a] for a in self.orientation.axes)
+        return s, r, c
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Spacing in mm as (between slices along the slice axis, between rows, between columns)."""
+        lengths = np.linalg.norm(self.affine[:3, :3], axis=0)
+        s, r, c = (float(lengths[a]) for a in self.orientation.axes)
+        return s, r, c
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A case's voxels.
+
+    Attributes:
+        hu: (slices, rows, columns) int16, Hounsfield units; possibly a read-only memory map.
+        geometry: where these voxels are.
+    """
+
+    hu: NDArray[np.int16]
+    geometry: Geometry
+
+
+def voxel_sha256(mask: NDArray[np.uint8]) -> str:
+    """SHA-256 of a mask's decoded voxels: the identity of a proposal.
+
+    Args:
+        mask: uint8 class values in the image's native axes (i, j, k).
+
+    Returns:
+        Hex digest of the shape as text (`"512x512x28\\n"`) followed by the voxels in C order. Independent of file
+        format, compression and stored data type.
+    """
+    if mask.dtype != np.uint8:
+        raise TypeError(f"a mask is hashed as uint8, not {mask.dtype}")
+    digest = hashlib.sha256(("x".join(map(str, mask.shape)) + "\n").encode())
+    digest.update(np.ascontiguousarray(mask).data)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class ImageLabels:
+    """Image-level labels of one slice or of one whole case.
+
+    Attributes:
+        present: names of the classes that are said to be present; empty means "clean".
+    """
+
+    present: frozenset[str]

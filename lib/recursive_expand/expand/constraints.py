@@ -1,0 +1,28 @@
+"""Image-level labels as constraints: which classes may a slice of a case hold?"""
+
+from __future__ import annotations
+
+from recursive_expand.cases import ImageLabels
+
+Allowed = tuple[frozenset[str] | None, ...]
+
+
+def allowed_classes(image_labels: dict[int | None, ImageLabels], slices: int) -> Allowed:
+    """The classes that each slice may hold.
+
+    Args:
+        image_labels: by slice number; None is the whole case.
+        slices: number of slices.
+
+    Returns:
+        One entry a slice: None where nothing is known, else the classes said to be present (empty: clean). A
+        slice's own label wins over the whole case's, which bounds every slice.
+    """
+    whole = image_labels.get(None)
+    everywhere = whole.present if whole is not None else None
+    return tuple(image_labels[n].present if n in image_labels else everywhere for n in range(slices))
+
+
+def is_clean(allowed: Allowed) -> bool:
+    """Whether every slice is known to be clean: there is nothing to propose."""
+    return all(names is not None and not names for names in allowed)

@@ -1,0 +1,85 @@
+"""Make what lies in the archive known to the ledger, and keep what cannot be used aside, with the reason."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable
+
+from recursive_expand.archives.folder import check_case
+from recursive_expand.archives.scan import FoundCase
+from recursive_expand.cases import Role
+from recursive_expand.errors import InputError
+from recursive_expand.expand.study import Study
+from recursive_expand.ledger import CaseEntry
+
+logger = logging.getLogger(__name__)
+
+BATCH = 50
+"""Cases registered per transaction."""
+
+
+def register_cases(study: Study, on_step: Callable[[int, int], None] | None = None) -> int:
+    """Look for new and changed images and read each once: it is checked, and its voxels go to the cache.
+
+    Args:
+        study: the study.
+        on_step: told (cases read, cases to read).
+
+    Returns:
+        Number of cases that are new or changed.
+    """
+    scan = study.archive.scan()
+    for line in scan.set_aside:
+        logger.warning("Set aside %s", line)
+    whole = {line.case_id: str(line) for line in scan.set_aside if line.kind == "case" and line.case_id is not None}
+    study.ledger.note_rows_set_aside(
+        (line.file, line.reason) for line in scan.set_aside if line.kind != "case" or line.case_id is None
+    )
+    known = study.ledger.signatures()
+    present = {found.case_id for found in scan.cases}
+    for case_id in known.keys() - present - whole.keys():
+        study.ledger.set_aside(
+            case_id, f"{case_id}: its image is no longer in the studies folder; put it back to use it"
+        )
+    aside = [CaseEntry(case_id, Role.UNLABELLED, "", f"aside {why}", reason=why) for case_id, why in whole.items()]
+    study.ledger.register([entry for entry in aside if known.get(entry.case_id) != entry.signature])
+    changed = [found for found in scan.cases if known.get(found.case_id) != _signature(found)]
+    entries = []
+    for number, found in enumerate(changed, start=1):
+        entries.append(_check(study, found))
+        if len(entries) >= BATCH:
+            study.ledger.register(entries)
+            entries = []
+        if on_step is not None:
+            on_step(number, len(changed))
+    study.ledger.register(entries)
+    return len(changed)
+
+
+def _check(study: Study, found: FoundCase) -> CaseEntry:
+    reason, slices = None, 0
+    try:
+        volume, _ = check_case(found, study.task.classes, read=lambda path: study.cache.load(found.case_id, path))
+        slices = volume.hu.shape[0]
+    except InputError as error:
+        reason = str(error)
+        logger.warning("Set aside %s", reason)
+    return CaseEntry(
+        case_id=found.case_id,
+        role=found.role,
+        uri=str(found.path),
+        signature=_signature(found),
+        slices=slices,
+        reason=reason,
+        image_labels=dict(found.image_labels),
+        pixel_label=str(found.pixel_label) if found.pixel_label else None,
+    )
+
+
+def _signature(found: FoundCase) -> str:
+    """Changes when the image, its image-level labels or its expert mask do."""
+    labels = sorted((str(number), sorted(label.present)) for number, label in found.image_labels.items())
+    stamp = found.pixel_label.stat().st_mtime_ns if found.pixel_label else 0
+    digest = hashlib.sha256(f"{labels} {found.pixel_label} {stamp}".encode()).hexdigest()[:12]
+    return f"{found.signature}-{digest}"

@@ -1,0 +1,79 @@
+"""What f learns from each slice of the training set: the paper's section 3, third stage."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recursive_expand.archives.atomic import atomic_path
+from recursive_expand.cases import Volume
+from recursive_expand.expand.frozen import frozen_ignore, frozen_mask
+from recursive_expand.expand.study import Study
+from recursive_expand.expand.training_set import AcceptedSlices, TrainingSet
+from recursive_expand.segment.examples import IGNORE, Example
+
+PredictSlices = Callable[[str, Volume, tuple[int, ...]], NDArray[np.uint8]]
+"""(case id, volume, slice numbers) -> masks (slices, rows, columns) by the previous recursion's model."""
+
+
+def build_examples(
+    study: Study, training_set: TrainingSet, round_index: int, predict: PredictSlices | None
+) -> list[Example]:
+    """Examples of a round: pixel slices with cross-entropy + Dice, accepted and clean ones with cross-entropy alone.
+
+    Targets are kept as memory-mapped files, so that memory does not grow with the number of slices.
+
+    Args:
+        study: the study, under the round's task.
+        training_set: what the round trains on.
+        round_index: the round.
+        predict: the previous recursion's prediction, for `targets: previous`.
+    """
+    shutil.rmtree(study.workspace.targets(round_index), ignore_errors=True)
+    examples = []
+    for case_id, _, _ in training_set.pixel:
+        case = study.ledger.case(case_id)
+        volume = study.volume(case)
+        targets = _keep(study, round_index, f"{case_id}.pixel", study.pixel_mask(case))
+        examples += [_example(case_id, volume, n, targets[n], with_dice=True) for n in range(case.slices)]
+    for accepted in training_set.accepted:
+        volume = study.volume(study.ledger.case(accepted.case_id))
+        masks = _accepted_targets(study, accepted, volume, predict)
+        targets = _keep(study, round_index, f"{accepted.case_id}.{accepted.round}", masks)
+        for n, target in zip(accepted.slices, targets, strict=True):
+            examples.append(_example(accepted.case_id, volume, n, target, with_dice=False))
+    for case_id, numbers in training_set.clean:
+        volume = study.volume(study.ledger.case(case_id))
+        background = np.broadcast_to(np.uint8(0), volume.hu.shape[1:])
+        examples += [_example(case_id, volume, n, background, with_dice=False) for n in numbers]
+    return examples
+
+
+def _example(case_id: str, volume: Volume, number: int, target: NDArray[np.uint8], *, with_dice: bool) -> Example:
+    return Example(f"{case_id}:{number}", volume.hu[number], target, with_dice, volume.geometry.spacing[1:])
+
+
+def _accepted_targets(
+    study: Study, accepted: AcceptedSlices, volume: Volume, predict: PredictSlices | None
+) -> NDArray[np.uint8]:
+    training = study.task.training
+    if training.targets == "previous" and predict is not None:
+        return predict(accepted.case_id, volume, accepted.slices)
+    native = frozen_mask(study.workspace, accepted.round, accepted.case_id)
+    masks = volume.geometry.orientation.to_slices(native)[list(accepted.slices)].copy()
+    if training.ignore_band:
+        ignore = frozen_ignore(study.workspace, accepted.round, accepted.case_id)
+        masks[ignore[list(accepted.slices)]] = IGNORE
+    return masks
+
+
+def _keep(study: Study, round_index: int, name: str, masks: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    folder = study.workspace.targets(round_index)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.npy"
+    with atomic_path(path, fsync=False) as temporary, temporary.open("wb") as file:
+        np.save(file, np.ascontiguousarray(masks, np.uint8))
+    return np.load(path, mmap_mode="r")

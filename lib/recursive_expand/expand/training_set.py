@@ -1,0 +1,137 @@
+"""What a round trains on, as the ledger stands when it begins."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from recursive_expand.cases import Role
+from recursive_expand.expand.constraints import allowed_classes
+from recursive_expand.ledger import Ledger
+from recursive_expand.ledger.chain import canonical
+from recursive_expand.task import Task
+
+
+@dataclass(frozen=True)
+class AcceptedSlices:
+    """Slices of one proposal that an expert accepted."""
+
+    case_id: str
+    round: int
+    proposal_sha256: str
+    slices: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """The training set of a round.
+
+    Attributes:
+        pixel: (case id, slices, signature of its files) of the expert masks trained on.
+        validation: ids of the locked pixel cases, never trained on.
+        accepted: accepted slices, by proposal.
+        clean: (case id, slice numbers) labelled clean: exact background for free.
+        verdict_ids: the verdicts behind `accepted`, and those that rejected.
+        new_slices: accepted slices that no earlier round trained on.
+    """
+
+    pixel: tuple[tuple[str, int, str], ...]
+    validation: tuple[str, ...]
+    accepted: tuple[AcceptedSlices, ...]
+    clean: tuple[tuple[str, tuple[int, ...]], ...]
+    verdict_ids: tuple[int, ...]
+    new_slices: int
+
+    def to_json(self) -> dict[str, Any]:
+        """As the ledger keeps it."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> TrainingSet:
+        """From what the ledger kept."""
+        return cls(
+            pixel=tuple((case_id, slices, signature) for case_id, slices, signature in stored["pixel"]),
+            validation=tuple(stored["validation"]),
+            accepted=tuple(
+                AcceptedSlices(a["case_id"], a["round"], a["proposal_sha256"], tuple(a["slices"]))
+                for a in stored["accepted"]
+            ),
+            clean=tuple((case_id, tuple(numbers)) for case_id, numbers in stored["clean"]),
+            verdict_ids=tuple(stored["verdict_ids"]),
+            new_slices=stored["new_slices"],
+        )
+
+    @property
+    def sha256(self) -> str:
+        """Hash of what is trained on; verdict numbers and file times are not part of it."""
+        body = {
+            "pixel": [(case_id, slices) for case_id, slices, _ in self.pixel],
+            "accepted": [asdict(a) for a in self.accepted],
+            "clean": self.clean,
+        }
+        return hashlib.sha256(canonical(body).encode()).hexdigest()
+
+    def counts(self) -> dict[str, int]:
+        """Number of slices by source."""
+        return {
+            "pixel": sum(slices for _, slices, _ in self.pixel),
+            "accepted": sum(len(a.slices) for a in self.accepted),
+            "clean": sum(len(numbers) for _, numbers in self.clean),
+            "new": self.new_slices,
+        }
+
+
+def lock_validation(ledger: Ledger, task: Task) -> None:
+    """Choose the locked validation share of the pixel cases, seeded; a share of at least one case from three on."""
+    ids = [case.case_id for case in ledger.iter_cases(roles=[Role.PIXEL])]
+    number = round(task.validation_share * len(ids))
+    if task.validation_share > 0 and len(ids) >= 3:
+        number = max(1, number)
+    order = np.random.default_rng([task.seed, 1]).permutation(len(ids))
+    ledger.lock_validation(ids[i] for i in order[:number])
+
+
+def build_training_set(ledger: Ledger, task: Task, round_index: int) -> TrainingSet:
+    """Collect what the next round trains on.
+
+    Args:
+        ledger: cases and verdicts as they stand.
+        task: whether image-level labels are used, and how many clean slices may join.
+        round_index: the round, for the seeded choice of clean slices. Round 0 trains on the pixel set alone.
+    """
+    pixel, validation = [], []
+    for case in ledger.iter_cases(roles=[Role.PIXEL]):
+        if case.validation:
+            validation.append(case.case_id)
+        else:
+            pixel.append((case.case_id, case.slices, case.signature))
+    accepted, verdict_ids, new_slices = [], [], 0
+    for verdict in ledger.standing_verdicts():
+        verdict_ids.append(verdict.verdict_id)
+        if verdict.accepted_slices:
+            found = (verdict.case_id, verdict.round, verdict.proposal_sha256, verdict.accepted_slices)
+            accepted.append(AcceptedSlices(*found))
+            new_slices += len(verdict.accepted_slices) if verdict.used_by is None else 0
+    clean: list[tuple[str, tuple[int, ...]]] = []
+    if round_index > 0 and task.use_image_labels:
+        others = sum(slices for _, slices, _ in pixel) + sum(len(a.slices) for a in accepted)
+        clean = _clean_slices(ledger, task, round_index, most=int(task.training.clean_share * others))
+    return TrainingSet(tuple(pixel), tuple(validation), tuple(accepted), tuple(clean), tuple(verdict_ids), new_slices)
+
+
+def _clean_slices(ledger: Ledger, task: Task, round_index: int, *, most: int) -> list[tuple[str, tuple[int, ...]]]:
+    """A seeded choice of at most so many slices that image-level labels call clean, by case."""
+    candidates = [
+        (case.case_id, number)
+        for case in ledger.iter_cases(roles=[Role.IMAGE])
+        for number, names in enumerate(allowed_classes(case.image_labels, case.slices))
+        if names is not None and not names
+    ]
+    order = np.random.default_rng([task.seed, 2, round_index]).permutation(len(candidates))[:most]
+    by_case: dict[str, list[int]] = {}
+    for case_id, number in sorted(candidates[i] for i in order):
+        by_case.setdefault(case_id, []).append(number)
+    return [(case_id, tuple(numbers)) for case_id, numbers in by_case.items()]

@@ -1,0 +1,1 @@
+"""Importers: other people's folders become studies."""

@@ -1,0 +1,231 @@
+"""Import single slices from pictures: one case per picture, with its mask where there is one."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recursive_expand.archives.folder import FolderArchive
+from recursive_expand.archives.identifiers import check_new_id
+from recursive_expand.archives.images import MIN_SIDE, write_mask, write_volume
+from recursive_expand.archives.tables import CASES, IMAGE_LABELS
+from recursive_expand.cases import Geometry, Role, Volume
+from recursive_expand.errors import InputError
+from recursive_expand.importers.pictures import EXTENSIONS, read_binary_mask, read_class_mask, read_grey
+from recursive_expand.importers.report import ImportReport, Progress, no_progress
+
+SLICE_THICKNESS = 5.0
+"""Millimetres along the slice axis, which no single slice can tell; nothing is computed from it."""
+
+
+@dataclass(frozen=True)
+class SliceSettings:
+    """How pictures become cases.
+
+    Attributes:
+        classes: the task's class names.
+        level: centre of the CT window that the pictures show, in HU.
+        width: width of that window: black is level - width / 2, white is level + width / 2.
+        role: `pixel` (needs masks), `test` (with or without), or `image` (masks only tell which classes are present).
+        spacing: mm between pixels. Pictures do not tell; 0.5 is usual for a head (250 mm over 512 pixels).
+        mask_class: class that binary masks mark.
+        class_values: class name by the masks' value, for masks that hold several.
+        mask_colour: the colour that marks the class; None: whatever is not background.
+    """
+
+    classes: Sequence[str]
+    level: float
+    width: float
+    role: Role = Role.PIXEL
+    spacing: float = 0.5
+    mask_class: str | None = None
+    class_values: Mapping[int, str] = field(default_factory=dict)
+    mask_colour: tuple[int, int, int] | None = None
+
+
+def import_slices(
+    source: Path,
+    studies: Path,
+    settings: SliceSettings,
+    *,
+    masks: Path | None = None,
+    report: Progress = no_progress,
+) -> ImportReport:
+    """Import every picture of a folder; what is there already is skipped.
+
+    Each picture becomes `<studies>/<case>.nii.gz`, one axial slice of int16 HU with rows towards posterior and columns
+    towards the patient's left, and its mask `labels/final/<case>.nii.gz`. The role `test` is noted in cases.csv;
+    of masks of role `image` only the classes are kept, in image_labels.csv.
+
+    Args:
+        source: a folder of pictures.
+        studies: where the cases go; made if missing.
+        settings: how they are read.
+        masks: a folder of masks with the pictures' names (extensions may differ).
+        report: told of the progress.
+
+    Raises:
+        InputError: for settings that contradict each other or the task, a folder that is none, and a table of the
+            studies with other columns.
+    """
+    values = _check(source, masks, settings)
+    studies.mkdir(parents=True, exist_ok=True)
+    archive = FolderArchive(studies)
+    (studies / "labels" / "final").mkdir(parents=True, exist_ok=True)
+    done = ImportReport()
+    done.notes.append(f"pixel spacing is not in a picture: {settings.spacing:g} mm is assumed (--spacing)")
+    pictures = _by_stem(source, done)
+    by_stem = _by_stem(masks, done) if masks else {}
+    taken: dict[str, str] = {}
+    tests = _Table(studies / CASES, ("case_id", "role"))
+    labels = _Table(studies / IMAGE_LABELS, ("case_id", "slice", *settings.classes))
+    for number, (stem, path) in enumerate(sorted(pictures.items())):
+        report("importing slices", number, len(pictures))
+        try:
+            case_id = case_of_stem(stem)
+            if taken.setdefault(case_id.casefold(), path.name) != path.name:
+                raise InputError(path.name, f"would be case {case_id}, as {taken[case_id.casefold()]} is; rename one")
+            if archive.image_path(case_id) is not None:
+                done.skipped.append(case_id)
+                continue
+            hu = _hounsfield(path, settings)
+            mask = _mask(path, by_stem.get(stem), hu.shape, settings, values) if masks else None
+        except InputError as error:
+            done.leave_out(error.source, error.reason)
+            continue
+        geometry = _geometry(hu.shape, settings.spacing)
+        # The image last: it is what says that the case is there, with its role.
+        if settings.role is Role.TEST:
+            tests.add((case_id, str(Role.TEST)))
+        if mask is not None and settings.role is Role.IMAGE:
+            labels.add(
+                (case_id, "", *(str(int((mask == value).any())) for value in range(1, len(settings.classes) + 1)))
+            )
+        elif mask is not None:
+            native = geometry.orientation.to_native(mask[None])
+            write_mask(studies / "labels" / "final" / f"{case_id}.nii.gz", native, geometry)
+        write_volume(studies / f"{case_id}.nii.gz", Volume(hu[None], geometry))
+        done.imported[case_id] = f"{hu.shape[1]} x {hu.shape[0]} pixels, {settings.role}"
+    report("importing slices", len(pictures), len(pictures))
+    if not pictures:
+        done.leave_out(source.name, f"holds no pictures ({', '.join(EXTENSIONS)})")
+    return done
+
+
+def case_of_stem(stem: str) -> str:
+    """The case id of a picture: its name, with what cannot be in an id replaced by `-`.
+
+    Raises:
+        InputError: where nothing usable is left.
+    """
+    return check_new_id(re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-."))
+
+
+def _check(source: Path, masks: Path | None, settings: SliceSettings) -> dict[int, int]:
+    """The task's mask value by the masks' value; empty for binary masks."""
+    for folder in (source, *([masks] if masks else [])):
+        if not folder.is_dir():
+            raise InputError(folder.name or str(folder), "is no folder; give a folder of pictures")
+    if settings.width <= 0 or settings.spacing <= 0:
+        raise InputError("--width and --spacing", "must be above 0")
+    if settings.role not in (Role.PIXEL, Role.IMAGE, Role.TEST):
+        raise InputError(f"--role {settings.role}", "is not possible here; choose pixel, image or test")
+    names = ", ".join(settings.classes)
+    if masks is None:
+        if settings.role is Role.PIXEL:
+            raise InputError("--role pixel", "needs masks; give their folder with --masks, or choose --role image")
+        return {}
+    if settings.mask_class is None and not settings.class_values:
+        raise InputError(
+            "--class", f"is missing: say which class the masks mark (one of {names}), or give --class-values"
+        )
+    if settings.mask_class is not None and settings.class_values:
+        raise InputError("--class and --class-values", "exclude each other; give one")
+    for name in (*settings.class_values.values(), *([settings.mask_class] if settings.mask_class else [])):
+        if name not in settings.classes:
+            raise InputError(f"class {name!r}", f"is not in the task; choose one of {names}")
+    return {value: settings.classes.index(name) + 1 for value, name in settings.class_values.items()}
+
+
+def _by_stem(folder: Path, done: ImportReport) -> dict[str, Path]:
+    """Pictures by name without extension; several of one name are left out."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".") and path.is_file():
+            found.setdefault(path.stem, []).append(path)
+    for paths in found.values():
+        if len(paths) > 1:
+            done.leave_out(", ".join(path.name for path in paths), "have the same name; keep one")
+    return {stem: paths[0] for stem, paths in found.items() if len(paths) == 1}
+
+
+def _hounsfield(path: Path, settings: SliceSettings) -> NDArray[np.int16]:
+    """(rows, columns) HU of a picture."""
+    grey = read_grey(path)
+    if min(grey.shape) < MIN_SIDE:
+        raise InputError(path.name, f"has {grey.shape[0]} x {grey.shape[1]} pixels: too few for a CT")
+    hu = settings.level - settings.width / 2 + grey * settings.width
+    return np.clip(np.rint(hu), -32768, 32767).astype(np.int16)
+
+
+def _mask(
+    picture: Path, path: Path | None, shape: tuple[int, ...], settings: SliceSettings, values: Mapping[int, int]
+) -> NDArray[np.uint8] | None:
+    """(rows, columns) of the task's mask values, or None for a test slice without a mask."""
+    if path is None:
+        if settings.role is Role.TEST:
+            return None
+        raise InputError(picture.name, "has no mask of its name; give an all-black one if there is nothing to mark")
+    if values:
+        mask = read_class_mask(path, values)
+    else:
+        marked = read_binary_mask(path, settings.mask_colour)
+        mask = marked.astype(np.uint8) * np.uint8(settings.classes.index(settings.mask_class or "") + 1)
+    if mask.shape != shape:
+        sizes = [f"{columns} x {rows}" for rows, columns in (mask.shape, shape)]
+        raise InputError(path.name, f"the mask has {sizes[0]} pixels, its picture {sizes[1]}; they must match")
+    return mask
+
+
+def _geometry(shape: tuple[int, ...], spacing: float) -> Geometry:
+    """One axial slice as radiologists look at it: columns towards left, rows towards posterior."""
+    rows, columns = shape
+    return Geometry.of((columns, rows, 1), np.diag([-spacing, -spacing, SLICE_THICKNESS, 1.0]))
+
+
+class _Table:
+    """A CSV table that gets rows one by one, each on disk before its image is."""
+
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        self._path = path
+        self._columns = ",".join(columns)
+        text = path.read_text(encoding="utf-8-sig") if path.exists() else ""
+        self._lines = set(text.splitlines())
+        self._begun = bool(text.strip())
+        self._open_line = bool(text) and not text.endswith("\n")
+        self._fits = not self._begun or text.splitlines()[0].replace(" ", "").lower() == self._columns.lower()
+
+    def add(self, cells: Sequence[str]) -> None:
+        """Append a row unless it is there.
+
+        Raises:
+            InputError: where the table has other columns.
+        """
+        if not self._fits:
+            raise InputError(self._path.name, f"has other columns than {self._columns}; move it away and import again")
+        line = ",".join(cells)
+        if line in self._lines:
+            return
+        before = "\n" if self._open_line else "" if self._begun else f"{self._columns}\n"
+        with self._path.open("a", encoding="utf-8", newline="") as file:
+            file.write(f"{before}{line}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self._lines.add(line)
+        self._begun, self._open_line = True, False

@@ -1,0 +1,45 @@
+"""The ledger: the durable, append-only record of cases, rounds, proposals and verdicts."""
+
+from recursive_expand.ledger.cases import CaseEntry
+from recursive_expand.ledger.errors import (
+    AlreadyDecided,
+    LedgerError,
+    NotWithdrawable,
+    NotYours,
+    StaleProposal,
+    UnknownCase,
+    UnknownVerdict,
+)
+from recursive_expand.ledger.ledger import Ledger
+from recursive_expand.ledger.records import (
+    CaseRecord,
+    CaseState,
+    ProposalDraft,
+    ProposalRecord,
+    ProposalState,
+    RoundRecord,
+    RoundState,
+    VerdictKind,
+    VerdictRecord,
+)
+
+__all__ = [
+    "AlreadyDecided",
+    "CaseEntry",
+    "CaseRecord",
+    "CaseState",
+    "Ledger",
+    "LedgerError",
+    "NotWithdrawable",
+    "NotYours",
+    "ProposalDraft",
+    "ProposalRecord",
+    "ProposalState",
+    "RoundRecord",
+    "RoundState",
+    "StaleProposal",
+    "UnknownCase",
+    "UnknownVerdict",
+    "VerdictKind",
+    "VerdictRecord",
+]

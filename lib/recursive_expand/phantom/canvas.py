@@ -1,0 +1,167 @@
+"""The slice that is painted: Hounsfield units, tissues and the exact mask, with partial volume at borders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Tissue(IntEnum):
+    """What fills most of a voxel."""
+
+    AIR = 0
+    TABLE = 1
+    SCALP = 2
+    BONE = 3
+    CSF = 4
+    GREY = 5
+    WHITE = 6
+    DURA = 7
+    """Falx, tentorium and venous sinuses."""
+    CALCIFICATION = 8
+    OEDEMA = 9
+    BLOOD = 10
+    EXTRACRANIAL = 11
+    """Orbits and scalp haematoma."""
+
+
+INTRACRANIAL = frozenset(
+    {Tissue.CSF, Tissue.GREY, Tissue.WHITE, Tissue.DURA, Tissue.CALCIFICATION, Tissue.OEDEMA, Tissue.BLOOD}
+)
+
+
+@dataclass(frozen=True)
+class Plane:
+    """The pixels of one slice in the head's own frame: x towards the left, y towards posterior, z towards superior.
+
+    Attributes:
+        x: (R, C) float32, mm from the midline.
+        y: (R, C) float32, mm from the middle of the brain.
+        z: mm above the orbitomeatal level.
+        pixel: pixel size, mm.
+        rows: (R,) mm along the image's rows, fixed to the patient, for textures.
+        columns: (C,) mm along the image's columns.
+    """
+
+    x: NDArray[np.float32]
+    y: NDArray[np.float32]
+    z: float
+    pixel: float
+    rows: NDArray[np.float32]
+    columns: NDArray[np.float32]
+
+    def coverage(self, signed: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Share of each pixel that lies inside a border.
+
+        Args:
+            signed: (R, C) distance to the border in mm, positive inside.
+        """
+        return np.clip(signed / self.pixel + 0.5, 0, 1)
+
+    def chain(
+        self, points: NDArray[np.floating], *, flatten: float = 1.0, dx: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """Signed distance to a tube along a polyline, positive inside.
+
+        Args:
+            points: (P, 4) rows of x, y, z and radius, in mm.
+            flatten: distances along z count this much: below 1 the tube is taller than wide.
+            dx: (R, C) how far the tissue has been pushed along x, in mm.
+
+        Returns:
+            (R, C) float32, mm; -99 far away.
+        """
+        out = np.full(self.x.shape, -99.0, np.float32)
+        reach = points[:, 3].max() + 10
+        low, high = points[:, :3].min(0) - reach, points[:, :3].max(0) + reach
+        if not low[2] - reach <= self.z <= high[2] + reach:
+            return out
+        push = 0.0 if dx is None else float(np.abs(dx).max())
+        near = (self.x > low[0] - push) & (self.x < high[0] + push) & (self.y > low[1]) & (self.y < high[1])
+        rows, columns = np.flatnonzero(near.any(1)), np.flatnonzero(near.any(0))
+        if not len(rows) or not len(columns):
+            return out
+        box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        x, y = self.x[box], self.y[box]
+        if dx is not None:
+            x = x - dx[box]
+        best = out[box]
+        for start, end in pairwise(points):
+            along = end - start
+            z, rise = (self.z - start[2]) * flatten, along[2] * flatten
+            length = float(along[0] ** 2 + along[1] ** 2 + rise**2) or 1.0
+            t = np.clip(((x - start[0]) * along[0] + (y - start[1]) * along[1] + z * rise) / length, 0, 1)
+            square = (x - start[0] - t * along[0]) ** 2 + (y - start[1] - t * along[1]) ** 2 + (z - t * rise) ** 2
+            np.maximum(best, start[3] + t * along[3] - np.sqrt(square), out=best)
+        return out
+
+    def ellipsoid(
+        self,
+        centre: tuple[float, float, float],
+        radii: tuple[float, float, float],
+        *,
+        dx: NDArray[np.float32] | float = 0.0,
+    ) -> NDArray[np.float32]:
+        """Approximate signed distance to an ellipsoid, positive inside.
+
+        Args:
+            centre: x, y, z in mm.
+            radii: along x, y, z in mm.
+            dx: how far the tissue has been pushed along x, in mm.
+        """
+        height = (self.z - centre[2]) / radii[2]
+        scaled = np.sqrt(
+            ((self.x - dx - centre[0]) / radii[0]) ** 2 + ((self.y - centre[1]) / radii[1]) ** 2 + height**2
+        )
+        return ((1 - scaled) * min(radii[0], radii[1])).astype(np.float32)
+
+
+@dataclass
+class Canvas:
+    """A slice while it is painted, from the outside in.
+
+    Attributes:
+        hu: (R, C) float32.
+        tissue: (R, C) uint8, `Tissue` values.
+        mask: (R, C) uint8, class values.
+    """
+
+    hu: NDArray[np.float32]
+    tissue: NDArray[np.uint8]
+    mask: NDArray[np.uint8]
+
+    @classmethod
+    def of_air(cls, shape: tuple[int, ...]) -> Canvas:
+        """An empty scanner."""
+        return cls(np.full(shape, -1000, np.float32), np.zeros(shape, np.uint8), np.zeros(shape, np.uint8))
+
+    def paint(
+        self,
+        coverage: NDArray[np.float32],
+        hu: NDArray[np.float32] | float,
+        tissue: Tissue,
+        *,
+        value: int = 0,
+    ) -> None:
+        """Mix a tissue in by its coverage; it owns the voxels that it fills at least half.
+
+        Args:
+            coverage: (R, C) in 0..1.
+            hu: of the tissue, a number or (R, C).
+            tissue: what it is.
+            value: class value that the mask gets there (0: not blood).
+        """
+        rows, columns = np.flatnonzero(coverage.any(1)), np.flatnonzero(coverage.any(0))
+        if not len(rows):
+            return
+        box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        coverage = coverage[box]
+        values = hu[box] if isinstance(hu, np.ndarray) else hu
+        self.hu[box] += coverage * (values - self.hu[box])
+        owned = coverage >= 0.5
+        self.tissue[box][owned] = tissue
+        self.mask[box][owned] = value

@@ -1,0 +1,145 @@
+"""A submitted label held against its frozen proposal: what verdict is it?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recursive_expand.cases import Geometry
+from recursive_expand.errors import RecursiveExpandError
+
+
+@dataclass(frozen=True)
+class Unchanged:
+    """The proposal as it was: accept."""
+
+
+@dataclass(frozen=True)
+class Emptied:
+    """All background: reject."""
+
+
+@dataclass(frozen=True)
+class PartlyEmptied:
+    """Some slices emptied, the rest as it was: those slices rejected, the rest accepted.
+
+    Attributes:
+        slices: numbers of the emptied slices.
+    """
+
+    slices: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Edited:
+    """Anything else.
+
+    Attributes:
+        voxels: number of differing voxels by slice number.
+    """
+
+    voxels: dict[int, int]
+
+    def describe(self, most: int = 10) -> str:
+        """One sentence that names the slices and voxel counts that differ."""
+        shown = [f"slice {number}: {count}" for number, count in sorted(self.voxels.items())[:most]]
+        more = f" and {len(self.voxels) - most} more slices" if len(self.voxels) > most else ""
+        return f"{sum(self.voxels.values())} voxels differ from the proposal ({', '.join(shown)}{more})"
+
+
+Submission = Unchanged | Emptied | PartlyEmptied | Edited
+
+
+NO_CLASS = 255
+"""A segment that the user added under a name that is no class."""
+
+
+class AmbiguousVerdict(RecursiveExpandError):
+    """An empty mask for an empty proposal says neither accept nor reject."""
+
+
+def compare(
+    proposal: NDArray[np.uint8],
+    submitted: NDArray[np.uint8],
+    geometry: Geometry,
+    *,
+    classes: Sequence[str] = (),
+    label_info: Sequence[Mapping[str, Any]] = (),
+    reversed_slices: bool = False,
+) -> Submission:
+    """Hold a submitted mask against the frozen proposal, voxel by voxel (DESIGN.md, "The verdict is about ...").
+
+    Clients re-encode masks. 3D Slicer makes every volume right-handed, which turns the third native axis of some
+    images round, and renumbers segments when some were removed. What the client says its values mean counts then.
+
+    Args:
+        proposal: native axes (i, j, k), uint8 class values.
+        submitted: the same shape, values as the client wrote them.
+        geometry: the image's, for slice numbers.
+        classes: the task's classes; class k has value k + 1.
+        label_info: the client's segments, `{"name": ..., "idx": ...}`: value v is the v-th of them (3D Slicer), or the
+            one with `idx` v (other clients). Without it, values are the task's.
+        reversed_slices: the submission's affine says that its third axis runs the other way.
+
+    Returns:
+        What the submission is. For an empty proposal it is `Unchanged` if it is empty too.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    if proposal.shape != submitted.shape:
+        raise ValueError(
+            f"the submitted mask has {'x'.join(map(str, submitted.shape))} voxels, the image "
+            f"{'x'.join(map(str, proposal.shape))}: submit it on the image's own grid"
+        )
+    directions = [submitted, submitted[:, :, ::-1]]
+    if reversed_slices:
+        directions.reverse()
+    best: Edited | None = None
+    for direction in directions:
+        for reading in _readings(direction, classes, label_info):
+            found = _classify(proposal, reading, geometry)
+            if not isinstance(found, Edited):
+                return found
+            if best is None or sum(found.voxels.values()) < sum(best.voxels.values()):
+                best = found
+    assert best is not None
+    return best
+
+
+def _readings(
+    submitted: NDArray[np.uint8], classes: Sequence[str], label_info: Sequence[Mapping[str, Any]]
+) -> list[NDArray[np.uint8]]:
+    """The submitted mask in the task's values, as the client's names give them; as it is where it names nothing."""
+    value_of = {name: value for value, name in enumerate(classes, start=1)}
+    present = [int(value) for value in np.unique(submitted) if value]
+    by_position = {position: info.get("name") for position, info in enumerate(label_info, start=1)}
+    by_index = {info.get("idx"): info.get("name") for info in label_info}
+    readings = []
+    for names in (by_position, by_index):
+        if present and all(value in names for value in present):
+            table = np.zeros(256, np.uint8)
+            for value in present:
+                table[value] = value_of.get(str(names[value]), NO_CLASS)
+            readings.append(table[submitted])
+    return readings or [submitted]
+
+
+def _classify(proposal: NDArray[np.uint8], submitted: NDArray[np.uint8], geometry: Geometry) -> Submission:
+    plane = (1, 2)
+    frozen = geometry.orientation.to_slices(proposal)
+    sent = geometry.orientation.to_slices(submitted)
+    differing = np.count_nonzero(frozen != sent, axis=plane)
+    if not differing.any():
+        return Unchanged()
+    if not sent.any():
+        return Emptied()
+    emptied = ~sent.any(axis=plane) & frozen.any(axis=plane)
+    edited = (differing > 0) & ~emptied
+    if edited.any():
+        return Edited({int(number): int(differing[number]) for number in np.flatnonzero(edited)})
+    return PartlyEmptied(tuple(int(number) for number in np.flatnonzero(emptied)))

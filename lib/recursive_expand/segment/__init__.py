@@ -1,0 +1,1 @@
+"""f and g: the segmentation network and the refinement of its mask, over arrays."""

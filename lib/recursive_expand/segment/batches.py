@@ -1,0 +1,104 @@
+"""Batches: examples cropped to the head, brought to the working grid, augmented, padded and stacked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from recursive_expand.cases import AIR_HU
+from recursive_expand.segment.augment import augment, example_rng
+from recursive_expand.segment.examples import IGNORE, Example
+from recursive_expand.segment.head import Box, head_box
+from recursive_expand.segment.network import size_multiple
+from recursive_expand.segment.resample import target_to_working, to_working, working_shape
+from recursive_expand.task import Task
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step of training takes.
+
+    Attributes:
+        hu: (B, H, W) int16, Hounsfield units, padded with air.
+        target: (B, H, W) uint8, padded with IGNORE: padding is no part of the mean.
+        with_dice: (B,) bool.
+    """
+
+    hu: Tensor
+    target: Tensor
+    with_dice: Tensor
+
+
+def epoch_order(number: int, batch_size: int, *, seed: int, round_index: int, epoch: int) -> list[list[int]]:
+    """Shuffle examples into batches of nearly equal size.
+
+    Equal sizes because batch normalisation learns little from a last batch of one slice.
+
+    Args:
+        number: number of examples, at least 1.
+        batch_size: the most in a batch.
+        seed, round_index, epoch: decide the order.
+
+    Returns:
+        Indices by batch; every example once.
+    """
+    order = np.random.default_rng([seed, round_index, epoch]).permutation(number)
+    return [part.tolist() for part in np.array_split(order, -(-number // batch_size))]
+
+
+def training_box(example: Example, task: Task) -> Box:
+    """The part of a slice that is trained on: the head and all of the mask, or the whole slice."""
+    whole = Box.whole(example.hu.shape)
+    if not task.training.crop_to_head:
+        return whole
+    box = head_box(example.hu)
+    if box is None:
+        return whole
+    rows, columns = np.nonzero((example.target > 0) & (example.target != IGNORE))
+    if len(rows):
+        mask_box = Box(int(rows.min()), int(rows.max()) + 1, int(columns.min()), int(columns.max()) + 1)
+        box = box.union(mask_box)
+    multiple = size_multiple(task)
+    aligned = box.aligned(multiple)
+    return Box(aligned.r0, min(aligned.r1, whole.r1), aligned.c0, min(aligned.c1, whole.c1))
+
+
+def make_batch(examples: Sequence[Example], boxes: Sequence[Box], task: Task, *, round_index: int, epoch: int) -> Batch:
+    """Assemble a batch.
+
+    Args:
+        examples: at least one.
+        boxes: the part of each that is trained on.
+        task: working spacing, augmentation and the network's size multiple.
+        round_index, epoch: seed the augmentation, with the task's seed.
+
+    Returns:
+        The batch, on the CPU; H and W are the smallest multiples that f can take.
+    """
+    slices = []
+    for example, box in zip(examples, boxes, strict=True):
+        hu = torch.from_numpy(np.array(box.read(example.hu, AIR_HU)))
+        target = torch.from_numpy(np.array(box.read(example.target, IGNORE)))
+        shape = working_shape(box.shape, example.spacing, task.working_spacing)
+        if shape != box.shape:
+            hu = to_working(hu[None], shape)[0].round().to(torch.int16)
+            target = target_to_working(target[None], shape)[0]
+        if task.training.augment:
+            hu, target = augment(hu, target, example_rng(task.seed, round_index, epoch, example.key))
+        slices.append((hu, target))
+    multiple = size_multiple(task)
+    height, width = (max(2, -(-max(int(hu.shape[axis]) for hu, _ in slices) // multiple)) * multiple for axis in (0, 1))
+    return Batch(
+        hu=torch.stack([_padded(hu, (height, width), AIR_HU) for hu, _ in slices]),
+        target=torch.stack([_padded(target, (height, width), IGNORE) for _, target in slices]),
+        with_dice=torch.tensor([example.with_dice for example in examples]),
+    )
+
+
+def _padded(values: Tensor, shape: tuple[int, int], fill: int) -> Tensor:
+    return functional.pad(values, (0, shape[1] - values.shape[1], 0, shape[0] - values.shape[0]), value=fill)

@@ -1,0 +1,111 @@
+"""From one slice's logits to its mask, with image-level labels as constraints."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class SliceProbabilities:
+    """f's mask of an area and the class probabilities of the pixels where foreground is not out of the question.
+
+    Most pixels of a slice are background without doubt. Leaving them out spares most of the exponentials, copies and
+    memory of a full softmax.
+
+    Attributes:
+        mask: (H, W) uint8 class values.
+        pixels: (n,) flat indices of the pixels looked at: all whose foreground probability may reach the limit.
+        probabilities: (n, K + 1) float32, column 0 being background. Under image-level labels they are conditional
+            on these labels.
+    """
+
+    mask: NDArray[np.uint8]
+    pixels: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
+
+    def ignore_band(
+        self, mask: NDArray[np.uint8], confident_background: float, confident_foreground: float
+    ) -> NDArray[np.bool_]:
+        """Pixels that a mask should not teach.
+
+        Args:
+            mask: (H, W) uint8, the mask after g.
+            confident_background, confident_foreground: limits of the foreground probability.
+
+        Returns:
+            (H, W) bool: between the limits (both included), or at odds with the mask: foreground that is not
+            confident foreground, background that is not confident background.
+        """
+        foreground = np.zeros(mask.size, np.float32)
+        foreground[self.pixels] = 1 - self.probabilities[:, 0]
+        in_mask = mask.ravel() > 0
+        unsure = np.where(in_mask, foreground <= confident_foreground, foreground >= confident_background)
+        return unsure.reshape(mask.shape)
+
+    def confidence(self, mask: NDArray[np.uint8]) -> float:
+        """Mean probability of the mask's class over the mask's voxels; nan for an empty mask.
+
+        Pixels that g added and f never considered count as 0.
+        """
+        voxels = np.count_nonzero(mask)
+        if not voxels:
+            return math.nan
+        values = mask.ravel()[self.pixels]
+        claimed = np.take_along_axis(self.probabilities, values[:, None].astype(np.int64), axis=1)[:, 0]
+        return float(claimed[values > 0].sum(dtype=np.float64) / voxels)
+
+
+def constrain(
+    logits: Tensor, allowed: frozenset[str] | None, classes: tuple[str, ...], *, limit: float
+) -> SliceProbabilities:
+    """Decide every pixel's class.
+
+    Args:
+        logits: (K + 1, H, W), on any device.
+        allowed: image-level labels: None where nothing is known; one class, and all foreground is that class;
+            several, and each pixel gets the most probable of these and background; none, and all is background.
+        classes: the task's K class names.
+        limit: foreground probability below which a pixel that is background needs no probabilities.
+
+    Returns:
+        Mask and probabilities, on the CPU.
+
+    Raises:
+        ValueError: for a class that the task does not have.
+    """
+    shape = tuple(logits.shape[1:])
+    if allowed is not None and not allowed <= set(classes):
+        raise ValueError(f"image-level labels name {', '.join(sorted(allowed - set(classes)))}: no class of this task")
+    if allowed is not None and not allowed:
+        nothing = np.zeros((0, len(classes) + 1), np.float32)
+        return SliceProbabilities(np.zeros(shape, np.uint8), np.zeros(0, np.int64), nothing)
+    # With several classes the others are ruled out; with one, f's foreground of whatever class becomes that one.
+    several = allowed is not None and len(allowed) > 1
+    columns = [k for k, name in enumerate(classes, start=1) if not several or name in (allowed or ())]
+    planes = logits.contiguous().flatten(1)
+    # The sum of n exponentials is at most n times the largest: below this no pixel can reach the limit.
+    reachable = (math.log(limit) - math.log1p(-limit) if 0 < limit < 1 else -math.inf) - math.log(len(columns))
+    strongest = planes[columns].amax(0) if several else planes[1:].amax(0)
+    pixels = (strongest - planes[0] >= min(0.0, reachable) - 0.1).nonzero()[:, 0]
+    found = planes[:, pixels].T.float()
+    if several:
+        ruled_out = [k for k in range(1, len(classes) + 1) if k not in columns]
+        found[:, ruled_out] = -math.inf
+    probabilities = found.softmax(1)
+    values = found.argmax(1)
+    if allowed is not None and len(allowed) == 1:
+        value = classes.index(next(iter(allowed))) + 1
+        foreground = probabilities[:, 1:].sum(1)
+        probabilities[:, 1:] = 0
+        probabilities[:, value] = foreground
+        values = torch.where(values > 0, value, 0)
+    mask = np.zeros(planes.shape[1], np.uint8)
+    pixels_cpu = pixels.cpu().numpy()
+    mask[pixels_cpu] = values.to(torch.uint8).cpu().numpy()
+    return SliceProbabilities(mask.reshape(shape), pixels_cpu, probabilities.cpu().numpy())

@@ -1,0 +1,84 @@
+"""Training examples: one slice with its target."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recursive_expand.segment.losses import IGNORE as IGNORE  # the target value is part of what an example is
+
+
+@dataclass(frozen=True)
+class Example:
+    """One slice to train on.
+
+    An example whose image is a view of a memory-mapped file is pickled as the place in that file, so that
+    processes that train together share the pages instead of copying every scan.
+
+    Attributes:
+        key: "case:slice"; seeds the slice's augmentation.
+        hu: (R, C) int16, Hounsfield units; may be a view of a memory map.
+        target: (R, C) uint8 class values 0..K; IGNORE for pixels that no loss counts.
+        with_dice: whether the Dice loss joins the cross-entropy: on expert masks, not on accepted proposals.
+        spacing: mm between rows and between columns; needed only where `Task.working_spacing` is set.
+    """
+
+    key: str
+    hu: NDArray[np.int16]
+    target: NDArray[np.uint8]
+    with_dice: bool
+    spacing: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.hu.ndim != 2 or self.hu.shape != self.target.shape:
+            raise ValueError(
+                f"example {self.key}: image {self.hu.shape} and target {self.target.shape} must be one slice"
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "hu": _place_in_file(self.hu) or self.hu}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if isinstance(state["hu"], _Place):
+            state = {**state, "hu": state["hu"].open()}
+        self.__dict__.update(state)
+
+
+def examples_sha256(examples: Sequence[Example]) -> str:
+    """Identity of a training set: keys, targets and losses; the images are told by their keys and shapes."""
+    digest = hashlib.sha256()
+    for example in examples:
+        digest.update(f"{example.key} {example.hu.shape} {example.with_dice} {example.spacing}\n".encode())
+        digest.update(np.ascontiguousarray(example.target).data)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where in a file a strided array lies, in bytes."""
+
+    path: Path
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    dtype: str
+
+    def open(self) -> NDArray:
+        mapped = np.memmap(self.path, np.uint8, "r")
+        return np.ndarray(self.shape, self.dtype, mapped, self.offset, self.strides)
+
+
+def _place_in_file(array: NDArray) -> _Place | None:
+    root: Any = array
+    while isinstance(root.base, np.ndarray):
+        root = root.base
+    if not isinstance(root, np.memmap) or root.filename is None:
+        return None
+    within = array.__array_interface__["data"][0] - root.__array_interface__["data"][0]
+    return _Place(Path(root.filename), root.offset + within, array.shape, array.strides, array.dtype.str)

@@ -1,0 +1,61 @@
+"""f: the 2-D U-Net that turns windowed CT slices into class logits."""
+
+from __future__ import annotations
+
+import copy
+
+from monai.networks.blocks import Convolution
+from monai.networks.nets import UNet
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from recursive_expand.task import Task
+
+
+def build_network(task: Task) -> nn.Module:
+    """Build f with freshly initialised weights.
+
+    Batch normalisation is pointwise in eval mode, so that a head's box gives the same logits as the whole slice
+    except near the box's border. Seed torch before calling for reproducible weights.
+
+    Args:
+        task: gives the number of windows, classes, channels and residual units.
+
+    Returns:
+        A module from (B, len(task.windows), H, W) float in 0..1 to logits (B, K + 1, H, W), channel 0 being
+        background. H and W must be multiples of `size_multiple(task)`.
+    """
+    channels = task.network.channels
+    return UNet(
+        spatial_dims=2,
+        in_channels=len(task.windows),
+        out_channels=len(task.classes) + 1,
+        channels=channels,
+        strides=(2,) * (len(channels) - 1),
+        num_res_units=task.network.residual_units,
+        norm="batch",
+        act=("relu", {"inplace": True}),
+    )
+
+
+def size_multiple(task: Task) -> int:
+    """What the height and width of f's input must be a multiple of, in pixels."""
+    return int(2 ** (len(task.network.channels) - 1))
+
+
+def fold_batch_norm(network: nn.Module) -> nn.Module:
+    """A copy for prediction, each batch normalisation folded into the convolution before it.
+
+    Args:
+        network: what `build_network` returned, trained.
+
+    Returns:
+        A copy in eval mode that gives the same logits up to rounding, with fewer passes over memory.
+    """
+    folded = copy.deepcopy(network).eval()
+    for module in folded.modules():
+        if isinstance(module, Convolution) and hasattr(module, "adn") and hasattr(module.adn, "N"):
+            fused = fuse_conv_bn_eval(module.conv, module.adn.N, transpose=module.is_transposed)  # type: ignore[type-var, arg-type]
+            module.conv = fused
+            del module.adn.N
+    return folded

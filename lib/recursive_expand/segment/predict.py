@@ -1,0 +1,267 @@
+"""The fast path of f and g: proposals for many cases, on the head's box of slices that may hold brain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from recursive_expand.cases import AIR_HU, Volume
+from recursive_expand.segment.constrain import SliceProbabilities, constrain
+from recursive_expand.segment.head import Box, has_brain, head_box
+from recursive_expand.segment.network import fold_batch_norm, size_multiple
+from recursive_expand.segment.refine import refine
+from recursive_expand.segment.resample import to_native, to_working, working_shape
+from recursive_expand.segment.threads import available_cores, one_thread_per_operation
+from recursive_expand.segment.windows import apply_windows
+from recursive_expand.task import Task
+
+Allowed = Sequence[frozenset[str] | None]
+"""Image-level labels as constraints, one entry a slice: None where nothing is known, else the classes present."""
+
+SLICES_PER_WINDOW = 64
+"""Cases are taken up in windows of at least so many slices; two windows are under way: what bounds the memory."""
+_CUDA_BATCH = 16
+_PADDING_STEPS = 2
+"""Boxes grow to so many size multiples, so that the slices of a study share a few shapes."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What f and g make of one case.
+
+    Attributes:
+        mask: (slices, rows, columns) uint8 class values after g, image-level labels obeyed.
+        ignore: (slices, rows, columns) bool, the ignore band: foreground probability between confident background
+            and confident foreground, or at odds with the mask.
+        confidence: (slices,) float32, mean probability of the mask's class over the mask's voxels; nan where the
+            slice's mask is empty.
+    """
+
+    mask: NDArray[np.uint8]
+    ignore: NDArray[np.bool_]
+    confidence: NDArray[np.float32]
+
+
+class Predictor:
+    """f and g, ready to propose.
+
+    On the CPU each worker thread takes one slice at a time from reading to refining, whatever case it is of: that
+    scales better than splitting one convolution over all cores, and a slice's result cannot depend on what else is
+    in flight, so that a run that was interrupted proposes the same voxels as one that was not. On CUDA, slices of
+    all cases in flight are batched by the shape of their boxes while threads cut, and refine, other slices.
+
+    Args:
+        task: windows, working spacing, refinement, confidence limits, threads.
+        network: f with its weights; copied, so later training does not change this predictor.
+        device: where f runs.
+        half: run f in half precision; None: where the device has fast instructions for it.
+        batch_size: slices in one forward pass; None: 1 on the CPU, 16 on CUDA.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        network: nn.Module,
+        device: str | torch.device = "cpu",
+        *,
+        half: bool | None = None,
+        batch_size: int | None = None,
+    ) -> None:
+        self._task = task
+        self._device = torch.device(device)
+        self._half = has_fast_half(self._device) if half is None else half
+        self._dtype = _half_type(self._device) if self._half else torch.float32
+        folded = fold_batch_norm(network).requires_grad_(False).to(self._device, self._dtype)
+        self._network = folded.to(memory_format=torch.channels_last)
+        self._batch_size = batch_size or (_CUDA_BATCH if self._device.type == "cuda" else 1)
+        self._workers = task.threads or available_cores()
+
+    def predict(self, volume: Volume, allowed: Allowed | None = None) -> Prediction:
+        """One case; see `propose_volumes`."""
+        labels = {"case": allowed} if allowed is not None else {}
+        ((_, prediction),) = self.propose_volumes([("case", volume)], labels)
+        return prediction
+
+    def propose_volumes(
+        self, volumes: Iterable[tuple[str, Volume]], allowed: Mapping[str, Allowed] | None = None
+    ) -> Iterator[tuple[str, Prediction]]:
+        """Propose masks for cases.
+
+        Image-level labels are obeyed exactly: a slice that is labelled clean is all background; where one class is
+        present, all foreground is that class; where several are, each pixel gets the most probable of these and
+        background. Slices without brain, and what is outside the head's box, are background.
+
+        Args:
+            volumes: (case id, volume); taken from a few at a time, as memory allows.
+            allowed: case id to constraints, one for each slice; a case that is missing has none.
+
+        Yields:
+            (case id, prediction), in the order of `volumes`, each as soon as it is done.
+
+        Raises:
+            ValueError: where the constraints of a case are not one for each slice.
+        """
+        with one_thread_per_operation():
+            pool = ThreadPoolExecutor(self._workers, initializer=torch.set_num_threads, initargs=(1,))
+            try:
+                before: list[_Case] = []
+                window: list[_Case] = []
+                for case_id, volume in volumes:
+                    window.append(self._begin(case_id, volume, None if allowed is None else allowed.get(case_id), pool))
+                    if sum(len(case.jobs) for case in window) >= SLICES_PER_WINDOW:
+                        self._forward(window, pool)
+                        yield from map(_finished, before)
+                        before, window = window, []
+                self._forward(window, pool)
+                yield from map(_finished, before + window)
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+    def _begin(self, case_id: str, volume: Volume, allowed: Allowed | None, pool: ThreadPoolExecutor) -> _Case:
+        """Take up a case: its slices start through the pool."""
+        slices = len(volume.hu)
+        allowed = [None] * slices if allowed is None else allowed
+        if len(allowed) != slices:
+            raise ValueError(f"{len(allowed)} image-level constraints for {slices} slices; give one for each slice")
+        prediction = Prediction(
+            mask=np.zeros(volume.hu.shape, np.uint8),
+            ignore=np.zeros(volume.hu.shape, np.bool_),
+            confidence=np.full(slices, np.nan, np.float32),
+        )
+        case = _Case(case_id, prediction)
+        spacing = volume.geometry.spacing[1:]
+        first_stage = self._whole_way if self._batch_size == 1 else self._cut
+        for number, names in enumerate(allowed):
+            if names is None or names:
+                taken = _Slice(prediction, number, volume.hu[number], spacing, names)
+                case.jobs.append(pool.submit(first_stage, taken))
+        return case
+
+    def _whole_way(self, taken: _Slice) -> None:
+        """One slice from reading to refining, in a worker."""
+        cut = self._cut(taken)
+        if cut is not None:
+            self._refine(cut, self._decide(taken, self._logits([cut])[0]))
+
+    def _cut(self, taken: _Slice) -> _Cut | None:
+        """The head's box of a slice, or None where there is nothing to look at."""
+        hu = np.ascontiguousarray(taken.hu)  # read from the file once
+        box = head_box(hu) if has_brain(hu, taken.spacing) else None
+        if box is None:
+            return None
+        box = _on_common_shapes(box, hu.shape, size_multiple(self._task))
+        return _Cut(taken, box, np.ascontiguousarray(box.read(hu, AIR_HU)))
+
+    def _forward(self, window: list[_Case], pool: ThreadPoolExecutor) -> None:
+        """Run f over batches of slices of all cases of a window, handing each slice on to g in the pool."""
+        if self._batch_size == 1:
+            return
+        by_shape: dict[tuple[int, ...], list[tuple[_Case, _Cut]]] = {}
+        for case in window:
+            cuts = [job.result() for job in case.jobs]
+            case.jobs.clear()
+            for cut in cuts:
+                if cut is not None:
+                    key = (*cut.box.shape, *self._working_shape(cut))
+                    by_shape.setdefault(key, []).append((case, cut))
+        for group in by_shape.values():
+            for first in range(0, len(group), self._batch_size):
+                batch = group[first : first + self._batch_size]
+                for (case, cut), logits in zip(batch, self._logits([cut for _, cut in batch]), strict=True):
+                    case.jobs.append(pool.submit(self._refine, cut, self._decide(cut.taken, logits)))
+
+    def _working_shape(self, cut: _Cut) -> tuple[int, int]:
+        return working_shape(cut.box.shape, cut.taken.spacing, self._task.working_spacing)
+
+    @torch.inference_mode()
+    def _logits(self, cuts: Sequence[_Cut]) -> Tensor:
+        """f on boxes of one shape (h, w): (B, K + 1, h, w) on the device."""
+        hu = torch.stack([torch.from_numpy(cut.hu) for cut in cuts]).to(self._device)
+        shape = self._working_shape(cuts[0])
+        hu = to_working(hu, shape)
+        multiple = size_multiple(self._task)
+        hu = functional.pad(hu, (0, -shape[1] % multiple, 0, -shape[0] % multiple), value=AIR_HU)
+        images = apply_windows(hu, self._task.windows).to(self._dtype, memory_format=torch.channels_last)
+        logits = self._network(images)[:, :, : shape[0], : shape[1]]
+        return to_native(logits, cuts[0].box.shape)
+
+    @torch.inference_mode()
+    def _decide(self, taken: _Slice, logits: Tensor) -> SliceProbabilities:
+        limit = self._task.training.confident_background
+        return constrain(logits, taken.allowed, self._task.classes, limit=limit)
+
+    def _refine(self, cut: _Cut, found: SliceProbabilities) -> None:
+        """g, and what can be trusted; into the case's prediction."""
+        training, out, number = self._task.training, cut.taken.prediction, cut.taken.number
+        mask = refine(found.mask, cut.hu, self._task.refinement, self._task.windows[0])
+        ignore = found.ignore_band(mask, training.confident_background, training.confident_foreground)
+        cut.box.write(out.mask[number], mask)
+        cut.box.write(out.ignore[number], ignore)
+        out.confidence[number] = found.confidence(mask)
+
+
+@dataclass
+class _Case:
+    """A case under way: its prediction is filled in by `jobs`."""
+
+    case_id: str
+    prediction: Prediction
+    jobs: list[Future] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Slice:
+    """One slice of a case: `hu` is (R, C) int16, `spacing` in mm along rows and columns."""
+
+    prediction: Prediction
+    number: int
+    hu: NDArray[np.int16]
+    spacing: tuple[float, float]
+    allowed: frozenset[str] | None
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """The box of a slice that f sees: `hu` has the box's shape."""
+
+    taken: _Slice
+    box: Box
+    hu: NDArray[np.int16]
+
+
+def _finished(case: _Case) -> tuple[str, Prediction]:
+    for job in case.jobs:
+        job.result()
+    return case.case_id, case.prediction
+
+
+def _on_common_shapes(box: Box, shape: tuple[int, ...], multiple: int) -> Box:
+    """A box on f's coarse grid whose size is one of few, within the slice as far as that is possible."""
+    whole = Box.whole(shape).aligned(multiple)
+    aligned = box.aligned(multiple)
+    ends = []
+    for start, end, most in ((aligned.r0, aligned.r1, whole.r1), (aligned.c0, aligned.c1, whole.c1)):
+        step = _PADDING_STEPS * multiple
+        size = min(most, -(-(end - start) // step) * step)
+        first = min(start, most - size)
+        ends.append((first, first + size))
+    return Box(*ends[0], *ends[1])
+
+
+def has_fast_half(device: torch.device) -> bool:
+    """Whether half precision is faster than float32 there: CUDA, or a CPU with bfloat16 instructions."""
+    if device.type == "cuda":
+        return True
+    return device.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def _half_type(device: torch.device) -> torch.dtype:
+    """float16 is finer than bfloat16, and as fast on CUDA; CPUs are fast with bfloat16 alone."""
+    return torch.float16 if device.type == "cuda" else torch.bfloat16

@@ -1,0 +1,204 @@
+"""Training of f: Adam over seeded epochs, resumable, on one device or on one of several in step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+import torch
+from torch import distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from recursive_expand.segment.batches import Batch, epoch_order, make_batch, training_box
+from recursive_expand.segment.checkpoint import TrainingState, fingerprint, load_checkpoint, save_checkpoint
+from recursive_expand.segment.examples import Example
+from recursive_expand.segment.head import Box
+from recursive_expand.segment.losses import segmentation_loss
+from recursive_expand.segment.windows import apply_windows
+from recursive_expand.task import Task
+
+SECONDS_BETWEEN_CHECKPOINTS = 3.0
+"""A checkpoint is written after an epoch unless the last one is younger than this; after the last epoch, always."""
+_BATCHES_AHEAD = 4
+
+OnEpoch = Callable[[int, int, float], None]
+"""Called with (epochs done, epochs in all, the last one's mean loss)."""
+
+
+def train(
+    task: Task,
+    network: nn.Module,
+    examples: Sequence[Example],
+    *,
+    epochs: int,
+    learning_rate: float,
+    round_index: int,
+    device: str | torch.device = "cpu",
+    checkpoint: Path | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> list[float]:
+    """Train f on slices.
+
+    On the CPU the same task, weights and examples give the same bits, interrupted or not, for a given number of
+    threads. With torch.distributed initialised, every process calls this with the same arguments and its own
+    device: each takes its share of every epoch's batches, gradients are averaged, and rank 0 writes checkpoints.
+
+    Args:
+        task: batch size, augmentation, cropping, windows and seed.
+        network: what `build_network` returned, with its first weights; trained in place, and left in eval mode on
+            `device`.
+        examples: at least one.
+        epochs: number of epochs, those done before an interruption included.
+        learning_rate: Adam's.
+        round_index: the recursion's round: seeds order and augmentation.
+        device: where to train. CUDA uses mixed precision, the CPU float32.
+        checkpoint: file to resume from and to write to, in a folder that exists; a broken file or one of another
+            training is written over. It is left in place at the end: the caller removes it once the weights are safe.
+        on_epoch: called after each epoch, on rank 0.
+
+    Returns:
+        The mean loss of every epoch, those before an interruption included.
+
+    Raises:
+        ValueError: without examples.
+    """
+    if not examples:
+        raise ValueError("there is nothing to train on: no examples")
+    device = torch.device(device)
+    rank, world_size = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    if task.threads:
+        torch.set_num_threads(task.threads)
+    identity = fingerprint(
+        task,
+        network,
+        examples,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        round_index=round_index,
+        world_size=world_size,
+    )
+    network.to(device).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate)
+    state = (load_checkpoint(checkpoint, identity, network, optimizer) if checkpoint else None) or TrainingState()
+    losses = list(state.losses)
+    if len(losses) >= epochs:
+        network.eval()
+        return losses
+    network.train()
+    precision = _Precision(device, state)
+    boxes = [training_box(example, task) for example in examples]
+    # Wrapping is a meeting point: no rank writes a checkpoint before all have read the old one.
+    model = DistributedDataParallel(network) if world_size > 1 else network
+    written = time.monotonic()
+    with _deterministic(device), ThreadPoolExecutor(_BATCHES_AHEAD if device.type == "cuda" else 1) as readers:
+        for epoch in range(len(losses), epochs):
+            batches = _batches(task, examples, boxes, readers, round_index, epoch, rank, world_size)
+            losses.append(_train_epoch(model, optimizer, precision, batches, task, device, world_size))
+            due = time.monotonic() - written >= SECONDS_BETWEEN_CHECKPOINTS or epoch + 1 == epochs
+            if checkpoint and rank == 0 and due:
+                save_checkpoint(
+                    checkpoint, identity, TrainingState(tuple(losses), precision.state_dict()), network, optimizer
+                )
+                written = time.monotonic()
+            if on_epoch and rank == 0:
+                on_epoch(epoch + 1, epochs, losses[-1])
+    network.eval()
+    return losses
+
+
+def _train_epoch(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    precision: _Precision,
+    batches: Iterator[Batch],
+    task: Task,
+    device: torch.device,
+    world_size: int,
+) -> float:
+    """One pass over this process's batches: the mean loss over all processes."""
+    total, steps = torch.zeros((), device=device), 0
+    for batch in batches:
+        images = apply_windows(batch.hu.to(device, non_blocking=True), task.windows)
+        target = batch.target.to(device, non_blocking=True)
+        with precision.autocast():
+            logits = model(images.contiguous(memory_format=torch.channels_last))
+        # The loss is taken in float32: its mean runs over 250,000 pixels.
+        loss = segmentation_loss(logits.float(), target, batch.with_dice)
+        optimizer.zero_grad(set_to_none=True)
+        precision.step(loss, optimizer)
+        total += loss.detach()
+        steps += 1
+    if world_size > 1:
+        dist.all_reduce(total)
+    return float(total) / (steps * world_size)
+
+
+def _batches(
+    task: Task,
+    examples: Sequence[Example],
+    boxes: Sequence[Box],
+    readers: ThreadPoolExecutor,
+    round_index: int,
+    epoch: int,
+    rank: int,
+    world_size: int,
+) -> Iterator[Batch]:
+    """This process's batches of an epoch, made a few ahead of their use."""
+    order = epoch_order(len(examples), task.training.batch_size, seed=task.seed, round_index=round_index, epoch=epoch)
+    # Every process must take as many steps as the others: the first batches fill the last ones' gaps.
+    steps = -(-len(order) // world_size)
+    mine = [order[(step * world_size + rank) % len(order)] for step in range(steps)]
+
+    def make(indices: list[int]) -> Batch:
+        return make_batch(
+            [examples[i] for i in indices], [boxes[i] for i in indices], task, round_index=round_index, epoch=epoch
+        )
+
+    waiting = [readers.submit(make, indices) for indices in mine[:_BATCHES_AHEAD]]
+    for step in range(steps):
+        if step + _BATCHES_AHEAD < steps:
+            waiting.append(readers.submit(make, mine[step + _BATCHES_AHEAD]))
+        yield waiting.pop(0).result()
+
+
+class _Precision:
+    """Mixed precision on CUDA: bfloat16 where the card has it, else float16 with scaled gradients."""
+
+    def __init__(self, device: torch.device, state: TrainingState) -> None:
+        self._device = device.type
+        self._half: torch.dtype | None = None
+        if device.type == "cuda":
+            self._half = torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+        self._scaler = torch.amp.GradScaler(device.type, enabled=self._half is torch.float16)
+        if state.scaler:
+            self._scaler.load_state_dict(state.scaler)
+
+    def autocast(self) -> torch.autocast | nullcontext[None]:
+        return torch.autocast(self._device, self._half) if self._half else nullcontext()
+
+    def step(self, loss: torch.Tensor, optimizer: torch.optim.Optimizer) -> None:
+        self._scaler.scale(loss).backward()
+        self._scaler.step(optimizer)
+        self._scaler.update()
+
+    def state_dict(self) -> dict[str, float | int]:
+        return self._scaler.state_dict()
+
+
+@contextmanager
+def _deterministic(device: torch.device) -> Iterator[None]:
+    """Deterministic kernels on the CPU; on CUDA they would cost more than equal bits are worth."""
+    before = torch.are_deterministic_algorithms_enabled()
+    fill = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    if device.type == "cpu":
+        torch.use_deterministic_algorithms(True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+        torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]

@@ -1,0 +1,64 @@
+"""Weights on disk: safetensors files that are named by the SHA-256 of their bytes and held against it."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import nn
+
+from recursive_expand.archives.atomic import write_atomic
+from recursive_expand.errors import InputError
+
+SUFFIX = ".safetensors"
+
+
+def save_weights(network: nn.Module, path: Path) -> str:
+    """Write a network's weights; equal weights give equal bytes.
+
+    Args:
+        network: any module; buffers (batch normalisation's statistics) are saved too.
+        path: a file ending in .safetensors, or a folder, in which the file is named `<sha256>.safetensors`.
+
+    Returns:
+        SHA-256 of the file's bytes, hex.
+    """
+    content = weights_bytes(network)
+    sha256 = hashlib.sha256(content).hexdigest()
+    if path.suffix != SUFFIX:
+        path.mkdir(parents=True, exist_ok=True)
+        path = path / f"{sha256}{SUFFIX}"
+    write_atomic(path, content)
+    return sha256
+
+
+def load_weights(network: nn.Module, path: Path, sha256: str) -> None:
+    """Read weights into a network, after checking that they are the ones meant.
+
+    Args:
+        network: of the configuration that the weights were saved from; changed in place.
+        path: the file.
+        sha256: hex digest that the file's bytes must have.
+
+    Raises:
+        InputError: where the file is missing, has another digest, or does not fit the network.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(path.name, f"weights are not readable ({error.strerror}); restore the file") from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise InputError(path.name, f"weights have SHA-256 {found}, not {sha256}; restore the file")
+    try:
+        network.load_state_dict(safetensors.torch.load(content))
+    except (SafetensorError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(path.name, f"weights do not fit this network ({reason}); check task.yaml's network") from error
+
+
+def weights_bytes(network: nn.Module) -> bytes:
+    """A network's weights as the bytes of a safetensors file."""
+    return safetensors.torch.save({name: value.cpu().contiguous() for name, value in network.state_dict().items()})

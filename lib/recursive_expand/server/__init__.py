@@ -1,0 +1,1 @@
+"""MONAI Label's side: datastore, tasks, strategies, routes, and what drives the rounds."""

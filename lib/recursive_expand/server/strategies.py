@@ -1,0 +1,60 @@
+"""Strategies: which case a client sees next."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import Any
+
+from monailabel.interfaces.datastore import Datastore
+from monailabel.interfaces.tasks.strategy import Strategy
+
+from recursive_expand.cases import Role
+from recursive_expand.expand.study import Study
+
+
+class RecursiveExpand(Strategy):
+    """The queue: classes balanced, cleanest first, each case leased to one client at a time.
+
+    Args:
+        study: the study.
+    """
+
+    def __init__(self, study: Study) -> None:
+        super().__init__("Recursive expand: the next undecided proposal, classes balanced, cleanest first")
+        self._study = study
+
+    def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any]:
+        """The next case for `client_id`; {} when nothing is left. `skip` (a case id) gives one back."""
+        # Clients that don't say who they are never share a lease.
+        client = str(request.get("client_id") or f"unnamed-{uuid.uuid4()}")
+        case_id = self._study.ledger.next_proposal(
+            client,
+            now=time.time(),
+            lease_seconds=self._study.task.lease_minutes * 60,
+            skip=request.get("skip"),
+        )
+        return {} if case_id is None else {"id": case_id}
+
+
+class AnyCase(Strategy):
+    """MONAI Label's `first` and `random`: an undecided proposal without regard to leases.
+
+    Before round 0, when there is nothing to judge yet, any image without a label, so that an expert can draw masks.
+
+    Args:
+        study: the study.
+        first: the first one by id, or a random one.
+    """
+
+    def __init__(self, study: Study, *, first: bool) -> None:
+        super().__init__(f"{'First' if first else 'Random'} undecided proposal")
+        self._study = study
+        self._first = first
+
+    def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any]:
+        """Such a case, or {} when nothing is left."""
+        case_id = self._study.ledger.queued_case(first=self._first)
+        if case_id is None and self._study.ledger.current_round() is None:
+            case_id = self._study.ledger.unlabelled_case(roles=[Role.IMAGE, Role.UNLABELLED], first=self._first)
+        return {} if case_id is None else {"id": case_id}

@@ -1,0 +1,46 @@
+"""atomic.py: the old file or the new one, never half of one."""
+
+from __future__ import annotations
+
+import pytest
+
+from recursive_expand.archives.atomic import atomic_path, sweep, write_atomic
+
+
+@pytest.mark.parametrize("fsync", [True, False])
+def test_the_new_content_takes_the_old_one_s_place(tmp_path, fsync):
+    path = tmp_path / "a.json"
+    path.write_text("old")
+    with atomic_path(path, fsync=fsync) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+        assert temporary.parent == tmp_path
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text("old")
+    with pytest.raises(ZeroDivisionError), atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise ZeroDivisionError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_block_that_writes_nothing_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "a"):
+        pass
+
+
+def test_sweep_removes_what_a_killed_process_left(tmp_path):
+    write_atomic(tmp_path / "kept.tmp", b"")
+    (tmp_path / ".hidden").write_text("")
+    with atomic_path(tmp_path / "a.nii.gz") as temporary:
+        temporary.write_text("")
+        leftover = temporary.with_name(temporary.name.replace("a.nii.gz", "b.nii.gz"))
+        leftover.write_text("")
+    assert sweep(tmp_path) == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"kept.tmp", ".hidden", "a.nii.gz"}
+    assert sweep(tmp_path / "missing") == 0

@@ -1,0 +1,353 @@
+"""folder.py: what is found in a folder of studies, and each kind of bad input set aside with one line."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from recursive_expand.archives.cache import VoxelCache
+from recursive_expand.archives.folder import FolderArchive, check_case
+from recursive_expand.archives.images import read_mask, write_mask, write_volume
+from recursive_expand.cases import Geometry, Role, Volume
+from recursive_expand.errors import InputError
+
+CLASSES = ("epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural")
+GEOMETRY = Geometry.of((6, 5, 4), np.diag([-0.5, -0.5, 5.0, 1.0]))
+
+
+class Studies:
+    """A folder of studies that tests fill."""
+
+    def __init__(self, root):
+        self.root = root
+        (root / "labels" / "final").mkdir(parents=True)
+
+    def image(self, name, shape=(6, 5, 4)):
+        geometry = Geometry.of(shape, GEOMETRY.affine)
+        write_volume(self.root / name, Volume(np.zeros(geometry.shape, np.int16), geometry), fsync=False)
+        return self.root / name
+
+    def mask(self, name, value=1, shape=(6, 5, 4), affine=GEOMETRY.affine):
+        path = self.root / "labels" / "final" / name
+        write_mask(path, np.full(shape, value, np.uint8), Geometry.of(shape, affine), fsync=False)
+        return path
+
+    def text(self, name, content):
+        (self.root / name).write_text(content)
+
+    def scan(self):
+        return FolderArchive(self.root, CLASSES).scan()
+
+    def roles(self):
+        return {case.case_id: case.role for case in self.scan().cases}
+
+    def lines(self):
+        return [str(line) for line in self.scan().set_aside]
+
+    def case(self, case_id):
+        (found,) = [case for case in self.scan().cases if case.case_id == case_id]
+        return found
+
+
+@pytest.fixture
+def studies(tmp_path):
+    return Studies(tmp_path / "studies")
+
+
+def test_every_image_of_the_top_level_is_a_case(studies):
+    for name in ("b.nii.gz", "A.NII", "c.d.nrrd", ".hidden.nii.gz"):
+        studies.image(name.lower() if name == "A.NII" else name)
+    (studies.root / "a.nii").rename(studies.root / "A.NII")
+    (studies.root / ".recursive").mkdir()
+    studies.image(".recursive/x.nii.gz")
+    studies.text("notes.txt", "no case")
+    scan = studies.scan()
+    assert [case.case_id for case in scan.cases] == ["A", "b", "c.d"]
+    assert {case.role for case in scan.cases} == {Role.UNLABELLED}
+    assert not scan.set_aside
+
+
+def test_roles_follow_from_the_labels_that_are_there(studies):
+    for name in ("drawn", "accepted", "labelled", "plain"):
+        studies.image(f"{name}.nii.gz")
+    mask = studies.mask("drawn.nii.gz")
+    studies.text("labels/final/drawn.json", '{"drawn_by": "expert"}')
+    studies.mask("accepted.nii.gz")
+    studies.text("labels/final/accepted.json", '{"verdict": "accept"}')
+    studies.text("image_labels.csv", f"case_id,slice,{','.join(CLASSES)}\nlabelled,2,0,1,0,0,0\n")
+    assert studies.roles() == {
+        "drawn": Role.PIXEL,
+        "accepted": Role.UNLABELLED,
+        "labelled": Role.IMAGE,
+        "plain": Role.UNLABELLED,
+    }
+    assert studies.case("drawn").pixel_label == mask
+    assert studies.case("accepted").pixel_label is None
+    assert studies.case("labelled").image_labels[2].present == {"intraparenchymal"}
+    assert studies.lines() == []
+
+
+def test_cases_csv_overrules_the_labels(studies):
+    for name in ("a", "b", "c", "d"):
+        studies.image(f"{name}.nii.gz")
+    mask = studies.mask("a.nii.gz")
+    studies.mask("b.nii.gz")
+    studies.text("cases.csv", "case_id,role\na,test\nb,unlabelled\nc,test\nd,image\n")
+    assert studies.roles() == {"a": Role.TEST, "b": Role.UNLABELLED, "c": Role.TEST, "d": Role.UNLABELLED}
+    assert studies.case("a").pixel_label == mask
+    assert studies.case("b").pixel_label is None
+    assert studies.lines() == [
+        "cases.csv line 5: case d has no usable row in image_labels.csv; it counts as unlabelled"
+    ]
+
+
+def test_pixel_without_an_expert_mask_is_set_aside(studies):
+    studies.image("a.nii.gz")
+    studies.image("b.nii.gz")
+    studies.mask("b.nii.gz")
+    studies.text("labels/final/b.json", '{"verdict": "accept"}')
+    studies.text("cases.csv", "case_id,role\na,pixel\nb,pixel\n")
+    assert studies.roles() == {}
+    assert studies.lines() == [
+        f"cases.csv line {line}: case {case} is to be pixel, but labels/final has no expert mask"
+        for line, case in ((2, "a"), (3, "b"))
+    ]
+
+
+def test_a_misspelt_role_keeps_its_case_out(studies):
+    studies.image("a.nii.gz")
+    studies.mask("a.nii.gz")
+    studies.image("b.nii.gz")
+    studies.text("cases.csv", "case_id,role\na,tset\n")
+    assert studies.roles() == {"b": Role.UNLABELLED}
+
+
+@pytest.mark.parametrize("names", [("a.nii", "a.nii.gz"), ("a.nii.gz", "A.nii.gz"), ("a.nrrd", "A.nii", "a.nii.gz")])
+def test_duplicate_ids_are_all_set_aside(studies, names):
+    for name in names:
+        studies.image(name)
+    studies.image("other.nii.gz")
+    assert list(studies.roles()) == ["other"]
+    lines = studies.lines()
+    assert len(lines) == len(names)
+    for name in names:
+        (line,) = [line for line in lines if line.startswith(f"{name}: has the same case id as ")]
+        assert all(other in line for other in names)
+
+
+def test_an_empty_folder_says_what_to_do(studies):
+    (line,) = studies.scan().set_aside
+    assert line.kind == "folder"
+    assert str(line) == "studies: holds no scans (*.nii.gz, *.nii, *.nrrd)"
+    studies.text("01.dcm", "")
+    assert "recursive-expand import dicom" in studies.lines()[0]
+    (studies.root / "01.dcm").rename(studies.root / "01.png")
+    assert "recursive-expand import slices" in studies.lines()[0]
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(InputError, match="nowhere: is no folder"):
+        FolderArchive(tmp_path / "nowhere")
+
+
+def test_names_that_can_be_no_id_are_set_aside(studies):
+    studies.image("ok.nii.gz")
+    (studies.root / "folder.nii.gz").mkdir()
+    for name in ("bad\nname.nii.gz", f"{'x' * 140}.nii.gz", " space.nii.gz"):
+        (studies.root / name).write_bytes(b"")
+    scan = studies.scan()
+    assert [case.case_id for case in scan.cases] == ["ok"]
+    lines = studies.lines()
+    assert len(lines) == 4 and not any("\n" in line for line in lines)
+    assert "folder.nii.gz: is no file" in lines
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links need rights on Windows; run this on Linux or macOS")
+def test_links_that_leave_the_folder_are_set_aside(studies, tmp_path):
+    outside = studies.image("inside.nii.gz").rename(tmp_path / "outside.nii.gz")
+    studies.image("real.nii.gz")
+    (studies.root / "out.nii.gz").symlink_to(outside)
+    (studies.root / "in.nii.gz").symlink_to(studies.root / "real.nii.gz")
+    (studies.root / "gone.nii.gz").symlink_to(studies.root / "missing")
+    (studies.root / "loop.nii.gz").symlink_to(studies.root / "loop.nii.gz")
+    (studies.root / "labels" / "final" / "real.nii.gz").symlink_to(outside)
+    assert studies.roles() == {"in": Role.UNLABELLED, "real": Role.UNLABELLED}
+    assert {line.split(": ")[0] for line in studies.lines()} == {
+        "out.nii.gz",
+        "gone.nii.gz",
+        "loop.nii.gz",
+        "labels/final/real.nii.gz",
+    }
+    assert FolderArchive(studies.root).image_path("out") is None
+
+
+def test_labels_of_no_use_are_named(studies):
+    studies.image("a.nii.gz")
+    studies.image("b.nii.gz")
+    studies.image("c.nii.gz")
+    studies.mask("ghost.nii.gz")
+    studies.mask("b.nii.gz")
+    studies.mask("b.nrrd")
+    studies.mask("c.nii.gz")
+    studies.text("labels/final/c.json", "{half")
+    assert studies.roles() == {"a": Role.UNLABELLED, "c": Role.UNLABELLED}
+    assert studies.lines() == [
+        "labels/final/b.nrrd: case b has another mask, b.nii.gz; remove one",
+        "labels/final/ghost.nii.gz: belongs to no case of this folder (case ids are compared letter by letter)",
+        "labels/final/c.json: is not readable as JSON; the mask of case c is not used as an expert's",
+    ]
+
+
+def test_slice_numbers_are_held_against_the_image(studies):
+    studies.image("a.nii.gz")
+    (studies.root / "b.nii.gz").write_bytes(b"broken")
+    rows = "a,3,1,0,0,0,0\na,4,1,0,0,0,0\nb,0,1,0,0,0,0\n"
+    studies.text("image_labels.csv", f"case_id,slice,{','.join(CLASSES)}\n{rows}")
+    assert list(studies.case("a").image_labels) == [3]
+    assert studies.lines() == [
+        "image_labels.csv line 3: slice 4 is out of range: slices are numbered 0 to 3",
+        "image_labels.csv line 4: b.nii.gz: is truncated: its NIfTI header ends early; copy or export it again",
+    ]
+
+
+def test_the_signature_changes_with_the_file(studies):
+    path = studies.image("a.nii.gz")
+    before = studies.case("a").signature
+    assert studies.case("a").signature == before
+    os.utime(path, ns=(5, 5))
+    assert studies.case("a").signature != before
+
+
+def test_a_good_pixel_case_gives_volume_and_native_mask(studies):
+    studies.image("a.nii.gz")
+    studies.mask("a.nrrd", 5)
+    volume, mask = check_case(studies.case("a"), CLASSES)
+    assert volume.hu.shape == (4, 5, 6)
+    assert mask.shape == (6, 5, 4) and mask.dtype == np.uint8 and set(mask.ravel()) == {5}
+
+
+def test_a_case_is_read_through_the_cache_where_one_is_given(studies, tmp_path):
+    studies.image("a.nii.gz")
+    cache = VoxelCache(tmp_path / "cache")
+    volume, mask = check_case(studies.case("a"), CLASSES, read=lambda path: cache.load("a", path))
+    assert isinstance(volume.hu, np.memmap) and mask is None
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda s: s.mask("a.nii.gz", shape=(6, 5, 3)), r"has 6 x 5 x 3 voxels, its image 6 x 5 x 4"),
+        (
+            lambda s: s.mask("a.nii.gz", 6),
+            r"holds the value 6, which is no class; classes are 0 background, 1 epidural",
+        ),
+        (lambda s: s.mask("a.nii.gz", affine=np.diag([0.5, -0.5, 5, 1])), "its axes run RPS, its image's LPS"),
+        (lambda s: s.mask("a.nrrd", affine=np.diag([0.5, -0.5, 5, 1])), "its axes run RPS, its image's LPS"),
+        (lambda s: s.mask("a.nii.gz").write_bytes(b""), "is empty"),
+        (lambda s: s.text("labels/final/a.nii", "text" * 200), "is no NIfTI image"),
+    ],
+)
+def test_a_mask_that_does_not_fit_is_named(studies, make, message):
+    studies.image("a.nii.gz")
+    make(studies)
+    with pytest.raises(InputError, match=rf"^(labels/final/)?a\.\w+(\.gz)?: {message}"):
+        check_case(studies.case("a"), CLASSES)
+
+
+def test_a_bad_image_is_named_when_its_case_is_checked(studies):
+    nib.save(nib.Nifti1Image(np.zeros((6, 5, 4, 2), np.int16), np.eye(4)), studies.root / "a.nii.gz")
+    with pytest.raises(InputError, match=r"a.nii.gz: has 4 dimensions"):
+        check_case(studies.case("a"), CLASSES)
+
+
+def test_labels_are_written_with_their_story_and_removed(studies):
+    studies.image("a.nii.gz")
+    archive = FolderArchive(studies.root)
+    mask = np.zeros((6, 5, 4), np.uint8)
+    mask[1, 2, 3] = 2
+    path = archive.write_label("a", "final", mask, GEOMETRY, {"verdict": "accept", "reviewer": "Ä"})
+    assert path == archive.label_path("a", "final") == archive.studies / "labels" / "final" / "a.nii.gz"
+    assert np.array_equal(read_mask(path), mask)
+    assert json.loads(path.with_name("a.json").read_bytes()) == {"verdict": "accept", "reviewer": "Ä"}
+    assert studies.roles() == {"a": Role.UNLABELLED}  # accepted, not drawn
+    archive.write_label("a", "rejected", mask, GEOMETRY, {"verdict": "reject"})
+    assert (studies.root / "labels" / "rejected" / "a.nii.gz").exists()
+    for _ in range(2):
+        archive.remove_label("a", "final")
+    assert not list((studies.root / "labels" / "final").iterdir())
+
+
+def test_a_label_whose_mask_was_never_written_leaves_no_expert_mask(studies, monkeypatch):
+    studies.image("a.nii.gz")
+    monkeypatch.setattr("recursive_expand.archives.folder.write_mask", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        FolderArchive(studies.root).write_label(
+            "a", "final", np.zeros((6, 5, 4), np.uint8), GEOMETRY, {"verdict": "accept"}
+        )
+    assert studies.roles() == {"a": Role.UNLABELLED}
+
+
+@pytest.mark.parametrize(
+    ("case_id", "tag", "message"),
+    [
+        ("a", "../../x", r"label tag '../../x': is not known; choose one of final, rejected"),
+        ("a", "version_1", "label tag"),
+        ("../a", "final", "case id '../a': must not hold"),
+        ("ghost", "final", "case id 'ghost': names no case"),
+        ("", "final", "case id ''"),
+    ],
+)
+def test_tags_and_ids_from_outside_are_checked(studies, case_id, tag, message):
+    studies.image("a.nii.gz")
+    archive = FolderArchive(studies.root)
+    with pytest.raises(InputError, match=message):
+        archive.label_path(case_id, tag)
+    with pytest.raises(InputError, match=message):
+        archive.write_label(case_id, tag, np.zeros((6, 5, 4), np.uint8), GEOMETRY, {})
+    with pytest.raises(InputError, match=message):
+        archive.remove_label(case_id, tag)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links need rights on Windows; run this on Linux or macOS")
+def test_a_label_folder_that_leads_outside_is_not_written_to(studies, tmp_path):
+    studies.image("a.nii.gz")
+    (tmp_path / "outside").mkdir()
+    (studies.root / "labels" / "rejected").symlink_to(tmp_path / "outside")
+    with pytest.raises(InputError, match="leaves the studies folder"):
+        FolderArchive(studies.root).write_label("a", "rejected", np.zeros((6, 5, 4), np.uint8), GEOMETRY, {})
+    assert not list((tmp_path / "outside").iterdir())
+
+
+def test_images_are_added_and_removed(studies, tmp_path):
+    source = studies.image("x.NII.GZ".lower()).rename(tmp_path / "Upload.NII.GZ")
+    archive = FolderArchive(studies.root)
+    assert archive.add_image("new-1", source) == archive.studies / "new-1.nii.gz"
+    assert studies.roles() == {"new-1": Role.UNLABELLED}
+    for taken in ("new-1", "NEW-1"):
+        with pytest.raises(InputError, match=r"is taken by new-1.nii.gz"):
+            archive.add_image(taken, source)
+    for bad in ("../x", "a b", ".x", "Ä", ""):
+        with pytest.raises(InputError, match="case id"):
+            archive.add_image(bad, source)
+    with pytest.raises(InputError, match=r"scan.dcm: is no image"):
+        archive.add_image("y", tmp_path / "scan.dcm")
+    archive.remove_image("new-1")
+    archive.remove_image("new-1")
+    assert studies.roles() == {}
+
+
+def test_an_image_with_an_extension_in_capitals_is_found(studies):
+    studies.image("a.nii").rename(studies.root / "a.NiI")
+    archive = FolderArchive(studies.root)
+    assert archive.image_path("a") == archive.studies / "a.NiI"
+    assert archive.image_path("b") is None
+
+
+def test_sweep_clears_half_written_files(studies):
+    studies.text(".a.nii.gz.0123.tmp", "")
+    studies.text("labels/final/.a.json.0123.tmp", "")
+    assert FolderArchive(studies.root).sweep() == 2

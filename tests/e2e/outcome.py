@@ -1,0 +1,67 @@
+"""What a run leaves behind: the ledger's content and the study's files, without times and row numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from recursive_expand.archives.images import read_mask
+from recursive_expand.cases import voxel_sha256
+from recursive_expand.ledger import Ledger
+
+WORKSPACE = ".recursive"
+TRANSIENT = ("cache", "checkpoints", "progress.json", "ledger.sqlite-wal", "ledger.sqlite-shm")
+"""What in the workspace may differ: caches and what only a round in flight needs."""
+
+
+def outcome(studies: Path) -> dict[str, Any]:
+    """Everything that must be the same however often the run was killed.
+
+    Args:
+        studies: the studies folder; its server must have ended.
+    """
+    ledger = Ledger(studies / WORKSPACE / "ledger.sqlite")
+    try:
+        assert ledger.first_broken_event() is None, "the ledger's hash chain is broken"
+        rounds = [
+            _only(record, "round state base_model trained_model model promoted training_set_sha256 config_sha256")
+            for record in ledger.list_rounds()
+        ]
+        cases = sorted(ledger.case_ids())
+        proposals = [
+            _only(record, "case_id round sha256 model_sha256 state slices unchanged_slices voxels confidence")
+            for case_id in cases
+            for record in ledger.proposals_of(case_id)
+        ]
+        verdicts = [
+            _only(record, "case_id round proposal_sha256 verdict accepted_slices rejected_slices reviewer")
+            for case_id in cases
+            for record in ledger.verdicts_of(case_id)
+        ]
+    finally:
+        ledger.close()
+    return {
+        "rounds": rounds,
+        "proposals": proposals,
+        "verdicts": verdicts,
+        "labels": labels(studies),
+        "files": files(studies),
+    }
+
+
+def labels(studies: Path) -> dict[str, str]:
+    """SHA-256 of every label's voxels, by path."""
+    found = sorted((studies / "labels").rglob("*.nii.gz"))
+    return {str(path.relative_to(studies)): voxel_sha256(read_mask(path)) for path in found}
+
+
+def files(studies: Path) -> list[str]:
+    """Paths of all files that are to last: a half-written one would be one too many."""
+    paths = (path.relative_to(studies) for path in studies.rglob("*") if path.is_file())
+    return sorted(str(path) for path in paths if not (path.parts[0] == WORKSPACE and path.parts[1] in TRANSIENT))
+
+
+def _only(record: Any, fields: str) -> dict[str, Any]:
+    values = dataclasses.asdict(record)
+    return {field: values[field] for field in fields.split()}

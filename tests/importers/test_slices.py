@@ -1,0 +1,197 @@
+"""slices.py: pictures become single-slice cases with roles and masks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from recursive_expand.archives.folder import FolderArchive, check_case
+from recursive_expand.cases import Role
+from recursive_expand.errors import InputError
+from recursive_expand.importers.slices import SliceSettings, import_slices
+
+CT_ICH = Path(__file__).parents[3] / "shared" / "data" / "ct_ich_v1_slices"
+CLASSES = ("epidural", "intraparenchymal", "subdural")
+
+
+class Pictures:
+    """A folder of pictures, one of masks, and the studies that they are imported to."""
+
+    def __init__(self, root):
+        self.images, self.masks, self.studies = root / "images", root / "masks", root / "studies"
+        self.images.mkdir()
+        self.masks.mkdir()
+
+    def add(self, stem, mark=((1, 2),), *, value=255, shape=(6, 8)):
+        grey = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
+        Image.fromarray(grey).save(self.images / f"{stem}.png")
+        if mark is not None:
+            mask = np.zeros(shape, np.uint8)
+            for pixel in mark:
+                mask[pixel] = value
+            Image.fromarray(mask).save(self.masks / f"{stem}.png")
+        return grey
+
+    def load(self, masks=True, **settings):
+        defaults = {"classes": CLASSES, "level": 40, "width": 120, "mask_class": "subdural"}
+        settings = SliceSettings(**(defaults | settings))
+        return import_slices(self.images, self.studies, settings, masks=self.masks if masks else None)
+
+    def case(self, case_id):
+        (found,) = [case for case in FolderArchive(self.studies, CLASSES).scan().cases if case.case_id == case_id]
+        return found
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    return Pictures(tmp_path)
+
+
+def test_a_picture_becomes_a_slice_in_hu_with_its_mask(pictures):
+    grey = pictures.add("a", [(1, 2)])
+    report = pictures.load()
+    assert report.imported == {"a": "8 x 6 pixels, pixel"}
+    volume, mask = check_case(pictures.case("a"), CLASSES)
+    assert pictures.case("a").role is Role.PIXEL
+    assert np.array_equal(volume.hu[0], np.rint(-20 + grey / 255 * 120))
+    slices = volume.geometry.orientation.to_slices(mask)
+    assert np.argwhere(slices).tolist() == [[0, 1, 2]] and slices.max() == 3
+    assert volume.geometry.spacing[1:] == (0.5, 0.5)
+    # Row 0 is the forehead, column 0 the patient's right.
+    assert np.allclose(volume.geometry.affine[:2, :2], [[-0.5, 0], [0, -0.5]])
+
+
+def test_black_and_white_are_the_ends_of_the_window(pictures):
+    Image.fromarray(np.array([[0, 255] * 4] * 4, np.uint8)).save(pictures.images / "a.png")
+    pictures.load(masks=False, role=Role.IMAGE)
+    hu = check_case(pictures.case("a"), CLASSES)[0].hu
+    assert (hu.min(), hu.max()) == (-20, 100)
+
+
+def test_the_assumed_spacing_is_said(pictures):
+    pictures.add("a")
+    assert pictures.load(spacing=0.4).notes == ["pixel spacing is not in a picture: 0.4 mm is assumed (--spacing)"]
+    assert check_case(pictures.case("a"), CLASSES)[0].geometry.spacing[1:] == pytest.approx((0.4, 0.4))
+
+
+def test_test_slices_are_held_out_from_the_moment_they_are_there(pictures, monkeypatch):
+    pictures.add("a")
+    pictures.add("b", None)
+    written = []
+    monkeypatch.setattr(
+        "recursive_expand.importers.slices.write_volume",
+        lambda path, volume: written.append((path.name, (path.parent / "cases.csv").read_text())),
+    )
+    pictures.load(role=Role.TEST)
+    assert written == [("a.nii.gz", "case_id,role\na,test\n"), ("b.nii.gz", "case_id,role\na,test\nb,test\n")]
+    monkeypatch.undo()
+    pictures.load(role=Role.TEST)
+    assert (pictures.case("a").role, pictures.case("b").role) == (Role.TEST, Role.TEST)
+    assert pictures.case("a").pixel_label is not None and pictures.case("b").pixel_label is None
+    assert (pictures.studies / "cases.csv").read_text() == "case_id,role\na,test\nb,test\n"
+
+
+def test_image_slices_keep_only_the_classes_of_their_masks(pictures):
+    pictures.add("a", [(1, 2)])
+    pictures.add("b", [])
+    pictures.load(role=Role.IMAGE)
+    assert {case: pictures.case(case).role for case in "ab"} == {"a": Role.IMAGE, "b": Role.IMAGE}
+    assert pictures.case("a").image_labels[None].present == {"subdural"}
+    assert pictures.case("b").image_labels[None].present == set()
+    assert not list((pictures.studies / "labels" / "final").iterdir())
+
+
+def test_rows_are_added_to_tables_that_are_there(pictures):
+    pictures.add("a")
+    pictures.studies.mkdir()
+    (pictures.studies / "cases.csv").write_text("\ufeffcase_id,role\nother,pixel", encoding="utf-8")
+    pictures.load(role=Role.TEST)
+    assert (pictures.studies / "cases.csv").read_text("utf-8-sig") == "case_id,role\nother,pixel\na,test\n"
+
+
+def test_a_table_with_other_columns_is_not_written_to(pictures):
+    pictures.add("a")
+    pictures.studies.mkdir()
+    (pictures.studies / "cases.csv").write_text("role;case_id\n")
+    with pytest.raises(InputError, match=r"cases.csv: has other columns than case_id,role"):
+        pictures.load(role=Role.TEST)
+    assert not list(pictures.studies.glob("*.nii.gz"))
+
+
+def test_class_values_are_mapped_to_the_task(pictures):
+    pictures.add("a", value=7)
+    pictures.load(mask_class=None, class_values={7: "intraparenchymal"})
+    assert set(np.unique(check_case(pictures.case("a"), CLASSES)[1])) == {0, 2}
+
+
+def test_what_is_there_is_skipped(pictures):
+    pictures.add("a")
+    pictures.load()
+    pictures.add("b")
+    report = pictures.load()
+    assert (list(report.imported), report.skipped) == (["b"], ["a"])
+
+
+def test_bad_pictures_are_left_out_one_by_one(pictures):
+    pictures.add("good")
+    pictures.add("unmasked", None)
+    pictures.add("other")
+    Image.fromarray(np.zeros((650, 8), np.uint8)).save(pictures.masks / "other.png")
+    pictures.add("twice")
+    Image.fromarray(np.zeros((6, 8), np.uint8)).save(pictures.images / "twice.bmp")
+    Image.fromarray(np.full((6, 8, 3), (9, 99, 0), np.uint8)).save(pictures.images / "colour.png")
+    Image.fromarray(np.zeros((2, 8), np.uint8)).save(pictures.images / "thin.png")
+    (pictures.images / "broken.png").write_text("x")
+    pictures.add("a b")
+    pictures.add("a+b")
+    report = pictures.load()
+    assert list(report.imported) == ["a-b", "good"]
+    assert sorted(line.split(" (")[0] for line in report.left_out) == [
+        "a+b.png: would be case a-b, as a b.png is; rename one",
+        "broken.png: is no picture that can be read",
+        "colour.png: is a colour picture",
+        "other.png: the mask has 8 x 650 pixels, its picture 8 x 6; they must match",
+        "thin.png: has 2 x 8 pixels: too few for a CT",
+        "twice.bmp, twice.png: have the same name; keep one",
+        "unmasked.png: has no mask of its name; give an all-black one if there is nothing to mark",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"mask_class": None}, "--class: is missing: say which class the masks mark"),
+        ({"mask_class": "stroke"}, "class 'stroke': is not in the task; choose one of epidural"),
+        ({"class_values": {1: "epidural"}}, "exclude each other"),
+        ({"mask_class": None, "class_values": {1: "stroke"}}, "class 'stroke'"),
+        ({"role": Role.UNLABELLED}, "--role unlabelled: is not possible here"),
+        ({"masks": False}, "--role pixel: needs masks"),
+        ({"width": 0}, "must be above 0"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_before_anything_is_written(pictures, settings, message):
+    pictures.add("a")
+    with pytest.raises(InputError, match=message):
+        pictures.load(**settings)
+    assert not pictures.studies.exists()
+
+
+def test_an_empty_folder_is_named(pictures):
+    assert pictures.load().left_out == ["images: holds no pictures (.png, .jpg, .jpeg, .tif, .tiff, .bmp)"]
+
+
+@pytest.mark.skipif(not CT_ICH.is_dir(), reason=f"real data missing: put ct_ich_v1_slices at {CT_ICH}")
+def test_real_slices_are_imported_with_their_masks(tmp_path):
+    settings = SliceSettings(CLASSES, 40, 120, mask_class="intraparenchymal")
+    report = import_slices(CT_ICH / "images", tmp_path, settings, masks=CT_ICH / "masks")
+    assert len(report.imported) == 36 and not report.left_out
+    scan = FolderArchive(tmp_path, CLASSES).scan()
+    assert {case.role for case in scan.cases} == {Role.PIXEL} and not scan.set_aside
+    volume, mask = check_case(scan.cases[0], CLASSES)
+    assert scan.cases[0].case_id == "10185"
+    assert volume.hu.shape == (1, 650, 650) and np.count_nonzero(mask == 2) == 1516
+    blood = volume.hu[volume.geometry.orientation.to_slices(mask) == 2]
+    assert 45 < np.median(blood) < 90

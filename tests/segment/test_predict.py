@@ -1,0 +1,97 @@
+"""Tests of the fast path: it agrees with the plain one, obeys labels and does not depend on company."""
+
+import numpy as np
+import pytest
+
+from recursive_expand.segment.plain import predict_plain
+from recursive_expand.segment.predict import Predictor
+
+BLEEDS = [(30, 34), (26, 30), (36, 36)]
+
+
+@pytest.fixture(scope="module")
+def volume(make_head, make_volume):
+    heads = [make_head(128, bleed=(2 * r, 2 * c), seed=90 + r)[0] for r, c in BLEEDS]
+    return make_volume(np.full((128, 128), -1000, np.int16), *heads, mm=1.5)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+@pytest.mark.parametrize("half", [False, None])
+def test_masks_agree_with_the_plain_path(trained, volume, half, batch_size):
+    task, network = trained
+    predicted = Predictor(task, network, half=half, batch_size=batch_size).predict(volume)
+    plain = np.stack([predict_plain(task, network, hu).argmax(0) for hu in volume.hu])
+    assert (plain > 0).any()
+    assert (predicted.mask == plain).mean() >= 0.999
+    assert predicted.mask.dtype == np.uint8 and predicted.mask.shape == volume.hu.shape
+
+
+def test_slices_without_brain_are_background(trained, volume):
+    task, network = trained
+    predicted = Predictor(task, network).predict(volume)
+    assert not predicted.mask[0].any() and not predicted.ignore[0].any()
+    assert np.isnan(predicted.confidence[0])
+
+
+def test_confidence_and_ignore_band_are_of_the_mask(trained, volume):
+    task, network = trained
+    predicted = Predictor(task, network, half=False).predict(volume)
+    for number in range(1, 4):
+        foreground = 1 - predict_plain(task, network, volume.hu[number])[0]
+        mask = predicted.mask[number] > 0
+        expected = np.where(mask, foreground <= 0.7, foreground >= 0.3)
+        assert (predicted.ignore[number] == expected).mean() > 0.99
+        assert predicted.confidence[number] == pytest.approx(foreground[mask].mean(), abs=0.05)
+
+
+def test_image_level_labels_are_obeyed(trained, volume):
+    task, network = trained
+    allowed = [None, frozenset(), frozenset({"epidural"}), frozenset({"epidural", "subdural"})]
+    free = Predictor(task, network).predict(volume)
+    bound = Predictor(task, network).predict(volume, allowed)
+    assert not bound.mask[1].any()
+    assert set(np.unique(bound.mask[2])) == {0, 1}
+    assert np.array_equal(bound.mask[2] > 0, free.mask[2] > 0)
+    assert np.array_equal(bound.mask[3], free.mask[3])
+
+
+def test_a_case_is_the_same_in_any_company(monkeypatch, trained, volume, make_head, make_volume):
+    monkeypatch.setattr("recursive_expand.segment.predict.SLICES_PER_WINDOW", 3)
+    task, network = trained
+    others = [make_volume(make_head(64, bleed=(30, 30), seed=n)[0]) for n in range(4)]
+    cases = [("a", others[0]), ("b", volume), ("c", others[1]), ("d", others[2]), ("e", others[3])]
+    proposed = list(Predictor(task, network).propose_volumes(iter(cases)))
+    assert [case_id for case_id, _ in proposed] == list("abcde")
+    alone = Predictor(task, network).predict(volume)
+    assert np.array_equal(dict(proposed)["b"].mask, alone.mask)
+    assert np.array_equal(dict(proposed)["b"].ignore, alone.ignore)
+
+
+def test_a_coarser_working_grid_returns_native_masks(make_task, trained, volume):
+    task, network = trained
+    coarse = task.model_copy(update={"working_spacing": 3.0})
+    predicted = Predictor(coarse, network, half=False).predict(volume)
+    assert predicted.mask.shape == volume.hu.shape
+    plain = np.stack([predict_plain(coarse, network, hu, (1.5, 1.5)).argmax(0) for hu in volume.hu])
+    assert (plain > 0).any()
+    assert (predicted.mask == plain).mean() > 0.99
+
+
+def test_volumes_are_taken_as_memory_allows(monkeypatch, trained, make_head, make_volume):
+    monkeypatch.setattr("recursive_expand.segment.predict.SLICES_PER_WINDOW", 2)
+    taken = []
+
+    def volumes():
+        for number in range(12):
+            taken.append(number)
+            yield str(number), make_volume(make_head(seed=number)[0])
+
+    proposals = Predictor(*trained).propose_volumes(volumes())
+    next(proposals)
+    assert len(taken) <= 4
+    assert len(list(proposals)) == 11
+
+
+def test_constraints_must_be_one_for_each_slice(trained, volume):
+    with pytest.raises(ValueError, match="2 image-level constraints for 4 slices"):
+        Predictor(*trained).predict(volume, [None, None])

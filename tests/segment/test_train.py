@@ -1,0 +1,93 @@
+"""Tests of training: it learns, repeats itself to the bit and resumes to the bit."""
+
+import copy
+import dataclasses
+
+import pytest
+import torch
+
+from recursive_expand.segment import train as train_module
+from recursive_expand.segment.train import train
+from recursive_expand.segment.weights import weights_bytes
+
+SETTINGS = {"learning_rate": 1e-2, "round_index": 0}
+
+
+class Interrupted(Exception):
+    """The process was killed."""
+
+
+def test_the_loss_falls(task, network, examples):
+    losses = train(task, network, examples, epochs=6, **SETTINGS)
+    assert len(losses) == 6
+    assert losses[-1] < losses[0] / 2
+    assert not network.training
+
+
+def test_the_same_inputs_give_the_same_bits(make_task, network, examples):
+    task = make_task(training={"augment": True})
+    twin, other = copy.deepcopy(network), copy.deepcopy(network)
+    first = train(task, network, examples, epochs=2, **SETTINGS)
+    assert train(task, twin, examples, epochs=2, **SETTINGS) == first
+    assert weights_bytes(twin) == weights_bytes(network)
+    train(make_task(training={"augment": True}, seed=1), other, examples, epochs=2, **SETTINGS)
+    assert weights_bytes(other) != weights_bytes(network)
+
+
+@pytest.mark.parametrize("stop_after", [1, 2, 3])
+def test_an_interrupted_training_ends_with_the_same_bits(
+    monkeypatch, make_task, network, examples, tmp_path, stop_after
+):
+    monkeypatch.setattr(train_module, "SECONDS_BETWEEN_CHECKPOINTS", 0)
+    task = make_task(training={"augment": True})
+    first, checkpoint = copy.deepcopy(network), tmp_path / "round.safetensors"
+    expected = train(task, network, examples, epochs=3, **SETTINGS)
+
+    def interrupt(epoch, epochs, loss):
+        if epoch == stop_after:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        train(task, copy.deepcopy(first), examples, epochs=3, checkpoint=checkpoint, on_epoch=interrupt, **SETTINGS)
+    epochs_told = []
+    losses = train(
+        task,
+        first,
+        examples,
+        epochs=3,
+        checkpoint=checkpoint,
+        on_epoch=lambda *told: epochs_told.append(told[:2]),
+        **SETTINGS,
+    )
+    assert losses == expected
+    assert epochs_told == [(epoch, 3) for epoch in range(stop_after + 1, 4)]
+    assert weights_bytes(first) == weights_bytes(network)
+    assert not first.training
+
+
+def test_a_broken_or_foreign_checkpoint_is_ignored(task, network, examples, tmp_path):
+    checkpoint = tmp_path / "round.safetensors"
+    first, twin = copy.deepcopy(network), copy.deepcopy(network)
+    expected = train(task, network, examples, epochs=1, checkpoint=checkpoint, **SETTINGS)
+    content = checkpoint.read_bytes()
+    checkpoint.write_bytes(content[: len(content) // 2])
+    assert train(task, first, examples, epochs=1, checkpoint=checkpoint, **SETTINGS) == expected
+    assert checkpoint.read_bytes() == content
+    fewer = [dataclasses.replace(examples[0], with_dice=False), *examples[1:]]
+    assert train(task, twin, fewer, epochs=1, checkpoint=checkpoint, **SETTINGS) != expected
+    assert checkpoint.read_bytes() != content
+
+
+def test_whole_slices_can_be_trained_on(make_task, network, examples):
+    task = make_task(training={"crop_to_head": False})
+    assert train(task, network, examples, epochs=1, **SETTINGS)[0] > 0
+
+
+def test_nothing_to_train_on_is_said(task, network):
+    with pytest.raises(ValueError, match="no examples"):
+        train(task, network, [], epochs=1, **SETTINGS)
+
+
+def test_the_settings_of_torch_are_put_back(task, network, examples):
+    train(task, network, examples, epochs=1, **SETTINGS)
+    assert not torch.are_deterministic_algorithms_enabled()

@@ -1,0 +1,97 @@
+"""cases.py: orientations round-trip, and voxels keep their place in the world."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recursive_expand.cases import Geometry, Orientation, voxel_sha256
+
+SHAPES = st.tuples(*[st.integers(2, 6)] * 3)
+PERMUTATIONS = st.sampled_from(list(itertools.permutations(range(3))))
+SIGNS = st.tuples(*[st.sampled_from([-1.0, 1.0])] * 3)
+
+
+def affine_of(permutation, signs, spacing=(0.5, 0.75, 5.0), tilt=0.0):
+    """Native axis a runs along world axis permutation[a], in the direction of its sign."""
+    affine = np.eye(4)
+    affine[:3, :3] = 0
+    for axis, world in enumerate(permutation):
+        affine[world, axis] = signs[axis] * spacing[world]
+    affine[1, permutation.index(2)] += tilt
+    affine[:3, 3] = (11.0, -7.0, 3.0)
+    return affine
+
+
+@given(SHAPES, PERMUTATIONS, SIGNS)
+def test_to_native_is_the_inverse_of_to_slices(shape, permutation, signs):
+    native = np.arange(np.prod(shape)).reshape(shape)
+    orientation = Orientation.from_affine(affine_of(permutation, signs), shape)
+    slices = orientation.to_slices(native)
+    assert np.array_equal(orientation.to_native(slices), native)
+    assert slices.shape == Geometry.of(shape, affine_of(permutation, signs)).shape
+
+
+@given(SHAPES, PERMUTATIONS, SIGNS, st.floats(-2, 2), st.data())
+def test_rows_run_to_posterior_columns_to_left_and_slices_as_stored(shape, permutation, signs, tilt, data):
+    affine = affine_of(permutation, signs, tilt=tilt)
+    index = [data.draw(st.integers(0, side - 1)) for side in shape]
+    native = np.zeros(shape)
+    native[tuple(index)] = 1
+    orientation = Orientation.from_affine(affine, shape)
+    (found,) = np.argwhere(orientation.to_slices(native))
+    world = [permutation.index(axis) for axis in (2, 1, 0)]  # native axes of S, A, R
+    size = [shape[axis] for axis in world]
+    along = [index[axis] for axis in world]
+    assert found[0] == along[0]
+    assert found[1] == (size[1] - 1 - along[1] if signs[world[1]] > 0 else along[1])
+    assert found[2] == (size[2] - 1 - along[2] if signs[world[2]] > 0 else along[2])
+
+
+def test_a_marker_at_the_left_back_is_in_the_last_row_and_column():
+    affine = np.diag([1.0, 1.0, 1.0, 1.0])  # RAS+
+    affine[:3, 3] = (-4, -4, 0)
+    native = np.zeros((9, 9, 3), np.uint8)
+    i, j, k, _ = np.linalg.inv(affine) @ (-4, -4, 2, 1)  # left, posterior, third slice
+    native[int(i), int(j), int(k)] = 1
+    slices = Orientation.from_affine(affine, native.shape).to_slices(native)
+    assert np.argwhere(slices).tolist() == [[2, 8, 8]]
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_the_only_axis_of_length_one_is_the_slice_axis(axis):
+    shape = tuple(1 if a == axis else 5 + a for a in range(3))
+    geometry = Geometry.of(shape, np.eye(4))
+    assert geometry.orientation.axes[0] == axis
+    assert geometry.shape[0] == 1
+
+
+def test_spacing_is_given_as_slice_row_column():
+    geometry = Geometry.of((4, 5, 6), affine_of((0, 1, 2), (-1.0, -1.0, 1.0)))
+    assert geometry.spacing == (5.0, 0.75, 0.5)
+    assert geometry.shape == (6, 5, 4)
+
+
+@given(SHAPES, st.integers(0, 2**32 - 1))
+def test_the_hash_does_not_depend_on_memory_order(shape, seed):
+    mask = np.random.default_rng(seed).integers(0, 6, shape).astype(np.uint8)
+    assert voxel_sha256(np.asfortranarray(mask)) == voxel_sha256(mask)
+    padded = np.zeros((*shape[:2], 2 * shape[2]), np.uint8)
+    padded[..., ::2] = mask
+    assert voxel_sha256(padded[..., ::2]) == voxel_sha256(mask)
+
+
+def test_the_hash_tells_shapes_and_voxels_apart():
+    mask = np.zeros((2, 3, 4), np.uint8)
+    other = mask.copy()
+    other[1, 2, 3] = 1
+    assert len({voxel_sha256(mask), voxel_sha256(mask.reshape(3, 2, 4)), voxel_sha256(other)}) == 3
+
+
+def test_only_uint8_is_hashed():
+    with pytest.raises(TypeError, match="int16"):
+        voxel_sha256(np.zeros((2, 2, 2), np.int16))  # type: ignore[arg-type]

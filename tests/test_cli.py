@@ -1,0 +1,83 @@
+"""cli.py: commands reach the importers, and failures are one line."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from recursive_expand.cli import app
+
+
+@pytest.fixture
+def run(tmp_path):
+    def run(*arguments):
+        return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+    return run
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(np.eye(8, dtype=np.uint8) * 255).save(tmp_path / folder / "a.png")
+    return tmp_path
+
+
+def slices(folder, *more):
+    window = ("--level", 40, "--width", 120)
+    return ("import", "slices", folder / "images", "--studies", folder / "studies", *window, *more)
+
+
+def test_help_names_the_commands(run):
+    assert "import" in run("--help").output
+    assert all(name in run("import", "--help").output for name in ("dicom", "slices"))
+
+
+def test_slices_are_imported_and_told(run, pictures):
+    result = run(*slices(pictures, "--masks", pictures / "masks", "--class", "subdural"))
+    assert result.exit_code == 0
+    assert "imported a: 8 x 8 pixels, pixel" in result.output
+    assert "1 imported, 0 already there, 0 lines left out" in result.output
+    assert (pictures / "studies" / "labels" / "final" / "a.nii.gz").exists()
+    assert "skipped a" in run(*slices(pictures, "--masks", pictures / "masks", "--class", "subdural")).output
+
+
+def test_class_values_and_colours_are_parsed(run, pictures):
+    values = ("--masks", pictures / "masks", "--class-values", "255=epidural, 3=subdural", "--role", "test")
+    assert run(*slices(pictures, *values)).exit_code == 0
+    assert (pictures / "studies" / "cases.csv").read_text() == "case_id,role\na,test\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ((), "--role pixel: needs masks"),
+        (("--role", "pixl"), "--role 'pixl': is not known"),
+        (("--class-values", "epidural"), "is not VALUE=NAME"),
+        (("--class-values", "0=epidural"), "is not VALUE=NAME"),
+        (("--class-values", "1=epidural,1=subdural"), "is not VALUE=NAME"),
+        (("--mask-colour", "1,2"), "is not R,G,B"),
+        (("--mask-colour", "1,2,300"), "is not R,G,B"),
+        (("--task", "missing.yaml"), "missing.yaml: not readable"),
+    ],
+)
+def test_wrong_options_are_one_line_without_a_traceback(run, pictures, more, message):
+    result = run(*slices(pictures, *more))
+    assert result.exit_code == 2
+    assert message in result.output and "Traceback" not in result.output
+    assert not (pictures / "studies").exists()
+
+
+def test_an_import_of_nothing_fails_and_says_why(run, tmp_path):
+    (tmp_path / "empty").mkdir()
+    result = run("import", "dicom", tmp_path / "empty", "--studies", tmp_path / "studies")
+    assert result.exit_code == 1
+    assert "left out empty: holds no CT image" in result.output
+
+
+def test_a_missing_source_is_named(run, tmp_path):
+    result = run("import", "dicom", tmp_path / "nowhere", "--studies", tmp_path / "studies")
+    assert result.exit_code == 2 and "nowhere: is no folder" in result.output
