@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import requests
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 from monailabel.client import MONAILabelClient
 from numpy.typing import NDArray
+
+from recursive_expand.cases import voxel_sha256
 
 from .expert import Judgement, judge
 from .server import Server
@@ -97,7 +99,10 @@ def review_next(server: Server, client: MONAILabelClient, truth: Truth, folder: 
         return None
     case_id = sample["id"]
     file, params = client.infer(MODEL, case_id, {"result_extension": ".nrrd"})
+    if file is None:
+        raise ConnectionError("the server died in the middle of a reply")
     mask = read_native(Path(file))
+    assert voxel_sha256(mask) == params["proposal"], "the mask is not the proposal that the reply names"
     tau = TAU[min(params["round"], len(TAU) - 1)]
     judgement = judge(truth[case_id], mask, tau=tau)
     # Half of the cases are answered as viewers do, by submitting a label, the other half by our own route.
@@ -125,8 +130,16 @@ def post_verdict(server: Server, case_id: str, proposal: str, judgement: Judgeme
 
 
 def read_native(path: Path) -> NDArray[np.uint8]:
-    """Voxels of an image file in its native axes (i, j, k)."""
-    return np.ascontiguousarray(sitk.GetArrayFromImage(sitk.ReadImage(str(path))).T)
+    """Voxels of a mask file in its native axes (i, j, k).
+
+    Raises:
+        ConnectionError: the file is cut off, as it is when the server died while it sent it.
+    """
+    try:
+        image = sitk.ReadImage(str(path), sitk.sitkUInt8)
+    except RuntimeError as error:
+        raise ConnectionError(f"{path.name} is cut off") from error
+    return np.ascontiguousarray(sitk.GetArrayFromImage(image).T)
 
 
 def write_like(reference: Path, native: NDArray[np.uint8], path: Path) -> None:

@@ -1,7 +1,5 @@
 """Stand-ins for the Qt classes that Slicer's MONAI Label module uses: they keep values and draw nothing."""
 
-# ruff: noqa: N802  the names are Qt's
-
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree

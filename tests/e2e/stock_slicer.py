@@ -258,7 +258,7 @@ class _SampleDataLogic:
 
 def _push_volume(image: Any, _target: None, *, className: str) -> Any:
     """sitkUtils.PushVolumeToSlicer: a SimpleITK image (LPS) as a new MRML volume (RAS)."""
-    import SimpleITK as sitk  # noqa: N813
+    import SimpleITK as sitk
     import slicer
 
     ijk_to_lps = np.eye(4)

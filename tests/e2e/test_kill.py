@@ -109,6 +109,13 @@ def test_a_verdict_is_durable_before_it_is_answered(reviewing: Server) -> None:
     assert "anna" in answer.text
 
 
+def test_a_round_ends_with_its_server(tmp_path: Path) -> None:
+    write_study(tmp_path / "studies")
+    with Server(tmp_path / "studies", log=tmp_path / "server.log", conf=CONF) as server:
+        server.wait(lambda status: server.training_pid() is not None, ROUND_SECONDS)
+        server.stop()  # fails where the round's subprocess outlives it
+
+
 def _phase(status: dict[str, Any]) -> int:
     phase = (status["round"], status["state"])
     return PHASES.index(phase) if phase in PHASES else -1

@@ -11,9 +11,11 @@ from monailabel.client import MONAILabelClient
 from .drive import MODEL, STRATEGY
 from .server import Server
 
+NAMES = ("anna", "boris")
+
 
 def test_two_clients_share_the_queue_without_meeting(reviewing: Server, tmp_path: Path) -> None:
-    clients = [MONAILabelClient(reviewing.url, str(tmp_path), name) for name in ("anna", "boris")]
+    clients = [MONAILabelClient(reviewing.url, str(tmp_path), name) for name in NAMES]
     open_cases = len(reviewing.get("/recursive/queue"))
     together = Barrier(len(clients))
     served: list[str] = []
@@ -32,14 +34,14 @@ def test_two_clients_share_the_queue_without_meeting(reviewing: Server, tmp_path
             assert len(set(cases)) == len(clients), "both got the same case"
             served += cases
             if len(served) + len(clients) <= open_cases:
-                for client, case_id in zip(clients, cases, strict=True):
-                    _reject(reviewing, client, case_id)
+                for name, client, case_id in zip(NAMES, clients, cases, strict=True):
+                    _reject(reviewing, client, name, case_id)
     held = [client.next_sample(STRATEGY, {})["id"] for client in clients]
     assert held == served[-2:], "a client that asks again gets the case that it holds"
 
 
-def _reject(server: Server, client: MONAILabelClient, case_id: str) -> None:
+def _reject(server: Server, client: MONAILabelClient, name: str, case_id: str) -> None:
     _, params = client.infer(MODEL, case_id, {})
-    body = {"case_id": case_id, "proposal": params["proposal"], "verdict": "reject", "reviewer": client._client_id}
+    body = {"case_id": case_id, "proposal": params["proposal"], "verdict": "reject", "reviewer": name}
     answer = server.post("/recursive/verdicts", body)
     assert answer.status_code == 201, answer.text

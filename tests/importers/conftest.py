@@ -9,9 +9,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 
 class Series:
-    """A CT series of `count` slices of 6 rows and 5 columns; slice n holds the stored values n * 100 + pixel number.
-
-    """
+    """A CT series of `count` slices of 6 rows and 5 columns; slice n holds the stored values n * 100 + pixel number."""
 
     rows, columns = 6, 5
 

@@ -6,7 +6,7 @@ import csv
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from io import StringIO
 from pathlib import Path
 
@@ -90,9 +90,11 @@ def read_image_labels(
         path: the table; a missing one is an empty one.
         cases: ids of the cases that are there.
         classes: the task's class names: each must have a column, or "absent" would be a guess.
-        slice_count: number of slices of a case; may raise InputError where the image's header is damaged.
+        slice_count: number of slices of a case, asked once a case that has rows for slices; may raise InputError where
+            the image's header is damaged.
     """
     table = ImageLabelTable()
+    slice_count = cache(slice_count)
     try:
         columns, rows = _read(path)
         by_column = {name.lower(): name for name in classes}
