@@ -281,13 +281,13 @@ def test_labels_are_written_with_their_story_and_removed(studies):
     assert not list((studies.root / "labels" / "final").iterdir())
 
 
-def test_a_label_whose_mask_was_never_written_leaves_no_expert_mask(studies, monkeypatch):
+@pytest.mark.parametrize("broken", ["write_atomic", "write_mask"])
+def test_a_label_that_broke_off_never_passes_for_an_expert_s(studies, monkeypatch, broken):
     studies.image("a.nii.gz")
-    monkeypatch.setattr("recursive_expand.archives.folder.write_mask", lambda *_: 1 / 0)
+    monkeypatch.setattr(f"recursive_expand.archives.folder.{broken}", lambda *_: 1 / 0)
+    empty = np.zeros((6, 5, 4), np.uint8)
     with pytest.raises(ZeroDivisionError):
-        FolderArchive(studies.root).write_label(
-            "a", "final", np.zeros((6, 5, 4), np.uint8), GEOMETRY, {"verdict": "accept"}
-        )
+        FolderArchive(studies.root).write_label("a", "final", empty, GEOMETRY, {"verdict": "accept"})
     assert studies.roles() == {"a": Role.UNLABELLED}
 
 

@@ -6,6 +6,7 @@ import http.client
 import tempfile
 import time
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,7 +50,12 @@ class Answer:
 
 
 def drive(
-    server: Server, truth: Truth, *, timeout: float, killed: bool = False, reviewer: str = "expert"
+    server: Server,
+    truth: Truth,
+    *,
+    timeout: float,
+    while_killed: Callable[[], None] | None = None,
+    reviewer: str = "expert",
 ) -> list[Answer]:
     """Review everything that a server proposes until the recursion has converged.
 
@@ -57,18 +63,21 @@ def drive(
         server: a running server.
         truth: the true masks.
         timeout: seconds.
-        killed: whether someone kills the server meanwhile: requests may then fail and are made again, and a failed or
-            stopped round is started again.
+        while_killed: given where someone kills the server meanwhile, and called at every turn: requests may then fail
+            and are made again, and a failed or stopped round is started again.
         reviewer: the expert's client id.
 
     Returns:
         The answers that the server confirmed, in order.
     """
+    killed = while_killed is not None
     answers: list[Answer] = []
     deadline = time.monotonic() + timeout
     with tempfile.TemporaryDirectory() as folder:
         client = MONAILabelClient(server.url, folder, reviewer)
         while time.monotonic() < deadline:
+            if while_killed is not None:
+                while_killed()
             try:
                 status = server.status()
                 if status["state"] == "converged":

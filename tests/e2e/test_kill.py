@@ -47,8 +47,13 @@ class Killer(Thread):
             for kill in self.plan:
                 kill.fell = self._wait_for(kill)
                 self._strike(kill.victim)
-        except BaseException as error:  # pytest.fail's exception is no Exception; it ends the test in the main thread
+        except BaseException as error:  # pytest.fail's is no Exception
             self.error = error
+
+    def check(self) -> None:
+        """End the test, in its own thread, if the killer could not go on."""
+        if self.error is not None:
+            raise self.error
 
     def _wait_for(self, kill: Kill) -> dict[str, Any]:
         begun = None
@@ -82,9 +87,9 @@ def test_a_run_killed_ten_times_ends_like_an_undisturbed_one(undisturbed: Run, t
     with Server(studies, log=tmp_path / "server.log", conf=CONF) as server:
         killer = Killer(server, plan)
         killer.start()
-        drive(server, truth, timeout=4 * ROUND_SECONDS, killed=True)
+        drive(server, truth, timeout=2 * ROUND_SECONDS, while_killed=killer.check)
         killer.join(ROUND_SECONDS)
-        assert killer.error is None, killer.error
+        killer.check()
         assert not killer.is_alive()
         final = server.status()
         server.stop()

@@ -41,6 +41,10 @@ def test_bits_above_the_stored_ones_are_ignored(hu_of):
     assert hu_of([0x1000 | 1064], **UNSIGNED_12, RescaleIntercept=-1024) == [40]
 
 
+def test_bits_above_that_continue_the_sign_make_the_value_negative(hu_of):
+    assert hu_of([-2000, 1064], **UNSIGNED_12, RescaleIntercept=-1024) == [-3024, 40]
+
+
 def test_unsigned_that_holds_negative_values_after_all(hu_of):
     # RSNA 2019: 12 unsigned bits, intercept 0, air stored as 3096.
     assert hu_of([3096, 4095, 3071, 40], **UNSIGNED_12) == [-1000, -1, 3071, 40]

@@ -11,7 +11,7 @@ def _holds(box, region):
     return box.r0 <= rows.min() and box.r1 > rows.max() and box.c0 <= columns.min() and box.c1 > columns.max()
 
 
-@pytest.mark.parametrize("size", [64, 200, 512])
+@pytest.mark.parametrize("size", [128, 200, 512])
 def test_the_box_holds_the_head_and_spares_air(make_head, size):
     hu, _ = make_head(size)
     box = head_box(hu, margin=4)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
 
+from recursive_expand.errors import InputError
 from recursive_expand.expand.frozen import frozen_mask
 from recursive_expand.expand.study import Study
 from recursive_expand.ledger import VerdictRecord
+
+logger = logging.getLogger(__name__)
 
 
 def verdict_info(verdict: VerdictRecord, kind: str) -> dict[str, Any]:
@@ -57,9 +61,16 @@ def write_labels(study: Study, case_id: str) -> None:
     )
 
 
+def try_to_write_labels(study: Study, case_id: str) -> bool:
+    """As `write_labels`; where the image cannot be read now, the labels stay pending. Returns whether it worked."""
+    try:
+        write_labels(study, case_id)
+    except InputError as error:
+        logger.warning("The labels of a case are written later: %s", error)
+        return False
+    return True
+
+
 def write_pending_labels(study: Study) -> int:
     """Write the label objects that a kill left out of date; returns how many cases."""
-    pending = study.ledger.pending_labels()
-    for case_id in pending:
-        write_labels(study, case_id)
-    return len(pending)
+    return sum(try_to_write_labels(study, case_id) for case_id in study.ledger.pending_labels())

@@ -32,7 +32,6 @@ from recursive_expand.ledger.chain import canonical
 from recursive_expand.segment.multi_gpu import spawn_training
 from recursive_expand.segment.predict import Predictor
 from recursive_expand.segment.weights import save_weights
-from recursive_expand.task import Task
 
 logger = logging.getLogger(__name__)
 
@@ -58,14 +57,13 @@ def run_round(study: Study, *, only: int | None = None, multi_gpu: bool = True) 
     """
     with FileLock(study.workspace.round_lock):
         progress = Progress(study.workspace.progress)
-        progress.begin("reading cases", 1)
-        register_cases(study, lambda done, total: progress.step(done) if done < total else None)
+        _read_cases(study, progress)
         if only is not None and only != round_due(study):
             raise NothingToDo(f"round {only} is not due (any more)")
         round_ = _begin_or_resume(study)
         progress.round_index = round_.round
         try:
-            study = study.with_task(Task.model_validate(round_.config))
+            study = study.under(round_)
             if study.task.threads:
                 torch.set_num_threads(study.task.threads)
             if round_.model is None:
@@ -75,6 +73,15 @@ def run_round(study: Study, *, only: int | None = None, multi_gpu: bool = True) 
             reason = str(error) if isinstance(error, RecursiveExpandError) else f"{type(error).__name__}: {error}"
             study.ledger.interrupt_round(round_.round, error=" ".join(reason.split()) or repr(error))
             raise
+
+
+def _read_cases(study: Study, progress: Progress) -> None:
+    def on_case(done: int, total: int) -> None:
+        if done == 1:
+            progress.begin("reading cases", total)
+        progress.step(done)
+
+    register_cases(study, on_case)
 
 
 def round_due(study: Study) -> int:
@@ -107,10 +114,15 @@ def _begin_or_resume(study: Study) -> RoundRecord:
     config = study.task.model_dump(mode="json")
     if current is not None and current.state in (RoundState.TRAINING, RoundState.PROPOSING, RoundState.STOPPED):
         config = current.config  # what was begun under one configuration ends under it
+    elif current is not None:
+        # Weights go from round to round: what they have to fit stays as it was in round 0.
+        for setting in ("network", "windows"):
+            if config[setting] != current.config[setting]:
+                logger.warning("The study keeps the %s that it began with: %s", setting, current.config[setting])
+            config[setting] = current.config[setting]
     digest = hashlib.sha256(canonical(config).encode()).hexdigest()
-    if current is not None and current.state is RoundState.REVIEWING:
-        current = _close(study, current, converged=False)
-    if current is not None and current.state not in (RoundState.CLOSED, RoundState.CONVERGED):
+    over = (RoundState.REVIEWING, RoundState.CLOSED, RoundState.CONVERGED)
+    if current is not None and current.state not in over:
         return study.ledger.resume_round(current.round, config=config, config_sha256=digest)
     index = 0 if current is None else current.round + 1
     if current is None:
@@ -124,6 +136,8 @@ def _begin_or_resume(study: Study) -> RoundRecord:
         raise NothingToDo(
             f"round {current.round} brought nothing new to train on: accept proposals, or add cases with expert masks"
         )
+    elif current.state is RoundState.REVIEWING:
+        current = _close(study, current, converged=False)
     training_set = build_training_set(study.ledger, study.task, index)
     return study.ledger.start_round(
         index,
@@ -140,7 +154,7 @@ def _begin_or_resume(study: Study) -> RoundRecord:
 def _train_and_publish(study: Study, round_: RoundRecord, progress: Progress, *, multi_gpu: bool) -> RoundRecord:
     started = time.monotonic()
     task, device = study.task, choose_device()
-    training_set = TrainingSet.from_json(round_.training_set)
+    training_set = TrainingSet.from_json(study.ledger.training_set(round_.round))
     base = None
     if round_.base_model is not None:
         base = Predictor(task, study.network(round_.base_model), device)

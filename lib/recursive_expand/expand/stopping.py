@@ -22,7 +22,7 @@ class Review(StrEnum):
 
 def expansion(ledger: Ledger, round_: RoundRecord) -> int:
     """New slices since a round's training set: accepted ones, and those of cases that became pixel cases."""
-    trained = TrainingSet.from_json(round_.training_set)
+    trained = TrainingSet.from_json(ledger.training_set(round_.round))
     pixel = {case_id for case_id, _, _ in trained.pixel} | set(trained.validation)
     new = ledger.count_verdicts(unused=True)["accepted_slices"]
     return new + sum(c.slices for c in ledger.iter_cases(roles=[Role.PIXEL]) if c.case_id not in pixel)

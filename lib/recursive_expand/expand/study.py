@@ -16,7 +16,7 @@ from recursive_expand.archives.images import read_mask
 from recursive_expand.cases import Volume
 from recursive_expand.errors import RecursiveExpandError
 from recursive_expand.expand.workspace import Workspace
-from recursive_expand.ledger import CaseRecord, Ledger
+from recursive_expand.ledger import CaseRecord, Ledger, RoundRecord
 from recursive_expand.segment.network import build_network
 from recursive_expand.segment.weights import load_weights
 from recursive_expand.task import Task, load_task
@@ -40,9 +40,9 @@ class Study:
     cache: VoxelCache
     workspace: Workspace
 
-    def with_task(self, task: Task) -> Study:
-        """The same study under other settings: a round goes on with those it began with."""
-        return replace(self, task=task)
+    def under(self, round_: RoundRecord) -> Study:
+        """The same study under a round's settings: a round goes on with those that it began with."""
+        return replace(self, task=Task.model_validate(round_.config))
 
     def volume(self, case: CaseRecord) -> Volume:
         """A case's voxels, from the cache; decoded once.
@@ -94,10 +94,17 @@ def open_study(studies: str, task_file: Path, conf: Mapping[str, str]) -> Study:
     task = load_task(task_file, conf)
     workspace = Workspace.of(studies, override=conf.get("workspace"))
     workspace.root.mkdir(parents=True, exist_ok=True)
+    ledger = Ledger(conf.get("ledger") or workspace.ledger)
+    begun = ledger.current_round()
+    if begun is not None and begun.config["classes"] != list(task.classes):
+        raise RecursiveExpandError(
+            f"this study was begun with the classes {', '.join(begun.config['classes'])}; {task_file.name} has "
+            f"{', '.join(task.classes)}: restore them, or give another --conf workspace DIR"
+        )
     return Study(
         task=task,
         archive=FolderArchive(Path(studies), task.classes),
-        ledger=Ledger(conf.get("ledger") or workspace.ledger),
+        ledger=ledger,
         cache=VoxelCache(workspace.cache),
         workspace=workspace,
     )

@@ -90,6 +90,7 @@ def lock_validation(ledger: Ledger, task: Task) -> None:
     number = round(task.validation_share * len(ids))
     if task.validation_share > 0 and len(ids) >= 3:
         number = max(1, number)
+    number = min(number, len(ids) - 1)  # something must be left to train on
     order = np.random.default_rng([task.seed, 1]).permutation(len(ids))
     ledger.lock_validation(ids[i] for i in order[:number])
 
@@ -108,10 +109,12 @@ def build_training_set(ledger: Ledger, task: Task, round_index: int) -> Training
             validation.append(case.case_id)
         else:
             pixel.append((case.case_id, case.slices, case.signature))
+    # Not of cases that were set aside since, nor of those that an expert drew a mask for.
+    proposable = {case.case_id for case in ledger.iter_cases(roles=[Role.IMAGE, Role.UNLABELLED])}
     accepted, verdict_ids, new_slices = [], [], 0
     for verdict in ledger.standing_verdicts():
         verdict_ids.append(verdict.verdict_id)
-        if verdict.accepted_slices:
+        if verdict.accepted_slices and verdict.case_id in proposable:
             found = (verdict.case_id, verdict.round, verdict.proposal_sha256, verdict.accepted_slices)
             accepted.append(AcceptedSlices(*found))
             new_slices += len(verdict.accepted_slices) if verdict.used_by is None else 0

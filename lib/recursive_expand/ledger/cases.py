@@ -37,7 +37,7 @@ class Cases(Store):
     """Cases and their roles."""
 
     def register(self, entries: Sequence[CaseEntry]) -> None:
-        """Add cases, or renew those whose image, labels or state changed. A known case keeps its role.
+        """Add cases, or renew those whose image, labels or state changed. A case that was ever usable keeps its role.
 
         A case that was in use keeps its verdicts; only where it came from, its labels and its state are renewed.
         """
@@ -45,10 +45,11 @@ class Cases(Store):
             return
         with self.write() as connection:
             ids = [entry.case_id for entry in entries]
-            roles: dict[str, str] = {}
+            settled_roles: dict[str, str | None] = {}  # of known cases; None where it was never usable
             for start in range(0, len(ids), 500):
-                known = select(cases.c.case_id, cases.c.role).where(cases.c.case_id.in_(ids[start : start + 500]))
-                roles.update((row.case_id, row.role) for row in connection.execute(known))
+                known = select(cases.c.case_id, cases.c.role, cases.c.slices)
+                for row in connection.execute(known.where(cases.c.case_id.in_(ids[start : start + 500]))):
+                    settled_roles[row.case_id] = row.role if row.slices else None
             log = []
             for entry in entries:
                 values = {
@@ -60,19 +61,20 @@ class Cases(Store):
                     "image_labels": _labels_to_json(entry.image_labels),
                     "pixel_label": entry.pixel_label,
                 }
-                known_role = roles.get(entry.case_id)
-                if known_role is not None and (entry.pixel_label is None or known_role not in MASKED_ROLES):
-                    del values["pixel_label"]  # a role is settled when a case is first seen
-                if known_role is not None:
+                has_final = entry.pixel_label is not None
+                role = settled_roles.get(entry.case_id)
+                if role is None:
+                    role = entry.role
+                    values |= {"role": role, "has_final": has_final}
+                elif entry.reason:
+                    # What was known of it while it was usable is needed again once it is mended.
+                    values = {key: values[key] for key in ("state", "reason", "signature")}
+                elif not has_final or role not in MASKED_ROLES:
+                    del values["pixel_label"]
+                if entry.case_id in settled_roles:
                     connection.execute(update(cases).where(cases.c.case_id == entry.case_id).values(values))
                 else:
-                    has_final = entry.pixel_label is not None
-                    connection.execute(
-                        insert(cases).values(
-                            values | {"case_id": entry.case_id, "role": entry.role, "info": {}, "has_final": has_final}
-                        )
-                    )
-                role = known_role or entry.role
+                    connection.execute(insert(cases).values(values | {"case_id": entry.case_id, "info": {}}))
                 log.append(
                     (
                         "case_set_aside" if entry.reason else "case_registered",

@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, delete, exists, func, insert, select, update
 
-from recursive_expand.ledger.records import ProposalDraft, ProposalRecord, ProposalState
+from recursive_expand.ledger.records import CaseState, ProposalDraft, ProposalRecord, ProposalState
 from recursive_expand.ledger.store import Store
-from recursive_expand.ledger.tables import leases, proposals
+from recursive_expand.ledger.tables import cases, leases, proposals
 
 UNDECIDED = (ProposalState.OPEN, ProposalState.EMPTY, ProposalState.UNCHANGED)
 
@@ -112,7 +112,7 @@ class Proposals(Store):
             lease_seconds: how long the case is kept from other clients.
             skip: a case id that this client gives back and does not want now.
         """
-        queued = and_(proposals.c.state == ProposalState.OPEN, proposals.c.position.is_not(None))
+        queued = and_(_waiting(), proposals.c.position.is_not(None))
         with self.write() as connection:
             connection.execute(delete(leases).where(leases.c.expires <= now))
             if skip is not None:
@@ -145,7 +145,7 @@ class Proposals(Store):
         query = (
             select(proposals, leases.c.client)
             .outerjoin(leases, held)
-            .where(proposals.c.state == ProposalState.OPEN, proposals.c.position.is_not(None))
+            .where(_waiting(), proposals.c.position.is_not(None))
             .order_by(proposals.c.position)
             .limit(limit)
             .offset(offset)
@@ -155,9 +155,7 @@ class Proposals(Store):
 
     def queued_case(self, *, first: bool) -> str | None:
         """An undecided, queued case regardless of leases: the first by id, or a random one."""
-        query = select(proposals.c.case_id).where(
-            proposals.c.state == ProposalState.OPEN, proposals.c.position.is_not(None)
-        )
+        query = select(proposals.c.case_id).where(_waiting(), proposals.c.position.is_not(None))
         query = query.order_by(proposals.c.case_id) if first else query.order_by(func.random())
         with self.read() as connection:
             return connection.execute(query.limit(1)).scalar()
@@ -172,7 +170,7 @@ class Proposals(Store):
 
     def count_undecided(self) -> int:
         """Number of proposals that still wait for a verdict."""
-        query = select(func.count()).select_from(proposals).where(proposals.c.state == ProposalState.OPEN)
+        query = select(func.count()).select_from(proposals).where(_waiting())
         with self.read() as connection:
             return connection.execute(query).scalar_one()
 
@@ -182,6 +180,12 @@ class Proposals(Store):
             connection.execute(
                 update(proposals).where(proposals.c.proposal_id == proposal_id).values(position=position)
             )
+
+
+def _waiting() -> Any:
+    """A proposal waits for a verdict: it is undecided, and its case has not been set aside since."""
+    usable = exists().where(cases.c.case_id == proposals.c.case_id, cases.c.state == CaseState.READY)
+    return and_(proposals.c.state == ProposalState.OPEN, usable)
 
 
 def _of_round(case_id: str, round_index: int) -> Any:

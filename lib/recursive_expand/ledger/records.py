@@ -61,7 +61,7 @@ class CaseRecord:
         state: whether it can be used; `reason` says why not.
         uri: where the archive keeps the image.
         signature: changes when the image changes.
-        slices: number of slices, 0 while set aside.
+        slices: number of slices, 0 while it has never been usable.
         image_labels: classes said to be present, by slice number; None is the whole case.
         pixel_label: the expert mask's file, for the roles pixel and test.
         validation: whether a pixel case belongs to the locked validation share.
@@ -165,8 +165,7 @@ class RoundRecord:
         trained_model: SHA-256 of the weights it made, None until trained.
         model: SHA-256 of the weights it proposes with: the trained ones, or the old ones if the gate held them back.
         config: the task it runs, as JSON.
-        training_set: what it trains on, as the round recorded it at its start.
-        training_set_sha256: hash of that record and of the targets' hashes.
+        training_set_sha256: hash of what it trains on (`Rounds.training_set`).
         report: losses, validation, seconds and counts, as JSON.
         attempts: how often it was started without getting further.
     """
@@ -182,7 +181,6 @@ class RoundRecord:
     promoted: bool | None
     config: dict[str, Any]
     config_sha256: str
-    training_set: dict[str, Any]
     training_set_sha256: str
     report: dict[str, Any]
     attempts: int

@@ -12,6 +12,9 @@ from recursive_expand.ledger.records import RoundRecord, RoundState
 from recursive_expand.ledger.store import utc_now
 from recursive_expand.ledger.tables import rounds, verdicts
 
+# A training set grows with the cases; it is read only where it is wanted.
+_SELECT = select(*(column for column in rounds.c if column is not rounds.c.training_set))
+
 RESUMABLE = (RoundState.TRAINING, RoundState.PROPOSING, RoundState.FAILED, RoundState.STOPPED)
 
 
@@ -21,18 +24,23 @@ class Rounds(Proposals):
     def current_round(self) -> RoundRecord | None:
         """The newest round, or None before the first."""
         with self.read() as connection:
-            row = connection.execute(select(rounds).order_by(rounds.c.round.desc()).limit(1)).first()
+            row = connection.execute(_SELECT.order_by(rounds.c.round.desc()).limit(1)).first()
         return _to_round(row) if row else None
 
     def list_rounds(self) -> list[RoundRecord]:
         """All rounds, oldest first."""
         with self.read() as connection:
-            return [_to_round(row) for row in connection.execute(select(rounds).order_by(rounds.c.round))]
+            return [_to_round(row) for row in connection.execute(_SELECT.order_by(rounds.c.round))]
 
     def round(self, round_index: int) -> RoundRecord:
         """One round; it must exist."""
         with self.read() as connection:
-            return _to_round(connection.execute(select(rounds).where(rounds.c.round == round_index)).one())
+            return _to_round(connection.execute(_SELECT.where(rounds.c.round == round_index)).one())
+
+    def training_set(self, round_index: int) -> dict[str, Any]:
+        """What a round trains on, as it recorded it at its start: one entry a case, so it may be large."""
+        with self.read() as connection:
+            return connection.execute(select(rounds.c.training_set).where(rounds.c.round == round_index)).scalar_one()
 
     def current_model(self) -> tuple[int, str] | None:
         """(round, SHA-256) of the newest published weights."""
@@ -192,7 +200,6 @@ def _to_round(row: Row[Any]) -> RoundRecord:
         promoted=row.promoted,
         config=row.config,
         config_sha256=row.config_sha256,
-        training_set=row.training_set,
         training_set_sha256=row.training_set_sha256,
         report=row.report,
         attempts=row.attempts,

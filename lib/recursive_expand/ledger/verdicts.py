@@ -81,8 +81,9 @@ class Verdicts(Store):
                 .where(proposals.c.proposal_id == proposal.proposal_id)
                 .values(state=ProposalState.DECIDED, position=None)
             )
-            # What was accepted whole is not asked again; anything else is proposed anew by the next round.
-            settled = verdict is VerdictKind.ACCEPT and not rejected
+            # What was accepted whole is not asked again; anything else is proposed anew by the next round, also
+            # slices that this proposal left out because they hardly differed from what was rejected.
+            settled = verdict is VerdictKind.ACCEPT and not rejected and not proposal.unchanged_slices
             connection.execute(
                 update(cases).where(cases.c.case_id == case_id).values(labels_pending=True, settled=settled)
             )
@@ -114,7 +115,7 @@ class Verdicts(Store):
                 raise NotYours(f"verdict {verdict_id} is {found.reviewer}'s; only they can take it back")
             current = latest_proposal(connection, found.case_id)
             newest = connection.execute(select(rounds.c.state).order_by(rounds.c.round.desc()).limit(1)).scalar()
-            closed = found.used_by is not None or newest == RoundState.CONVERGED
+            closed = found.used_by is not None or newest in (RoundState.CLOSED, RoundState.CONVERGED)
             if closed or current is None or current.proposal_id != found.proposal_id:
                 raise NotWithdrawable(
                     f"verdict {verdict_id} belongs to round {found.round}, whose review is closed; "
@@ -180,6 +181,8 @@ class Verdicts(Store):
         current = latest_proposal(connection, case_id)
         if current is None:
             raise StaleProposal(f"case {case_id!r} has no proposal yet; POST /infer makes one")
+        if current.state is ProposalState.SUPERSEDED:  # the newest one is, only where an expert mask took its place
+            raise StaleProposal(f"case {case_id!r} has an expert mask by now; it takes no verdicts")
         return current
 
     def _same_or_refuse(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,7 @@ def save_checkpoint(
         tensors |= {f"{_ADAM}{number}.{name}": value for name, value in moments.items()}
     content = safetensors.torch.save(
         {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
-        metadata={"fingerprint": identity, "losses": json.dumps(state.losses), "scaler": json.dumps(state.scaler)},
+        metadata={"training": json.dumps({"fingerprint": identity, **asdict(state)}, sort_keys=True)},
     )
     # No fsync: after a power cut a torn file is recognised and training begins anew, verdicts are not at stake.
     write_atomic(path, content, fsync=False)
@@ -107,8 +107,8 @@ def load_checkpoint(
     """
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("fingerprint") != identity:
+            stored = json.loads((file.metadata() or {}).get("training", "{}"))
+            if stored.get("fingerprint") != identity:
                 return None
             tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError):
@@ -120,4 +120,4 @@ def load_checkpoint(
             number, kind = name.removeprefix(_ADAM).split(".")
             moments.setdefault(int(number), {})[kind] = value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
-    return TrainingState(tuple(json.loads(metadata["losses"])), json.loads(metadata["scaler"]))
+    return TrainingState(tuple(stored["losses"]), stored["scaler"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from recursive_expand.ledger import VerdictKind
 from recursive_expand.server.conductor import Conductor
 from recursive_expand.server.datastore import RecursiveDatastore
 from recursive_expand.server.infer import ProposalInfer, is_upload
+from recursive_expand.server.loopback import bind_to_loopback_unless_told
 from recursive_expand.server.routes import router
 from recursive_expand.server.strategies import AnyCase, RecursiveExpand
 from recursive_expand.server.tasks import ProposeAll, RoundTrain
@@ -113,20 +113,13 @@ class RecursiveExpandApp:
             raise RecursiveExpandError(
                 f"another server uses the workspace {self.study.workspace.root}; stop it, or give --conf workspace DIR"
             ) from error
-        # The training subprocess builds this app again from the environment alone.
-        os.environ["MONAI_LABEL_APP_CONF"] = json.dumps(self.study_conf)
-        os.environ.setdefault("PYTHONPATH", "")
-        server = monailabel_server.app
-        if not any(getattr(route, "path", "").startswith("/recursive") for route in server.routes):
-            server.include_router(router, prefix=settings.MONAI_LABEL_API_STR)
-            answer_in_threads(server)
+        monailabel_server.app.include_router(router, prefix=settings.MONAI_LABEL_API_STR)
+        answer_in_threads(monailabel_server.app)
         super().on_init_complete()  # type: ignore[misc]
+        address = bind_to_loopback_unless_told()
+        if address is not None:
+            logger.info("Serving %s at %s; status: %s/recursive/status", self.study.task.title, address, address)
         self.conductor.start()
-
-    @property
-    def study_conf(self) -> dict[str, str]:
-        """The `--conf` values."""
-        return self.conf  # type: ignore[attr-defined]
 
     def _in_server(self) -> bool:
         return bool(self._server_mode)  # type: ignore[attr-defined]

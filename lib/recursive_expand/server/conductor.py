@@ -144,7 +144,8 @@ class Conductor(threading.Thread):
             logger.info("Round %d was stopped", current.round)
             self._study.ledger.interrupt_round(current.round, error=None)
             return
-        spot = (current.round, current.state, read_progress(self._study.workspace.progress))
+        progress = read_progress(self._study.workspace.progress)
+        spot = (current.round, current.state, progress and (progress.stage, progress.done, progress.total))
         self._deaths = self._deaths + 1 if spot == self._died_at else 1
         self._died_at = spot
         if self._deaths >= DEATHS_BEFORE_GIVING_UP:

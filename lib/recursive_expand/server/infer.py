@@ -78,8 +78,10 @@ class ProposalInfer(InferTask):
     def _make(self, case: CaseRecord) -> ProposalRecord:
         with self._lock:
             round_index, model, predictor = self._model()
-            [proposal] = propose(self._study, predictor, model, round_index, [case], serve=True)
-        return proposal
+            made = list(propose(self._study, predictor, model, round_index, [case], serve=True))
+        if not made:
+            raise HTTPException(422, self._study.ledger.case(case.case_id).reason)
+        return made[0]
 
     def _predict(self, image: Path, case: CaseRecord | None) -> tuple[NDArray[np.uint8], dict[str, Any]]:
         volume = self._study.volume(case) if case is not None else read_volume(image)

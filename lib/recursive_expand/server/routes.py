@@ -10,9 +10,9 @@ from fastapi import APIRouter, Depends, Query
 from monailabel.config import RBAC_ADMIN, RBAC_ANNOTATOR, RBAC_USER, settings
 from monailabel.endpoints.user.auth import RBAC
 from monailabel.interfaces.utils.app import app_instance
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 
-from recursive_expand.expand.labels import write_labels
+from recursive_expand.expand.labels import try_to_write_labels
 from recursive_expand.expand.rounds import iter_round_reports
 from recursive_expand.expand.study import Study
 from recursive_expand.ledger import VerdictKind, VerdictRecord
@@ -41,7 +41,7 @@ class NewVerdict(BaseModel):
     comment: str | None = Field(default=None, max_length=2000)
     reviewer: str | None = Field(default=None, max_length=200, description="Who; the client if not given.")
     client: str = Field(default="http", max_length=200, description="The program that asks.")
-    seconds: NonNegativeFloat | None = Field(default=None, description="How long the reviewer looked.")
+    seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False, description="How long the reviewer looked.")
 
 
 class Verdict(BaseModel):
@@ -138,7 +138,7 @@ def post_verdict(body: NewVerdict) -> Verdict:
             )
         except ValueError as error:
             raise bad_field("rejected_slices", body.rejected_slices, str(error)) from error
-    write_labels(study, body.case_id)
+    try_to_write_labels(study, body.case_id)
     app_instance().conductor.wake()
     return Verdict.of(verdict)
 
@@ -156,7 +156,7 @@ def delete_verdict(
     study = _study()
     with as_http():
         verdict = study.ledger.withdraw(verdict_id, reviewer=reviewer)
-    write_labels(study, verdict.case_id)
+    try_to_write_labels(study, verdict.case_id)
     return Verdict.of(verdict)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ def submit_label(study: Study, case_id: str, file: Path, params: Mapping[str, An
         client=client,
         reason=_text(params, "reason"),
         comment=_text(params, "comment"),
-        seconds=float(seconds) if isinstance(seconds, int | float) else None,
+        seconds=float(seconds) if isinstance(seconds, int | float) and 0 <= seconds < math.inf else None,
     )
     write_labels(study, case_id)
     return decided
