@@ -16,7 +16,7 @@ from recursive_expand.expand.frozen import freeze_files, frozen_mask
 from recursive_expand.expand.progress import Progress
 from recursive_expand.expand.study import Study
 from recursive_expand.expand.unchanged import unchanged_slices
-from recursive_expand.ledger import CaseRecord, ProposalDraft, ProposalRecord
+from recursive_expand.ledger import CaseRecord, OutdatedDraft, ProposalDraft, ProposalRecord, VerdictRecord
 from recursive_expand.segment.predict import Prediction, Predictor
 from recursive_expand.task import Task
 
@@ -78,10 +78,28 @@ def propose(
     for case_id, prediction in predictor.propose_volumes(volumes(), allowed):
         case, volume = in_flight.pop(case_id)
         allowed.pop(case_id, None)
-        yield _freeze(study, case, volume, prediction, model_sha256, round_index, serve=serve)
+        yield _freeze_as_judged(study, case, volume, prediction, model_sha256, round_index, serve=serve)
         done += volume.hu.shape[0]
         if progress is not None:
             progress.step(done, "slices")
+
+
+def _freeze_as_judged(
+    study: Study,
+    case: CaseRecord,
+    volume: Volume,
+    prediction: Prediction,
+    model_sha256: str,
+    round_index: int,
+    *,
+    serve: bool,
+) -> ProposalRecord:
+    """Freeze a prediction; where an expert judges the case's last proposal meanwhile, with regard to that too."""
+    while True:
+        try:
+            return _freeze(study, case, volume, prediction, model_sha256, round_index, serve=serve)
+        except OutdatedDraft:
+            continue
 
 
 def _freeze(
@@ -94,8 +112,9 @@ def _freeze(
     *,
     serve: bool,
 ) -> ProposalRecord:
-    mask = prediction.mask
-    whole, same = _clear_what_was_judged(study, case, volume, mask)
+    mask = prediction.mask.copy()
+    verdicts = study.ledger.verdicts_of(case.case_id)
+    whole, same = _clear_what_was_judged(study, case, volume, mask, verdicts)
     # The server (POST /infer) and the training subprocess may both make a case's first proposal.
     with FileLock(study.workspace.freeze_lock):
         existing = study.ledger.proposal_of_round(case.case_id, round_index)
@@ -115,7 +134,8 @@ def _freeze(
             confidence=_mean_confidence(prediction, per_slice),
             unchanged=whole,
         )
-        return study.ledger.freeze(round_index, draft, serve=serve)
+        judged = [verdict.verdict_id for verdict in verdicts]
+        return study.ledger.freeze(round_index, draft, serve=serve, judged=judged)
 
 
 def _voxels_by_class(mask: NDArray[np.uint8], task: Task) -> dict[str, int]:
@@ -131,7 +151,7 @@ def _mean_confidence(prediction: Prediction, voxels: NDArray[np.int64]) -> float
 
 
 def _clear_what_was_judged(
-    study: Study, case: CaseRecord, volume: Volume, mask: NDArray[np.uint8]
+    study: Study, case: CaseRecord, volume: Volume, mask: NDArray[np.uint8], verdicts: Iterable[VerdictRecord]
 ) -> tuple[bool, tuple[int, ...]]:
     """Empty the slices that were accepted before or hardly differ from what was rejected; in place.
 
@@ -139,7 +159,7 @@ def _clear_what_was_judged(
         (whether the whole proposal is unchanged, numbers of the slices emptied as unchanged).
     """
     rejected = []
-    for verdict in study.ledger.verdicts_of(case.case_id):
+    for verdict in verdicts:
         mask[list(verdict.accepted_slices)] = 0
         if verdict.rejected_slices:
             native = frozen_mask(study.workspace, verdict.round, case.case_id)

@@ -7,8 +7,9 @@ import logging
 from collections.abc import Callable
 
 from recursive_expand.archives.folder import check_case
+from recursive_expand.archives.images import read_geometry
 from recursive_expand.archives.scan import FoundCase
-from recursive_expand.cases import Role
+from recursive_expand.cases import Role, Volume
 from recursive_expand.errors import InputError
 from recursive_expand.expand.study import Study
 from recursive_expand.ledger import CaseEntry
@@ -62,6 +63,7 @@ def _check(study: Study, found: FoundCase) -> CaseEntry:
     try:
         volume, _ = check_case(found, study.task.classes, read=lambda path: study.cache.load(found.case_id, path))
         slices = volume.hu.shape[0]
+        _check_same_grid(study, found, volume)
     except InputError as error:
         reason = str(error)
         logger.warning("Set aside %s", reason)
@@ -75,6 +77,19 @@ def _check(study: Study, found: FoundCase) -> CaseEntry:
         image_labels=dict(found.image_labels),
         pixel_label=str(found.pixel_label) if found.pixel_label else None,
     )
+
+
+def _check_same_grid(study: Study, found: FoundCase, volume: Volume) -> None:
+    """Refuse an image put in the place of another: verdicts name slices, and proposals voxels, of the first."""
+    proposal = study.ledger.current_proposal(found.case_id)
+    if proposal is None:
+        return
+    judged = read_geometry(study.workspace.proposal(proposal.round, found.case_id)).native_shape
+    if volume.geometry.native_shape != judged:
+        now, before = ("x".join(map(str, shape)) for shape in (volume.geometry.native_shape, judged))
+        raise InputError(
+            found.path.name, f"has {now} voxels, but {before} when it was proposed; give the new image another case id"
+        )
 
 
 def _signature(found: FoundCase) -> str:

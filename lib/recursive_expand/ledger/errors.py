@@ -25,6 +25,10 @@ class StaleProposal(LedgerError):
     """The verdict is about a proposal that is not (or no longer) the case's current one."""
 
 
+class OutdatedDraft(LedgerError):
+    """A case was judged while its new proposal was made: the draft must be made again."""
+
+
 class AlreadyDecided(LedgerError):
     """Somebody decided this proposal otherwise."""
 

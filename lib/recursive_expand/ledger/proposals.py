@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, delete, exists, func, insert, select, update
 
+from recursive_expand.ledger.errors import OutdatedDraft
 from recursive_expand.ledger.records import CaseState, ProposalDraft, ProposalRecord, ProposalState
 from recursive_expand.ledger.store import Store
-from recursive_expand.ledger.tables import cases, leases, proposals
+from recursive_expand.ledger.tables import cases, leases, proposals, verdicts
 
 UNDECIDED = (ProposalState.OPEN, ProposalState.EMPTY, ProposalState.UNCHANGED)
 
@@ -17,7 +18,9 @@ UNDECIDED = (ProposalState.OPEN, ProposalState.EMPTY, ProposalState.UNCHANGED)
 class Proposals(Store):
     """Proposals, their queue and its leases."""
 
-    def freeze(self, round_index: int, draft: ProposalDraft, *, serve: bool = False) -> ProposalRecord:
+    def freeze(
+        self, round_index: int, draft: ProposalDraft, *, serve: bool = False, judged: Collection[int] | None = None
+    ) -> ProposalRecord:
         """Record a proposal whose files are durable; the case's undecided older one is superseded.
 
         A case has one proposal a round: if it has one already, that one stands and is returned.
@@ -26,11 +29,20 @@ class Proposals(Store):
             round_index: the round it belongs to.
             draft: what is frozen.
             serve: put it at the end of the queue at once (it was made outside the round's bulk proposing).
+            judged: ids of the case's standing verdicts that the draft takes account of, if it does.
+
+        Raises:
+            OutdatedDraft: those are no longer the case's standing verdicts.
         """
         with self.write() as connection:
             existing = connection.execute(_of_round(draft.case_id, round_index)).first()
             if existing:
                 return to_proposal(existing)
+            standing = select(verdicts.c.verdict_id).where(
+                verdicts.c.case_id == draft.case_id, verdicts.c.withdrawn.is_(None)
+            )
+            if judged is not None and set(connection.execute(standing).scalars()) != set(judged):
+                raise OutdatedDraft(f"case {draft.case_id!r} was judged while it was proposed anew; propose it again")
             if draft.unchanged:
                 state = ProposalState.UNCHANGED
             else:

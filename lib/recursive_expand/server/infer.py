@@ -77,8 +77,8 @@ class ProposalInfer(InferTask):
 
     def _make(self, case: CaseRecord) -> ProposalRecord:
         with self._lock:
-            round_index, model, predictor = self._model()
-            made = list(propose(self._study, predictor, model, round_index, [case], serve=True))
+            study, round_index, model, predictor = self._model()
+            made = list(propose(study, predictor, model, round_index, [case], serve=True))
         if not made:
             raise HTTPException(422, self._study.ledger.case(case.case_id).reason)
         return made[0]
@@ -86,7 +86,7 @@ class ProposalInfer(InferTask):
     def _predict(self, image: Path, case: CaseRecord | None) -> tuple[NDArray[np.uint8], dict[str, Any]]:
         volume = self._study.volume(case) if case is not None else read_volume(image)
         with self._lock:
-            round_index, model, predictor = self._model()
+            _, round_index, model, predictor = self._model()
             prediction = predictor.predict(volume)
         mask = np.ascontiguousarray(volume.geometry.orientation.to_native(prediction.mask))
         params = {
@@ -98,14 +98,15 @@ class ProposalInfer(InferTask):
         }
         return mask, params
 
-    def _model(self) -> tuple[int, str, Predictor]:
+    def _model(self) -> tuple[Study, int, str, Predictor]:
         current = self._study.ledger.current_model()
         if current is None:
             raise HTTPException(409, "there is no model yet: round 0 is still to be trained; see GET /recursive/status")
         round_index, model = current
+        study = self._study.under(self._study.ledger.round(round_index))
         if self._predictor is None or self._predictor[0] != model:
-            self._predictor = model, Predictor(self._study.task, self._study.network(model), choose_device())
-        return round_index, model, self._predictor[1]
+            self._predictor = model, Predictor(study.task, study.network(model), choose_device())
+        return study, round_index, model, self._predictor[1]
 
 
 def _describe(proposal: ProposalRecord) -> dict[str, Any]:

@@ -80,7 +80,8 @@ class ProposeAll:
         if current is None:
             raise NothingToDo("there is no model yet: round 0 is still to be trained")
         round_index, model = current
-        predictor = Predictor(self._study.task, self._study.network(model), choose_device())
-        cases = cases_to_propose(self._study, round_index)
-        made = propose(self._study, predictor, model, round_index, cases, serve=True)
+        study = self._study.under(self._study.ledger.round(round_index))
+        predictor = Predictor(study.task, study.network(model), choose_device())
+        cases = cases_to_propose(study, round_index)
+        made = propose(study, predictor, model, round_index, cases, serve=True)
         return {p.case_id: {"proposal": p.sha256, "round": p.round, "state": p.state} for p in made}
