@@ -27,7 +27,7 @@ class Network(_Settings):
     """The 2-D U-Net (Ronneberger et al., 2015), as MONAI builds it."""
 
     channels: tuple[int, ...] = (16, 32, 64, 128, 256)
-    residual_units: int = Field(default=0, ge=0)
+    residual_units: int = Field(default=1, ge=0)
 
 
 class Refinement(_Settings):
@@ -63,9 +63,9 @@ class Training(_Settings):
     """Epochs of round 0 (the paper: 120)."""
     later_epochs: int = Field(default=3, ge=1)
     """Epochs of every later round (the paper: 3)."""
-    learning_rate: float = Field(default=1e-3, gt=0)
+    learning_rate: float = Field(default=2e-3, gt=0)
     later_learning_rate: float = Field(default=1e-4, gt=0)
-    batch_size: int = Field(default=8, ge=1)
+    batch_size: int = Field(default=4, ge=1)
     crop_to_head: bool = True
     """Train on the head's box instead of the whole slice. Off: equation 1's mean runs over all H x W pixels."""
     augment: bool = False

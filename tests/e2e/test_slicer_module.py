@@ -24,9 +24,9 @@ pytestmark = pytest.mark.skipif(not PLUGIN.is_dir(), reason=f"no Slicer module i
 
 
 @pytest.fixture
-def slicer(reviewing: Server, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[StockSlicer]:
-    """A connected Slicer of a radiologist of its own, so that no test waits for another's case."""
-    with StockSlicer(reviewing.url, tmp_path, client_id=request.node.name) as slicer:
+def slicer(reviewing: Server, tmp_path: Path) -> Iterator[StockSlicer]:
+    """A connected Slicer, always of the same radiologist: what one test leaves undecided the next one gets again."""
+    with StockSlicer(reviewing.url, tmp_path) as slicer:
         slicer.connect()
         yield slicer
 

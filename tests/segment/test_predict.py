@@ -92,6 +92,20 @@ def test_volumes_are_taken_as_memory_allows(monkeypatch, trained, make_head, mak
     assert len(list(proposals)) == 11
 
 
+def test_clean_cases_do_not_pile_up(monkeypatch, trained, make_head, make_volume):
+    monkeypatch.setattr("recursive_expand.segment.predict.SLICES_PER_WINDOW", 2)
+    taken = []
+
+    def volumes():
+        for number in range(12):
+            taken.append(number)
+            yield str(number), make_volume(make_head(seed=number)[0])
+
+    proposals = Predictor(*trained).propose_volumes(volumes(), {str(n): [frozenset()] for n in range(12)})
+    assert not next(proposals)[1].mask.any()
+    assert len(taken) <= 4
+
+
 def test_constraints_must_be_one_for_each_slice(trained, volume):
     with pytest.raises(ValueError, match="2 image-level constraints for 4 slices"):
         Predictor(*trained).predict(volume, [None, None])

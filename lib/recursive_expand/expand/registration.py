@@ -93,8 +93,8 @@ def _check_same_grid(study: Study, found: FoundCase, volume: Volume) -> None:
 
 
 def _signature(found: FoundCase) -> str:
-    """Changes when the image, its image-level labels or its expert mask do."""
+    """Changes when the image, its image-level labels or its expert mask do, and when the folder is moved."""
     labels = sorted((str(number), sorted(label.present)) for number, label in found.image_labels.items())
     stamp = found.pixel_label.stat().st_mtime_ns if found.pixel_label else 0
-    digest = hashlib.sha256(f"{labels} {found.pixel_label} {stamp}".encode()).hexdigest()[:12]
+    digest = hashlib.sha256(f"{labels} {found.path} {found.pixel_label} {stamp}".encode()).hexdigest()[:12]
     return f"{found.signature}-{digest}"

@@ -254,7 +254,7 @@ def iter_round_reports(study: Study) -> Iterator[dict[str, Any]]:
             "rejected": counts["reject"],
             "accepted_slices": counts["accepted_slices"],
             "rejected_slices": counts["rejected_slices"],
-            "new": report.get("expanded_slices"),
+            "new": report.get("expanded_slices", counts["accepted_slices"]),
             "model_sha256": round_.model,
             "trained_model_sha256": round_.trained_model,
             "base_model_sha256": round_.base_model,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, and_, delete, func, insert, select, update
 
 from recursive_expand.ledger.errors import (
     AlreadyDecided,
@@ -15,7 +15,7 @@ from recursive_expand.ledger.errors import (
     UnknownCase,
     UnknownVerdict,
 )
-from recursive_expand.ledger.proposals import latest_proposal
+from recursive_expand.ledger.proposals import latest_proposal, to_proposal
 from recursive_expand.ledger.records import ProposalRecord, ProposalState, RoundState, VerdictKind, VerdictRecord
 from recursive_expand.ledger.store import Store, utc_now
 from recursive_expand.ledger.tables import cases, leases, proposals, rounds, verdicts
@@ -55,10 +55,11 @@ class Verdicts(Store):
             ValueError: a rejected slice has no mask in this proposal.
         """
         with self.write() as connection:
-            proposal = self._current(connection, case_id, proposal_sha256)
+            current = self._current(connection, case_id)
+            proposal = self._looked_at(connection, current, proposal_sha256)
             verdict, accepted, rejected = _split(proposal, verdict, rejected_slices)
-            if proposal.state is ProposalState.DECIDED or proposal.sha256 != proposal_sha256:
-                return self._same_or_refuse(connection, proposal, proposal_sha256, verdict, rejected, reviewer)
+            if proposal.proposal_id != current.proposal_id or proposal.state is ProposalState.DECIDED:
+                return self._same_or_refuse(connection, current, proposal, verdict, rejected, reviewer)
             ts = utc_now()
             values = {
                 "proposal_id": proposal.proposal_id,
@@ -175,7 +176,7 @@ class Verdicts(Store):
                 counts["rejected_slices"] += rejected or 0
         return counts
 
-    def _current(self, connection: Connection, case_id: str, proposal_sha256: str) -> ProposalRecord:
+    def _current(self, connection: Connection, case_id: str) -> ProposalRecord:
         if connection.execute(select(cases.c.case_id).where(cases.c.case_id == case_id)).first() is None:
             raise UnknownCase(case_id)
         current = latest_proposal(connection, case_id)
@@ -185,42 +186,45 @@ class Verdicts(Store):
             raise StaleProposal(f"case {case_id!r} has an expert mask by now; it takes no verdicts")
         return current
 
+    def _looked_at(self, connection: Connection, current: ProposalRecord, proposal_sha256: str) -> ProposalRecord:
+        if current.sha256 == proposal_sha256:
+            return current
+        older = select(proposals).where(proposals.c.case_id == current.case_id, proposals.c.sha256 == proposal_sha256)
+        row = connection.execute(older.order_by(proposals.c.round.desc())).first()
+        if row is None:
+            raise _stale(current, proposal_sha256)
+        return to_proposal(row)
+
     def _same_or_refuse(
         self,
         connection: Connection,
         current: ProposalRecord,
-        proposal_sha256: str,
+        judged: ProposalRecord,
         verdict: VerdictKind,
         rejected: list[int],
         reviewer: str,
     ) -> VerdictRecord:
-        query = (
-            _select_verdicts()
-            .where(
-                verdicts.c.case_id == current.case_id,
-                verdicts.c.withdrawn.is_(None),
-                proposals.c.sha256 == proposal_sha256,
-            )
-            .order_by(verdicts.c.verdict_id.desc())
-        )
-        row = connection.execute(query).first()
+        standing = and_(verdicts.c.proposal_id == judged.proposal_id, verdicts.c.withdrawn.is_(None))
+        row = connection.execute(_select_verdicts().where(standing)).first()
         if row is not None:
             found = _to_verdict(row)
-            # Of an older proposal the slices were split by that proposal; the same verdict and author is a resend.
-            same_slices = current.sha256 != proposal_sha256 or list(found.rejected_slices) == rejected
-            if found.verdict is verdict and same_slices and found.reviewer == reviewer:
+            if found.verdict is verdict and list(found.rejected_slices) == rejected and found.reviewer == reviewer:
                 return found
-            if current.sha256 == proposal_sha256:
+            if judged.proposal_id == current.proposal_id:
                 by = "you" if found.reviewer == reviewer else found.reviewer
                 mend = f"; take verdict {found.verdict_id} back first" if by == "you" else ""
                 raise AlreadyDecided(
                     f"this proposal of case {current.case_id!r} was already decided ({found.verdict}) by {by} "
                     f"at {found.ts}{mend}"
                 )
-        raise StaleProposal(
-            f"proposal {proposal_sha256[:12]} of case {current.case_id!r} is stale: round {current.round} proposes "
-            f"{current.sha256[:12]}; fetch it and judge that one"
-        )
+        raise _stale(current, judged.sha256)
+
+
+def _stale(current: ProposalRecord, proposal_sha256: str) -> StaleProposal:
+    return StaleProposal(
+        f"proposal {proposal_sha256[:12]} of case {current.case_id!r} is stale: round {current.round} proposes "
+        f"{current.sha256[:12]}; fetch it and judge that one"
+    )
 
 
 def _split(

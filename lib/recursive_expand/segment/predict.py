@@ -103,7 +103,7 @@ class Predictor:
             allowed: case id to constraints, one for each slice; a case that is missing has none.
 
         Yields:
-            (case id, prediction), in the order of `volumes`, each as soon as it is done.
+            (case id, prediction), in the order of `volumes`, at most two windows behind it.
 
         Raises:
             ValueError: where the constraints of a case are not one for each slice.
@@ -115,7 +115,7 @@ class Predictor:
                 window: list[_Case] = []
                 for case_id, volume in volumes:
                     window.append(self._begin(case_id, volume, None if allowed is None else allowed.get(case_id), pool))
-                    if sum(len(case.jobs) for case in window) >= SLICES_PER_WINDOW:
+                    if sum(len(case.prediction.mask) for case in window) >= SLICES_PER_WINDOW:
                         self._forward(window, pool)
                         yield from map(_finished, before)
                         before, window = window, []

@@ -25,10 +25,10 @@ from recursive_expand.server.conductor import Conductor
 from recursive_expand.server.datastore import RecursiveDatastore
 from recursive_expand.server.infer import ProposalInfer, is_upload
 from recursive_expand.server.loopback import bind_to_loopback_unless_told
-from recursive_expand.server.routes import router
+from recursive_expand.server.routes import closed, router
 from recursive_expand.server.strategies import AnyCase, RecursiveExpand
 from recursive_expand.server.tasks import ProposeAll, RoundTrain
-from recursive_expand.server.threads import answer_in_threads
+from recursive_expand.server.threads import answer_in_threads, put_first
 
 logger = logging.getLogger(__name__)
 
@@ -115,6 +115,7 @@ class RecursiveExpandApp:
             ) from error
         monailabel_server.app.include_router(router, prefix=settings.MONAI_LABEL_API_STR)
         answer_in_threads(monailabel_server.app)
+        put_first(monailabel_server.app, closed)
         super().on_init_complete()  # type: ignore[misc]
         address = bind_to_loopback_unless_told()
         if address is not None:

@@ -9,6 +9,8 @@ import sys
 import threading
 import time
 
+import psutil
+
 PR_SET_PDEATHSIG = 1
 """prctl(2): the signal that the kernel sends this process when its parent ends."""
 SECONDS_BETWEEN_LOOKS = 1.0
@@ -19,12 +21,12 @@ def end_with_parent() -> None:
 
     On Linux the kernel sees to it; everywhere a thread looks every second.
     """
-    parent = os.getppid()
+    parent = psutil.Process(os.getppid())
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
     def watch() -> None:
-        while os.getppid() == parent:
+        while parent.is_running():
             time.sleep(SECONDS_BETWEEN_LOOKS)
         os._exit(1)
 

@@ -6,7 +6,7 @@ import dataclasses
 import time
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, HTTPException, Query
 from monailabel.config import RBAC_ADMIN, RBAC_ANNOTATOR, RBAC_USER, settings
 from monailabel.endpoints.user.auth import RBAC
 from monailabel.interfaces.utils.app import app_instance
@@ -185,6 +185,23 @@ def post_round() -> RoundAsked:
     with as_http():
         due = app_instance().conductor.ask()
     return RoundAsked(round=due, message=f"round {due} will run; see GET /recursive/status")
+
+
+closed = APIRouter()
+"""Stock routes that are closed; they are put before the stock ones."""
+
+
+@closed.post("/reload", include_in_schema=False)
+def post_reload() -> None:
+    """MONAI Label lets anybody rebuild the app, past the conductor; refused."""
+    raise HTTPException(403, "restart the server instead")
+
+
+@closed.put("/model/{model}", include_in_schema=False)
+@closed.delete("/model/{model}", include_in_schema=False)
+def put_model(model: str) -> None:
+    """MONAI Label lets annotators replace the file that it loads; refused: models come from rounds alone."""
+    raise HTTPException(403, "models are made by rounds; they cannot be replaced or removed over HTTP")
 
 
 @router.get("/queue", dependencies=[USER], summary=f"{RBAC_USER}Proposals that wait for a verdict")

@@ -1,0 +1,154 @@
+"""f and g as a `BasicInferTask`: MONAI's transforms, whole slices, Felzenszwalb as a post transform."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from monai.inferers.inferer import Inferer
+from monai.transforms.io.dictionary import LoadImaged
+from monai.transforms.post.dictionary import Activationsd, AsDiscreted
+from monai.transforms.transform import MapTransform
+from monai.transforms.utility.dictionary import ConcatItemsd, CopyItemsd, EnsureChannelFirstd, EnsureTyped, Transposed
+from monai.transforms.intensity.dictionary import ScaleIntensityRanged
+from monailabel.interfaces.tasks.infer_v2 import InferType
+from monailabel.tasks.infer.basic_infer import BasicInferTask
+from monailabel.transform.post import Restored
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage.segmentation import felzenszwalb
+from torch import Tensor, nn
+
+from recursive_expand.task import Refinement, Task
+
+SLICES_AT_ONCE = 8
+_COLUMNS_ROWS = (0, 2, 1, 3)
+"""(channel, column, row, slice) to (channel, row, column, slice), and back."""
+
+
+class StockInfer(BasicInferTask):
+    """The stock path.
+
+    Args:
+        task: windows and refinement.
+        network: f, in eval mode.
+        every_slice: whether g cuts slices without any mask too, as a transform that knows of no shortcut does.
+    """
+
+    def __init__(self, task: Task, network: nn.Module, *, every_slice: bool = True) -> None:
+        super().__init__(
+            path=None,
+            network=network,
+            type=InferType.SEGMENTATION,
+            labels=task.label_names,
+            dimension=3,
+            description="stock",
+            config={"device": "cpu"},
+        )
+        self._task = task
+        self._every_slice = every_slice
+
+    def pre_transforms(self, data: Any = None) -> Sequence[Callable]:
+        """Load, and one channel for each CT window."""
+        names = [f"window_{number}" for number in range(len(self._task.windows))]
+        ranges = [
+            ScaleIntensityRanged(
+                keys=name,
+                a_min=window.level - window.width / 2,
+                a_max=window.level + window.width / 2,
+                b_min=0.0,
+                b_max=1.0,
+                clip=True,
+            )
+            for name, window in zip(names, self._task.windows, strict=True)
+        ]
+        return [
+            LoadImaged(keys="image", reader="ITKReader"),
+            EnsureChannelFirstd(keys="image"),
+            EnsureTyped(keys="image"),
+            Transposed(keys="image", indices=_COLUMNS_ROWS),
+            CopyItemsd(keys="image", times=len(names), names=names),
+            *ranges,
+            ConcatItemsd(keys=names, name="image"),
+        ]
+
+    def inferer(self, data: Any = None) -> Inferer:
+        """Slices as a batch."""
+        return SliceBatches()
+
+    def post_transforms(self, data: Any = None) -> Sequence[Callable]:
+        """Classes, then g, then back onto the image's grid."""
+        return [
+            Activationsd(keys="pred", softmax=True),
+            AsDiscreted(keys="pred", argmax=True),
+            FelzenszwalbSlicesd(keys="pred", refinement=self._task.refinement, every_slice=self._every_slice),
+            Transposed(keys="pred", indices=_COLUMNS_ROWS),
+            Restored(keys="pred", ref_image="image"),
+        ]
+
+
+class SliceBatches(Inferer):
+    """Run a 2-D network over a volume (1, C, R, C, slices), some slices at a time."""
+
+    def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+        """(1, K + 1, R, C, slices) logits."""
+        slices = torch.as_tensor(inputs)[0].permute(3, 0, 1, 2)
+        logits = torch.cat([network(part.contiguous()) for part in slices.split(SLICES_AT_ONCE)])
+        return logits.permute(1, 2, 3, 0)[None]
+
+
+class FelzenszwalbSlicesd(MapTransform):
+    """g over whole slices, under the same rule of overlap as ours.
+
+    Args:
+        keys: the mask, (1, R, C, slices). The image, whose first channel g sees, is `image`.
+        refinement: g's settings; the mode must be shrink.
+        every_slice: see `StockInfer`.
+    """
+
+    def __init__(self, keys: str, refinement: Refinement, *, every_slice: bool) -> None:
+        super().__init__(keys)
+        if refinement.mode != "shrink":
+            raise ValueError(f"the stock path knows the mode shrink alone, not {refinement.mode!r}")
+        self._refinement = refinement
+        self._every_slice = every_slice
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Refine every slice."""
+        out = dict(data)
+        image = np.asarray(data["image"][0])
+        for key in self.keys:
+            mask = np.asarray(data[key][0]).astype(np.uint8)
+            refined = np.zeros_like(mask)
+            for k in range(mask.shape[-1]):
+                if self._every_slice or mask[..., k].any():
+                    refined[..., k] = shrink_whole_slice(mask[..., k], image[..., k], self._refinement)
+            out[key] = torch.from_numpy(refined)[None]
+        return out
+
+
+def shrink_whole_slice(mask: NDArray[np.uint8], image: NDArray, refinement: Refinement) -> NDArray[np.uint8]:
+    """g over one whole slice: each component loses what lies in no segment that it mostly covers.
+
+    Args:
+        mask: (R, C) uint8 class values.
+        image: (R, C) float in 0..1, the brain window.
+        refinement: g's settings.
+    """
+    segments = felzenszwalb(
+        image, scale=refinement.scale, sigma=refinement.sigma, min_size=refinement.min_size, channel_axis=None
+    )
+    sizes = np.bincount(segments.ravel())
+    out = np.zeros_like(mask)
+    for value in np.unique(mask[mask > 0]):
+        labels, count = ndimage.label(mask == value, structure=np.ones((3, 3), bool))
+        for number in range(1, count + 1):
+            component = labels == number
+            covered = np.bincount(segments[component], minlength=len(sizes))
+            kept = component & (covered >= refinement.overlap * sizes)[segments]
+            before, after = np.count_nonzero(component), np.count_nonzero(kept)
+            agrees = 2 * after / (before + after) >= refinement.min_agreement
+            out[kept if agrees else component] = value
+    return out

@@ -1,0 +1,141 @@
+"""A folder study that trains in a second, before its first round and after it: what tests of the recursion share."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from recursive_expand.archives.images import write_mask, write_volume
+from recursive_expand.cases import Geometry, Volume
+from recursive_expand.expand.frozen import freeze_files
+from recursive_expand.expand.rounds import run_round
+from recursive_expand.expand.study import Study, open_study
+from recursive_expand.ledger import ProposalDraft, ProposalRecord
+
+TASK_FILE = Path(__file__).parents[1] / "apps" / "recursive_ich" / "task.yaml"
+CLASSES = ("epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural")
+BLEED = 2
+"""All bleeds of the tiny study are intraparenchymal."""
+GEOMETRY = Geometry.of((48, 48, 3), np.diag([-4.0, -4.0, 5.0, 1.0]))
+"""Native axes column, row, slice; three slices."""
+ROLES = {"p0": "pixel", "p1": "pixel", "p2": "pixel", "i0": "image", "i1": "image", "u0": "unlabelled", "t0": "test"}
+CONF: dict[str, str] = {
+    "channels": "[4, 8]",
+    "epochs": "12",
+    "later_epochs": "1",
+    "learning_rate": "0.02",
+    "later_learning_rate": "0.001",
+    "batch_size": "3",
+    "augment": "false",
+    "threads": "1",
+    "mode": "off",
+}
+
+
+def _head(seed: int, *, bleeds: tuple[int, ...] = (0, 1, 2)) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
+    """(3, 48, 48): skull and brain in air, with a round bleed somewhere in each of these slices; HU and mask."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:48, :48]
+    radius = np.hypot((rows - 24) / 1.2, columns - 24)
+    hu = np.full((3, 48, 48), -1000, np.int16)
+    hu[:, radius < 17] = 1000
+    hu[:, radius < 15] = 35
+    mask = np.zeros(hu.shape, np.uint8)
+    for number in bleeds:
+        centre = rng.integers(18, 31, 2)
+        mask[number, np.hypot(rows - centre[0], columns - centre[1]) < 5] = BLEED
+    hu[mask == BLEED] = 72
+    return hu + rng.normal(0, 3, hu.shape).round().astype(np.int16), mask
+
+
+def _write_studies(folder: Path) -> dict[str, NDArray[np.uint8]]:
+    """Seven heads in the roles of `ROLES`; i0's slice 2 is labelled clean. Returns the true masks, by case."""
+    (folder / "labels" / "final").mkdir(parents=True)
+    truth = {}
+    for seed, (case_id, role) in enumerate(ROLES.items()):
+        hu, mask = _head(seed, bleeds=(0, 1) if case_id == "i0" else (0, 1, 2))
+        truth[case_id] = mask
+        write_volume(folder / f"{case_id}.nii.gz", Volume(hu, GEOMETRY), fsync=False)
+        if role in ("pixel", "test"):
+            native = np.ascontiguousarray(GEOMETRY.orientation.to_native(mask))
+            write_mask(folder / "labels" / "final" / f"{case_id}.nii.gz", native, GEOMETRY, fsync=False)
+    _write_csv(folder / "cases.csv", [("case_id", "role"), *ROLES.items()])
+    labels = [
+        (case_id, number, *(int(value in truth[case_id][number]) for value in range(1, len(CLASSES) + 1)))
+        for case_id in ("i0", "i1")
+        for number in range(3)
+    ]
+    _write_csv(folder / "image_labels.csv", [("case_id", "slice", *CLASSES), *labels])
+    return truth
+
+
+def _write_csv(path: Path, rows: list[tuple[Any, ...]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
+
+
+def _open(folder: Path, **conf: object) -> Study:
+    return open_study(str(folder), TASK_FILE, CONF | {key: str(value) for key, value in conf.items()})
+
+
+def _freeze(study: Study, case_id: str, mask: NDArray[np.uint8], *, round_index: int = 0) -> ProposalRecord:
+    """Freeze this mask (slices, rows, columns) as a case's proposal, as `propose` does, and queue it."""
+    ignore = np.zeros(mask.shape, np.bool_)
+    sha256 = freeze_files(study.workspace, round_index, case_id, mask, ignore, GEOMETRY)
+    slices = tuple(int(number) for number in np.flatnonzero(mask.any(axis=(1, 2))))
+    voxels = {CLASSES[value - 1]: int((mask == value).sum()) for value in np.unique(mask) if value}
+    draft = ProposalDraft(case_id, sha256, "m" * 64, slices, (), voxels, 0.9 if slices else 0.0, False)
+    return study.ledger.freeze(round_index, draft, serve=True)
+
+
+@pytest.fixture(scope="session")
+def make_head() -> Callable[..., tuple[NDArray[np.int16], NDArray[np.uint8]]]:
+    return _head
+
+
+@pytest.fixture(scope="session")
+def write_studies() -> Callable[[Path], dict[str, NDArray[np.uint8]]]:
+    return _write_studies
+
+
+@pytest.fixture(scope="session")
+def reopen() -> Callable[..., Study]:
+    """Open a studies folder under `CONF` and what is given."""
+    return _open
+
+
+@pytest.fixture(scope="session")
+def freeze() -> Callable[..., ProposalRecord]:
+    return _freeze
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    """The tiny study before anything looked at it."""
+    _write_studies(tmp_path / "studies")
+    return _open(tmp_path / "studies")
+
+
+@pytest.fixture(scope="session")
+def after_round_0(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny study with its first review open; copy it before changing it."""
+    folder = tmp_path_factory.mktemp("round_0") / "studies"
+    _write_studies(folder)
+    study = _open(folder)
+    run_round(study)
+    study.ledger.close()
+    return folder
+
+
+@pytest.fixture
+def reviewing(after_round_0: Path, tmp_path: Path) -> Study:
+    """A study of its own whose first review is open."""
+    shutil.copytree(after_round_0, tmp_path / "studies")
+    return _open(tmp_path / "studies")
