@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from recursive_expand.archives.images import write_mask, write_volume
 from recursive_expand.cases import Geometry, Volume
 from recursive_expand.expand.frozen import freeze_files
+from recursive_expand.expand.registration import register_cases
 from recursive_expand.expand.rounds import run_round
 from recursive_expand.expand.study import Study, open_study
 from recursive_expand.ledger import ProposalDraft, ProposalRecord
@@ -138,4 +139,6 @@ def after_round_0(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def reviewing(after_round_0: Path, tmp_path: Path) -> Study:
     """A study of its own whose first review is open."""
     shutil.copytree(after_round_0, tmp_path / "studies")
-    return _open(tmp_path / "studies")
+    study = _open(tmp_path / "studies")
+    register_cases(study)  # the ledger knows where the images were
+    return study

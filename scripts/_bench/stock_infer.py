@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 from monai.inferers.inferer import Inferer
+from monai.transforms.intensity.dictionary import ScaleIntensityRanged
 from monai.transforms.io.dictionary import LoadImaged
 from monai.transforms.post.dictionary import Activationsd, AsDiscreted
 from monai.transforms.transform import MapTransform
 from monai.transforms.utility.dictionary import ConcatItemsd, CopyItemsd, EnsureChannelFirstd, EnsureTyped, Transposed
-from monai.transforms.intensity.dictionary import ScaleIntensityRanged
 from monailabel.interfaces.tasks.infer_v2 import InferType
 from monailabel.tasks.infer.basic_infer import BasicInferTask
 from monailabel.transform.post import Restored

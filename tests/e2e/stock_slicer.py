@@ -91,16 +91,21 @@ class StockSlicer:
         return {segmentation.GetSegment(i).GetName(): self._voxels(i) > 0 for i in ids}
 
     def set_segment(self, name: str, voxels: NDArray[np.bool_]) -> None:
-        """Draw a segment anew, as the segment editor's effects leave it.
+        """Draw a segment anew, by the function through which the segment editor's effects do.
 
         Args:
             name: the segment's name.
             voxels: (k, j, i) on the volume's grid.
         """
-        segment_id = self.widget._segmentNode.GetSegmentation().GetSegmentIdBySegmentName(name)
-        self._slicer.util.updateSegmentBinaryLabelmapFromArray(
-            voxels.astype(np.uint8), self.widget._segmentNode, segment_id, self.widget._volumeNode
-        )
+        slicer, node = self._slicer, self.widget._segmentNode
+        segment_id = node.GetSegmentation().GetSegmentIdBySegmentName(name)
+        drawn = slicer.modules.volumes.logic().CreateAndAddLabelVolume(self.widget._volumeNode, "drawn")
+        slicer.util.updateVolumeFromArray(drawn, voxels.astype(np.uint8))
+        logic = slicer.vtkSlicerSegmentationsModuleLogic
+        labelmap = logic.CreateOrientedImageDataFromVolumeNode(drawn)
+        slicer.mrmlScene.RemoveNode(drawn)
+        labelmap.UnRegister(None)
+        assert logic.SetBinaryLabelmapToSegment(labelmap, node, segment_id, logic.MODE_REPLACE), f"{name} is not drawn"
 
     def clear_segments(self) -> None:
         """Empty every segment; the segments stay in the list."""

@@ -9,6 +9,8 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import pytest
+
 from .conftest import ROUND_SECONDS, Run
 from .drive import drive
 from .outcome import outcome
@@ -77,6 +79,7 @@ class Killer(Thread):
         self.server.restart()
 
 
+@pytest.mark.timeout(4 * ROUND_SECONDS)  # ten restarts, and the undisturbed run where no test has made it yet
 def test_a_run_killed_ten_times_ends_like_an_undisturbed_one(undisturbed: Run, tmp_path: Path) -> None:
     studies = tmp_path / "studies"
     truth = write_study(studies)

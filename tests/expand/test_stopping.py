@@ -1,6 +1,5 @@
 """When a review is over, and when the recursion stops."""
 
-import numpy as np
 import pytest
 
 from recursive_expand.expand.stopping import Review, expansion, judge_review
@@ -51,15 +50,7 @@ def test_enough_verdicts_end_a_review_early_if_they_brought_something(reviewing,
     assert judge(reviewing, verdicts_per_round=2) is Review.EXPANDED
 
 
-def test_slices_of_a_new_expert_mask_are_new(reviewing, write_studies):
+def test_slices_of_a_new_expert_mask_are_new(reviewing):
     assert expansion(reviewing.ledger, reviewing.ledger.current_round()) == 0
     reviewing.ledger.promote_to_pixel("u0", "m", reviewer="x", sha256="e" * 64)
     assert expansion(reviewing.ledger, reviewing.ledger.current_round()) == 3
-
-
-def test_an_accepted_empty_proposal_brings_nothing(reviewing, say, freeze):
-    for case_id in ("i0", "i1", "u0"):
-        say(case_id, VerdictKind.REJECT)
-    hu, _ = np.full((3, 48, 48), 0, np.uint8), None
-    freeze(reviewing, "u0", hu, round_index=0)
-    assert judge(reviewing) is Review.CONVERGED

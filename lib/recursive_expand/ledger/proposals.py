@@ -128,16 +128,13 @@ class Proposals(Store):
         with self.write() as connection:
             connection.execute(delete(leases).where(leases.c.expires <= now))
             if skip is not None:
-                mine = and_(leases.c.case_id == skip, leases.c.client == client)
-                connection.execute(delete(leases).where(mine))
-            held = (
-                select(proposals.c.case_id)
-                .join(leases, leases.c.case_id == proposals.c.case_id)
-                .where(queued, leases.c.client == client)
-                .order_by(proposals.c.position)
-                .limit(1)
-            )
-            case_id = connection.execute(held).scalar()
+                given_back = and_(leases.c.case_id == skip, leases.c.client == client)
+                connection.execute(delete(leases).where(given_back))
+            held = connection.execute(select(leases.c.case_id).where(leases.c.client == client)).scalars().all()
+            # `queued` is no condition here: for it SQLite would walk the whole queue instead of looking up these cases.
+            mine = select(proposals.c.position, proposals.c.case_id, queued.label("queued"))
+            found = connection.execute(mine.where(proposals.c.case_id.in_(held))).all() if held else []
+            case_id = min(((row.position, row.case_id) for row in found if row.queued), default=(None, None))[1]
             if case_id is None:
                 free = select(proposals.c.case_id).where(
                     queued, ~exists().where(leases.c.case_id == proposals.c.case_id)

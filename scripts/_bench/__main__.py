@@ -1,0 +1,65 @@
+"""Run the sections that were asked for, print them, and keep them as JSON where asked."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from _bench.infer import measure_infer
+from _bench.machine import machine, machine_line
+from _bench.memory import measure_memory
+from _bench.next_sample import measure_queue
+from _bench.propose import measure_propose
+from _bench.report import Section, as_json, table
+from _bench.scale import FULL, QUICK, Scale
+from recursive_expand.segment.threads import available_cores
+
+SECTIONS: dict[str, Callable[[Scale, int], Section]] = {
+    "propose": measure_propose,
+    "infer": measure_infer,
+    "queue": measure_queue,
+    "memory": measure_memory,
+}
+
+
+def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="bench.py", description="Ratios measured in one run on this machine.")
+    parser.add_argument("--only", nargs="+", choices=list(SECTIONS), default=list(SECTIONS), help="these sections")
+    parser.add_argument("--threads", type=int, default=available_cores(), help="CPU threads of all paths (all cores)")
+    parser.add_argument("--quick", action="store_true", help="smaller studies, fewer repeats: a look, no result")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep all numbers in this file")
+    options = parser.parse_args(arguments)
+    if options.threads < 1:
+        parser.error(f"--threads {options.threads}: give at least 1")
+    return options
+
+
+def main(arguments: Sequence[str]) -> int:
+    """0; the table says what was missed: a benchmark is no test."""
+    options = parse_arguments(arguments)
+    torch.set_num_threads(options.threads)
+    os.environ["OMP_NUM_THREADS"] = str(options.threads)  # of the servers
+    scale = QUICK if options.quick else FULL
+    console, facts, sections = Console(), machine(options.threads), []
+    console.print(machine_line(facts))
+    for name in options.only:
+        section = SECTIONS[name](scale, options.threads)
+        sections.append(section)
+        console.print(table(section))
+        if options.json is not None:
+            options.json.write_text(json.dumps(as_json(facts, sections), indent=1), encoding="utf-8")
+    missed = [f"{section.name}: {what}" for section in sections for what in section.missed]
+    console.print(f"Missed: {'; '.join(missed)}" if missed else "Everything asked is met.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,72 @@
+"""Section `propose`: a study from its files to frozen proposals, ours against the stock path and the plain forward."""
+
+from __future__ import annotations
+
+import statistics
+
+import torch
+
+from _bench.agreement import foreground_dice, voxel_agreement
+from _bench.material import FOLDER, TRAINING_EPOCHS, bench_task, heads, load_network, weights
+from _bench.ours import OurPath
+from _bench.plain import PlainForward, plain_masks, volumes
+from _bench.report import Section, at_least
+from _bench.scale import Scale
+from _bench.stock import StockPath
+from _bench.timing import in_turn, ratio
+from _bench.tricks import trick_ratios
+
+
+def measure_propose(scale: Scale, threads: int) -> Section:
+    """All paths in turn, over the same heads with the same weights."""
+    task = bench_task(threads)
+    folder = heads(scale.volumes, scale.slices)
+    file, sha256 = weights(task)
+    network = load_network(task, file, sha256)
+    ours = OurPath(folder, file, sha256, threads)
+    stock = StockPath(folder, file, threads, every_slice=True)
+    masked = StockPath(folder, file, threads, every_slice=False)
+    plain = PlainForward(task, network, folder, threads)
+    ours.cold()  # warm up
+    paths = {
+        "ours": ours.cold,
+        "ours, read before": ours.warm,
+        "plain forward": plain.run,
+        "stock": stock.run,
+        "stock, empty slices left out": masked.run,
+    }
+    found = in_turn(paths, scale.repeats)
+    slices = scale.volumes * scale.slices
+    section = Section(
+        "propose",
+        f"{scale.volumes} phantom heads of 512x512x{scale.slices} as .nii.gz; the app's own network, trained for "
+        f"{TRAINING_EPOCHS} epochs on 48 slices of other heads ({FOLDER.name}/weights); medians of {scale.repeats}, "
+        f"all paths in turn. Ours: reading with an empty cache, f, g, freezing (files and ledger synced). Stock: "
+        f"BatchInferTask over a BasicInferTask, Felzenszwalb on whole slices, LocalDatastore. Plain forward: float32, "
+        f"whole slices, batches of {plain.batch}, nothing else.",
+    )
+    for name, times in found.items():
+        rate = slices / statistics.median(times)
+        section.add(f"{name}: slices per second", rate, f"{rate:.1f}")
+    section.add("ours / stock", *_times(ratio(found["stock"], found["ours"])), at_least(10))
+    spared = ratio(found["stock, empty slices left out"], found["ours"])
+    section.add("ours / stock whose g leaves empty slices out", *_times(spared))
+    section.add("ours / plain forward", *_times(ratio(found["plain forward"], found["ours"])), at_least(1))
+    torch.set_num_threads(threads)
+    truth, made = plain_masks(task, network, folder), ours.masks()
+    agreement = voxel_agreement(made, truth)
+    section.add(
+        "voxels that agree with plain f, then g", agreement, f"{agreement:.4%}", at_least(0.999, " of all voxels")
+    )
+    dice = foreground_dice(made, truth)
+    section.add("the same, Dice of the foreground alone", dice, f"{dice:.4f}")
+    dice = foreground_dice(made, stock.masks())
+    section.add("Dice of the foreground with the stock path's masks", dice, f"{dice:.4f}")
+    loaded = [volume for _, volume in volumes(folder)]
+    for name, times_longer in trick_ratios(task, network, loaded, scale.repeats).items():
+        section.add(f"f and g without it / with it: {name}", *_times(times_longer))
+    return section
+
+
+def _times(value: float) -> tuple[float, str]:
+    return value, f"{value:.1f}x" if value >= 10 else f"{value:.2f}x"

@@ -1,0 +1,117 @@
+"""A MONAI Label server in its own process, for as long as a block of code needs it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import requests
+
+START_SECONDS = 300.0
+END_SECONDS = 20.0
+POLL_SECONDS = 0.2
+
+
+@dataclass
+class Server:
+    """A running server.
+
+    Attributes:
+        url: without a slash at its end.
+        process: its process.
+        log: what it prints.
+        session: keeps the connection, as clients do.
+    """
+
+    url: str
+    process: psutil.Popen
+    log: Path
+    session: requests.Session
+
+    def get(self, path: str) -> Any:
+        """JSON of a GET."""
+        answer = self.session.get(self.url + path, timeout=600)
+        answer.raise_for_status()
+        return answer.json()
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """JSON of a POST with a JSON body."""
+        answer = self.session.post(self.url + path, json=dict(body), timeout=600)
+        answer.raise_for_status()
+        return answer.json()
+
+    def infer(self, model: str, case_id: str) -> bytes:
+        """What `POST /infer` answers, asked as 3D Slicer asks."""
+        answer = self.session.post(
+            f"{self.url}/infer/{model}",
+            params={"image": case_id},
+            files={"params": (None, '{"result_extension": ".nrrd", "result_dtype": "uint8"}')},
+            timeout=600,
+        )
+        answer.raise_for_status()
+        return answer.content
+
+    def wait(self, condition: Callable[[dict[str, Any]], bool]) -> None:
+        """Wait until the recursion's status meets a condition."""
+        deadline = time.monotonic() + START_SECONDS
+        status = None
+        while time.monotonic() < deadline:
+            status = self.get("/recursive/status")
+            if condition(status):
+                return
+            time.sleep(POLL_SECONDS)
+        raise RuntimeError(f"not within {START_SECONDS:.0f} s; the last status was {status}; see {self.log}")
+
+    def resident_mib(self) -> float:
+        """Resident memory of the server's process in MiB."""
+        return self.process.memory_info().rss / 2**20
+
+
+@contextmanager
+def serve(app: Path, studies: Path, conf: Mapping[str, object], log: Path) -> Iterator[Server]:
+    """Start `monailabel start_server` on loopback and a free port; it ends with the block, and all its children do."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "monailabel.main", "start_server", "--app", str(app), "--studies", str(studies)]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    for key, value in conf.items():
+        command += ["--conf", key, str(value)]
+    env = os.environ | {"MONAI_LABEL_AUTO_UPDATE_SCORING": "false"}
+    with log.open("wb") as out, requests.Session() as session:
+        process = psutil.Popen(command, cwd=log.parent, env=env, stdout=out, stderr=subprocess.STDOUT)
+        try:
+            server = Server(f"http://127.0.0.1:{port}", process, log, session)
+            _wait_for_answer(server)
+            yield server
+        finally:
+            family = [*process.children(recursive=True), process]
+            for member in family:
+                try:
+                    member.kill()
+                except psutil.NoSuchProcess:
+                    continue
+            psutil.wait_procs(family, timeout=END_SECONDS)
+
+
+def _wait_for_answer(server: Server) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if server.process.poll() is not None:
+            raise RuntimeError(f"the server ended before it answered; see {server.log}")
+        try:
+            server.get("/info/")
+        except requests.RequestException:
+            time.sleep(POLL_SECONDS)
+        else:
+            return
+    raise RuntimeError(f"the server did not answer within {START_SECONDS:.0f} s; see {server.log}")

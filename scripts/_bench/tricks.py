@@ -1,0 +1,75 @@
+"""What each trick of the fast path buys: f and g with it, against f and g without it alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from unittest import mock
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from _bench.stock_infer import shrink_whole_slice
+from _bench.timing import in_turn, ratio, seconds
+from recursive_expand.cases import Volume
+from recursive_expand.segment.head import Box
+from recursive_expand.segment.predict import Predictor, has_fast_half
+from recursive_expand.segment.windows import window_image
+from recursive_expand.task import Refinement, Task, Window
+
+_MODULE = "recursive_expand.segment.predict"
+EVERYTHING = "everything"
+
+
+def trick_ratios(task: Task, network: nn.Module, volumes: list[Volume], repeats: int) -> dict[str, float]:
+    """Trick to how many times longer f and g take without it.
+
+    Args:
+        task: with the number of threads.
+        network: f with its weights.
+        volumes: in memory.
+        repeats: how often each is measured.
+    """
+    fast = Predictor(task, network)
+    one_thread = Predictor(task.model_copy(update={"threads": 1}), network)
+
+    def timed(predictor: Predictor, **without: Callable) -> Callable[[], float]:
+        def run() -> float:
+            with _replaced(without):
+                return seconds(lambda: _propose(predictor, volumes))
+
+        return run
+
+    paths = {
+        EVERYTHING: timed(fast),
+        "the head's box instead of whole slices": timed(fast, head_box=lambda hu: Box.whole(hu.shape)),
+        "slices without brain skipped": timed(fast, has_brain=lambda hu, spacing: True),
+        "g on components' boxes instead of whole slices": timed(fast, refine=_refine_whole),
+    }
+    if has_fast_half(torch.device("cpu")):
+        paths["half precision"] = timed(Predictor(task, network, half=False))
+    if task.threads > 1:
+        paths[f"{task.threads} threads, a slice each"] = timed(one_thread)
+    found = in_turn(paths, repeats)
+    return {name: ratio(found[name], found[EVERYTHING]) for name in paths if name != EVERYTHING}
+
+
+@contextmanager
+def _replaced(functions: dict[str, Callable]) -> Iterator[None]:
+    with ExitStack() as stack:
+        for name, function in functions.items():
+            stack.enter_context(mock.patch(f"{_MODULE}.{name}", function))
+        yield
+
+
+def _propose(predictor: Predictor, volumes: list[Volume]) -> None:
+    for _ in predictor.propose_volumes((str(number), volume) for number, volume in enumerate(volumes)):
+        pass
+
+
+def _refine_whole(
+    mask: NDArray[np.uint8], hu: NDArray[np.int16], refinement: Refinement, window: Window
+) -> NDArray[np.uint8]:
+    return shrink_whole_slice(mask, window_image(hu, window), refinement)
