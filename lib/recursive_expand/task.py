@@ -48,6 +48,8 @@ class Refinement(_Settings):
     """A segment belongs to the object where at least this share of it lies in the mask."""
     min_agreement: float = Field(default=0.5, ge=0, le=1)
     """A refined component whose Dice with f's component is below this is g's failure (thin bleeds): f's stays."""
+    min_area: float = Field(default=0.0, ge=0)
+    """Components smaller than this, in mm2, are dropped as specks; 0 keeps all, as the paper does."""
 
     @field_validator("mode", mode="before")
     @classmethod

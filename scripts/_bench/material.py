@@ -1,4 +1,4 @@
-"""What is measured on: phantom heads of 512 x 512 pixels, and the app's network trained on others of them; made once."""
+"""What is measured on: phantom heads of 512 x 512 pixels, and the app's network trained on other heads; made once."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from rich.progress import track
+from rich.progress import Progress, track
 from torch import nn
 
 from recursive_expand.phantom import CLASSES, make_head
+from recursive_expand.phantom.scanner import Domain
 from recursive_expand.phantom.studies import to_native, write_nifti
 from recursive_expand.segment.examples import Example
 from recursive_expand.segment.network import build_network
@@ -28,7 +29,7 @@ SIZE = 512
 TRAINING_EPOCHS = 15
 TRAINING_RATE = 3e-3
 _TRAINING_SEED = 9000
-_DOMAINS = ("thick", "sharp")
+_DOMAINS: tuple[Domain, Domain] = ("thick", "sharp")
 
 
 def bench_task(threads: int) -> Task:
@@ -67,7 +68,7 @@ def expert_case() -> tuple[Path, Path]:
 
 
 def weights(task: Task) -> tuple[Path, str]:
-    """(file, SHA-256) of the app's network, briefly trained on other phantom heads, so that its masks mean something."""
+    """(file, SHA-256) of the app's network, briefly trained on other heads, so that its masks mean something."""
     folder = FOLDER / "weights"
 
     def make(partial: Path) -> None:
@@ -82,16 +83,17 @@ def weights(task: Task) -> tuple[Path, str]:
         ]
         torch.manual_seed(task.seed)
         network = build_network(task)
-        epochs = iter(track(range(TRAINING_EPOCHS), "Training the app's network", transient=True))
-        train(
-            task,
-            network,
-            examples,
-            epochs=TRAINING_EPOCHS,
-            learning_rate=TRAINING_RATE,
-            round_index=0,
-            on_epoch=lambda *_: next(epochs, None),
-        )
+        with Progress(transient=True) as progress:
+            bar = progress.add_task("Training the app's network", total=TRAINING_EPOCHS)
+            train(
+                task,
+                network,
+                examples,
+                epochs=TRAINING_EPOCHS,
+                learning_rate=TRAINING_RATE,
+                round_index=0,
+                on_epoch=lambda epoch, total, loss: progress.update(bar, completed=epoch),
+            )
         save_weights(network, partial)
 
     _once(folder, make)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from recursive_expand.archives.images import read_volume
 from recursive_expand.cases import Volume
 from recursive_expand.segment.plain import predict_plain
 from recursive_expand.segment.refine import refine
+from recursive_expand.segment.specks import drop_specks
 from recursive_expand.segment.windows import apply_windows
 from recursive_expand.task import Task
 
@@ -75,6 +77,8 @@ def plain_masks(task: Task, network: nn.Module, heads: Path) -> dict[str, NDArra
         mask = np.zeros(volume.hu.shape, np.uint8)
         for number, hu in enumerate(volume.hu):
             f = predict_plain(task, network, hu, volume.geometry.spacing[1:]).argmax(0).astype(np.uint8)
-            mask[number] = refine(f, hu, task.refinement, task.windows[0])
+            refined = refine(f, hu, task.refinement, task.windows[0])
+            area = math.prod(volume.geometry.spacing[1:])
+            mask[number] = drop_specks(refined, min_pixels=task.refinement.min_area / area)
         found[case_id] = mask
     return found

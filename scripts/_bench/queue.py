@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -72,7 +72,7 @@ def ask_queues(scale: Scale, threads: int) -> tuple[Asked, ...]:
                 began = time.perf_counter()
                 case_id = _next_sample(server)
                 asked.over_http.append(time.perf_counter() - began)
-                asked.verdicts.append(seconds(lambda server=server, case_id=case_id: _accept(server, case_id)))
+                asked.verdicts.append(seconds(partial(_accept, server, case_id)))
         for asked, server in zip(found, servers, strict=True):
             asked.ended_mib = server.resident_mib()
     ledgers = [open_bench_study(folder, {"threads": str(threads)}).ledger for folder in studies]

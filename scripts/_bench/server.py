@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,13 +94,16 @@ def serve(app: Path, studies: Path, conf: Mapping[str, object], log: Path) -> It
             _wait_for_answer(server)
             yield server
         finally:
-            family = [*process.children(recursive=True), process]
-            for member in family:
-                try:
-                    member.kill()
-                except psutil.NoSuchProcess:
-                    continue
-            psutil.wait_procs(family, timeout=END_SECONDS)
+            _end(process)
+
+
+def _end(process: psutil.Popen) -> None:
+    with suppress(psutil.NoSuchProcess):
+        family = [*process.children(recursive=True), process]
+        for member in family:
+            with suppress(psutil.NoSuchProcess):
+                member.kill()
+        psutil.wait_procs(family, timeout=END_SECONDS)
 
 
 def _wait_for_answer(server: Server) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from recursive_expand.segment.head import Box, has_brain, head_box
 from recursive_expand.segment.network import fold_batch_norm, size_multiple
 from recursive_expand.segment.refine import refine
 from recursive_expand.segment.resample import to_native, to_working, working_shape
+from recursive_expand.segment.specks import drop_specks
 from recursive_expand.segment.threads import available_cores, one_thread_per_operation
 from recursive_expand.segment.windows import apply_windows
 from recursive_expand.task import Task
@@ -200,7 +202,9 @@ class Predictor:
     def _refine(self, cut: _Cut, found: SliceProbabilities) -> None:
         """g, and what can be trusted; into the case's prediction."""
         training, out, number = self._task.training, cut.taken.prediction, cut.taken.number
-        mask = refine(found.mask, cut.hu, self._task.refinement, self._task.windows[0])
+        refinement = self._task.refinement
+        mask = refine(found.mask, cut.hu, refinement, self._task.windows[0])
+        mask = drop_specks(mask, min_pixels=refinement.min_area / math.prod(cut.taken.spacing))
         ignore = found.ignore_band(mask, training.confident_background, training.confident_foreground)
         cut.box.write(out.mask[number], mask)
         cut.box.write(out.ignore[number], ignore)

@@ -18,6 +18,7 @@ from monailabel.interfaces.tasks.strategy import Strategy
 from monailabel.interfaces.tasks.train import TrainTask
 
 from recursive_expand import __version__
+from recursive_expand.cases import Role
 from recursive_expand.errors import RecursiveExpandError
 from recursive_expand.expand.study import open_study
 from recursive_expand.ledger import VerdictKind
@@ -95,10 +96,9 @@ class RecursiveExpandApp:
     def on_save_label(self, image_id: str, label_id: str) -> dict[str, Any]:
         """What a client is told of its submission: the verdict it became."""
         self.conductor.wake()
-        verdicts = self.study.ledger.verdicts_of(image_id)
-        if not verdicts:
+        if self.study.ledger.case(image_id).role is Role.PIXEL:
             return {"verdict": "expert mask"}
-        last = verdicts[-1]
+        last = self.study.ledger.verdicts_of(image_id)[-1]
         answer: dict[str, Any] = {"verdict": last.verdict, "verdict_id": last.verdict_id, "round": last.round}
         if last.verdict is VerdictKind.ACCEPT and last.rejected_slices:
             answer["rejected_slices"] = list(last.rejected_slices)

@@ -1,0 +1,93 @@
+"""The app over a tiny study whose first review is open, answered in this process; no conductor, no subprocess."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import monailabel.app as monailabel_server
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from monailabel.config import settings
+from monailabel.interfaces.utils.app import app_instance, clear_cache
+from monailabel.utils.async_tasks import utils as async_tasks
+from numpy.typing import NDArray
+
+from recursive_expand.archives.images import write_mask
+from recursive_expand.expand.frozen import frozen_mask
+from recursive_expand.expand.study import Study
+from recursive_expand.server.routes import closed, router
+from recursive_expand.server.threads import answer_in_threads, put_first
+
+APP = Path(__file__).parents[2] / "apps" / "recursive_ich"
+
+
+@pytest.fixture(scope="session")
+def routes() -> None:
+    """Our routes in MONAI Label's server, as `on_init_complete` puts them there."""
+    monailabel_server.app.include_router(router)
+    answer_in_threads(monailabel_server.app)
+    put_first(monailabel_server.app, closed)
+
+
+@pytest.fixture
+def make_app(
+    routes: None, reviewing: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Any]]:
+    """Build the app over the study that `reviewing` made, with these `--conf` values."""
+    (tmp_path / "app").mkdir()
+    for name in ("main.py", "task.yaml"):
+        shutil.copy(APP / name, tmp_path / "app" / name)
+
+    def _make(**conf: str) -> Any:
+        clear_cache()
+        values = {"MONAI_LABEL_APP_DIR": str(tmp_path / "app"), "MONAI_LABEL_STUDIES": str(reviewing.archive.studies)}
+        values |= {"MONAI_LABEL_APP_CONF": {"threads": "1", "mode": "off", **conf}, "MONAI_LABEL_SESSIONS": False}
+        for name, value in values.items():
+            monkeypatch.setattr(settings, name, value)
+        app = app_instance()
+        app.server_mode(True)
+        return app
+
+    yield _make
+    clear_cache()
+    async_tasks.background_tasks.clear()
+
+
+@pytest.fixture
+def app(make_app: Callable[..., Any]) -> Any:
+    return make_app()
+
+
+@pytest.fixture
+def client(app: Any) -> TestClient:
+    return TestClient(monailabel_server.app, raise_server_exceptions=False)
+
+
+@pytest.fixture
+def proposed(reviewing: Study) -> Callable[..., NDArray[np.uint8]]:
+    """A case's frozen mask of round 0, native axes; slices are the last axis."""
+
+    def _proposed(case_id: str, round_index: int = 0) -> NDArray[np.uint8]:
+        return frozen_mask(reviewing.workspace, round_index, case_id).copy()
+
+    return _proposed
+
+
+@pytest.fixture
+def submit(client: TestClient, reviewing: Study, tmp_path: Path) -> Callable[..., Any]:
+    """Submit a mask (native axes) or a file as a client does; returns the answer."""
+
+    def _submit(case_id: str, mask: NDArray[np.uint8] | Path, *, tag: str | None = None, **params: object) -> Any:
+        path = mask if isinstance(mask, Path) else tmp_path / "submitted.nii.gz"
+        if not isinstance(mask, Path):
+            write_mask(path, mask, reviewing.volume(reviewing.ledger.case(case_id)).geometry, fsync=False)
+        query = {"image": case_id} | ({"tag": tag} if tag else {})
+        data = {"params": json.dumps({"client_id": "slicer", **params})}
+        return client.put("/datastore/label", params=query, data=data, files={"label": (path.name, path.read_bytes())})
+
+    return _submit
