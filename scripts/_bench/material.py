@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -69,7 +70,9 @@ def expert_case() -> tuple[Path, Path]:
 
 def weights(task: Task) -> tuple[Path, str]:
     """(file, SHA-256) of the app's network, briefly trained on other heads, so that its masks mean something."""
-    folder = FOLDER / "weights"
+    # Of another network, or trained otherwise: other weights.
+    made_of = (task.network, task.windows, task.classes, task.training, task.seed, TRAINING_EPOCHS, TRAINING_RATE)
+    folder = FOLDER / f"weights_{hashlib.sha256(repr(made_of).encode()).hexdigest()[:8]}"
 
     def make(partial: Path) -> None:
         heads = [

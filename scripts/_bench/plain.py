@@ -71,12 +71,13 @@ class PlainForward:
 
 
 def plain_masks(task: Task, network: nn.Module, heads: Path) -> dict[str, NDArray[np.uint8]]:
-    """Case id to the (S, R, C) mask of f on whole slices in float32, then g."""
+    """Case id to the (S, R, C) mask of f on whole slices in float32, then g; specks dropped."""
     found = {}
     for case_id, volume in volumes(heads):
         mask = np.zeros(volume.hu.shape, np.uint8)
+        spacing = volume.geometry.spacing[1:]
         for number, hu in enumerate(volume.hu):
-            f = predict_plain(task, network, hu, volume.geometry.spacing[1:]).argmax(0).astype(np.uint8)
+            f = predict_plain(task, network, hu, spacing).argmax(0).astype(np.uint8)
             refined = refine(f, hu, task.refinement, task.windows[0])
             area = math.prod(volume.geometry.spacing[1:])
             mask[number] = drop_specks(refined, min_pixels=task.refinement.min_area / area)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ from scipy import ndimage
 from skimage.segmentation import felzenszwalb
 from torch import Tensor, nn
 
+from recursive_expand.segment.specks import drop_specks
 from recursive_expand.task import Refinement, Task
 
 SLICES_AT_ONCE = 8
@@ -100,7 +102,7 @@ class SliceBatches(Inferer):
 
 
 class FelzenszwalbSlicesd(MapTransform):
-    """g over whole slices, under the same rule of overlap as ours.
+    """g over whole slices, under the same rule of overlap as ours; then the same specks are dropped.
 
     Args:
         keys: the mask, (1, R, C, slices). The image, whose first channel g sees, is `image`.
@@ -119,12 +121,14 @@ class FelzenszwalbSlicesd(MapTransform):
         """Refine every slice."""
         out = dict(data)
         image = np.asarray(data["image"][0])
+        min_pixels = self._refinement.min_area / math.prod(data["image"].pixdim[:2].tolist())
         for key in self.keys:
             mask = np.asarray(data[key][0]).astype(np.uint8)
             refined = np.zeros_like(mask)
             for k in range(mask.shape[-1]):
                 if self._every_slice or mask[..., k].any():
-                    refined[..., k] = shrink_whole_slice(mask[..., k], image[..., k], self._refinement)
+                    cut = shrink_whole_slice(mask[..., k], image[..., k], self._refinement)
+                    refined[..., k] = drop_specks(cut, min_pixels=min_pixels)
             out[key] = torch.from_numpy(refined)[None]
         return out
 

@@ -8,6 +8,7 @@ import zipfile
 import nibabel as nib
 import numpy as np
 import pytest
+from fastapi import HTTPException
 
 from recursive_expand.ledger import VerdictKind
 
@@ -167,5 +168,5 @@ def test_the_dataset_is_images_with_their_final_labels(client, submit, proposed)
 def test_name_and_description_are_not_the_client_s(app):
     assert app.datastore().name() == app.study.archive.studies.name
     for change in (app.datastore().set_name, app.datastore().set_description):
-        with pytest.raises(Exception, match="405"):
+        with pytest.raises(HTTPException, match="405"):
             change("x")
