@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
 from recursive_expand.cases import Geometry
 from recursive_expand.review import Edited, Emptied, PartlyEmptied, Unchanged, compare
 

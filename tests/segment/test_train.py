@@ -6,6 +6,7 @@ import dataclasses
 import pytest
 import torch
 
+from recursive_expand.errors import RecursiveExpandError
 from recursive_expand.segment import train as train_module
 from recursive_expand.segment.train import train
 from recursive_expand.segment.weights import weights_bytes
@@ -91,3 +92,10 @@ def test_nothing_to_train_on_is_said(task, network):
 def test_the_settings_of_torch_are_put_back(task, network, examples):
     train(task, network, examples, epochs=1, **SETTINGS)
     assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_a_loss_that_is_no_number_ends_training_with_the_mend(task, network, examples):
+    with torch.no_grad():
+        next(network.parameters()).fill_(float("nan"))
+    with pytest.raises(RecursiveExpandError, match="the loss became nan in epoch 1; lower --conf learning_rate"):
+        train(task, network, examples, epochs=3, **SETTINGS)

@@ -5,7 +5,7 @@ import logging
 import monailabel.app as monailabel_server
 import pytest
 from fastapi.testclient import TestClient
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from recursive_expand.errors import RecursiveExpandError
 from recursive_expand.server.app import QUIET_LOGGERS
@@ -15,7 +15,7 @@ from recursive_expand.server.conductor import Conductor
 def test_clients_are_told_what_there_is(client):
     info = client.get("/info/").json()
     assert list(info["models"]) == list(info["trainers"]) == ["recursive_ich"]
-    assert list(info["strategies"])[0] == "recursive_expand"
+    assert next(iter(info["strategies"])) == "recursive_expand"
     assert set(info["strategies"]) == {"recursive_expand", "first", "random"}
     assert info["labels"] == ["epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural"]
     assert info["models"]["recursive_ich"]["labels"]["subdural"] == 5
@@ -31,15 +31,15 @@ def test_the_server_takes_its_workspace_and_starts_the_conductor(app, monkeypatc
     with TestClient(monailabel_server.app) as client:
         assert client.get("/recursive/status").json()["state"] == "reviewing"
         assert begun == [app.conductor]
-        assert app._workspace_lock.is_locked
-    app._workspace_lock.release()
+        with pytest.raises(Timeout):
+            FileLock(app.study.workspace.server_lock).acquire(timeout=0)
 
 
 def test_a_second_server_on_the_same_workspace_is_refused(app, monkeypatch):
     monkeypatch.setattr(Conductor, "start", lambda self: pytest.fail("started"))
     with (
         FileLock(app.study.workspace.server_lock),
-        pytest.raises(RecursiveExpandError, match="another server uses the workspace .*; stop it, or give --conf"),
+        pytest.raises(RecursiveExpandError, match=r"another server uses the workspace .*; stop it, or give --conf"),
     ):
         app.on_init_complete()
 

@@ -16,10 +16,10 @@ from recursive_expand.cases import voxel_sha256
 def infer(client, tmp_path):
     """Ask for a mask; returns (params, mask in native axes), or the refusal."""
 
-    def _infer(image="", *, upload=None, suffix=".nii.gz", **params):
+    def _infer(case_id="", *, upload=None, suffix=".nii.gz", **params):
         files = {"file": (upload.name, upload.read_bytes())} if upload else None
         data = {"params": json.dumps({"result_extension": suffix, **params})}
-        answer = client.post("/infer/recursive_ich", params={"image": image}, data=data, files=files)
+        answer = client.post("/infer/recursive_ich", params={"image": case_id}, data=data, files=files)
         if answer.status_code != 200:
             return answer
         header = f"Content-Type: {answer.headers['content-type']}\r\n\r\n".encode()
@@ -103,7 +103,7 @@ def test_files_of_the_server_are_not_read(infer, app, tmp_path):
     outside.write_bytes(inside.read_bytes())
     for path in (inside, outside, Path("/etc/passwd"), tmp_path):
         assert infer(str(path)).status_code == 404
-        assert infer("u0", image=str(path)).status_code == 404  # params overwrite the query
+        assert infer("u0", image=str(path)).status_code == 404  # they overwrite the query
     assert infer("nobody").status_code == 404
     assert infer("../u0").status_code == 404
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from torch import distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from recursive_expand.errors import RecursiveExpandError
 from recursive_expand.segment.batches import Batch, epoch_order, make_batch, training_box
 from recursive_expand.segment.checkpoint import TrainingState, fingerprint, load_checkpoint, save_checkpoint
 from recursive_expand.segment.examples import Example
@@ -65,6 +67,7 @@ def train(
 
     Raises:
         ValueError: without examples.
+        RecursiveExpandError: the loss is no number any more.
     """
     if not examples:
         raise ValueError("there is nothing to train on: no examples")
@@ -98,6 +101,11 @@ def train(
         for epoch in range(len(losses), epochs):
             batches = _batches(task, examples, boxes, readers, round_index, epoch, rank, world_size)
             losses.append(_train_epoch(model, optimizer, precision, batches, task, device, world_size))
+            if not math.isfinite(losses[-1]):
+                raise RecursiveExpandError(
+                    f"the loss became {losses[-1]} in epoch {epoch + 1}; lower --conf learning_rate "
+                    f"(now {learning_rate:g})"
+                )
             due = time.monotonic() - written >= SECONDS_BETWEEN_CHECKPOINTS or epoch + 1 == epochs
             if checkpoint and rank == 0 and due:
                 save_checkpoint(
