@@ -40,10 +40,10 @@ def measure_propose(scale: Scale, threads: int) -> Section:
     section = Section(
         "propose",
         f"{scale.volumes} phantom heads of 512x512x{scale.slices} as .nii.gz; the app's own network, trained for "
-        f"{TRAINING_EPOCHS} epochs on 48 slices of other heads ({file.parent.relative_to(FOLDER.parent)}); medians of {scale.repeats}, "
-        f"all paths in turn. Ours: reading with an empty cache, f, g, freezing (files and ledger synced). Stock: "
-        f"BatchInferTask over a BasicInferTask, Felzenszwalb on whole slices, LocalDatastore. Plain forward: float32, "
-        f"whole slices, batches of {plain.batch}, nothing else.",
+        f"{TRAINING_EPOCHS} epochs on slices of other heads (kept in {file.parent.relative_to(FOLDER.parent)}); medians "
+        f"of {scale.repeats}, all paths in turn. Ours: reading with an empty cache, f, g, freezing (files and ledger "
+        "synced). Stock: BatchInferTask over a BasicInferTask, Felzenszwalb on whole slices, LocalDatastore. Plain "
+        f"forward: float32, whole slices, batches of {plain.batch}, nothing else.",
     )
     for name, times in found.items():
         rate = slices / statistics.median(times)

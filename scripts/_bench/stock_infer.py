@@ -18,12 +18,13 @@ from monailabel.interfaces.tasks.infer_v2 import InferType
 from monailabel.tasks.infer.basic_infer import BasicInferTask
 from monailabel.transform.post import Restored
 from numpy.typing import NDArray
-from scipy import ndimage
 from skimage.segmentation import felzenszwalb
 from torch import Tensor, nn
 
+from recursive_expand.segment.refine import refine
 from recursive_expand.segment.specks import drop_specks
-from recursive_expand.task import Refinement, Task
+from recursive_expand.segment.windows import window_image
+from recursive_expand.task import Refinement, Task, Window
 
 SLICES_AT_ONCE = 8
 _COLUMNS_ROWS = (0, 2, 1, 3)
@@ -71,7 +72,7 @@ class StockInfer(BasicInferTask):
             EnsureChannelFirstd(keys="image"),
             EnsureTyped(keys="image"),
             Transposed(keys="image", indices=_COLUMNS_ROWS),
-            CopyItemsd(keys="image", times=len(names), names=names),
+            CopyItemsd(keys="image", times=len(names) + 1, names=["hu", *names]),
             *ranges,
             ConcatItemsd(keys=names, name="image"),
         ]
@@ -85,7 +86,7 @@ class StockInfer(BasicInferTask):
         return [
             Activationsd(keys="pred", softmax=True),
             AsDiscreted(keys="pred", argmax=True),
-            FelzenszwalbSlicesd(keys="pred", refinement=self._task.refinement, every_slice=self._every_slice),
+            FelzenszwalbSlicesd(keys="pred", task=self._task, every_slice=self._every_slice),
             Transposed(keys="pred", indices=_COLUMNS_ROWS),
             Restored(keys="pred", ref_image="image"),
         ]
@@ -102,57 +103,42 @@ class SliceBatches(Inferer):
 
 
 class FelzenszwalbSlicesd(MapTransform):
-    """g over whole slices, under the same rule of overlap as ours; then the same specks are dropped.
+    """g over whole slices, by the same rules as ours; then the same specks are dropped.
 
     Args:
-        keys: the mask, (1, R, C, slices). The image, whose first channel g sees, is `image`.
-        refinement: g's settings; the mode must be shrink.
+        keys: the mask, (1, R, C, slices). The image is `hu`.
+        task: g's settings and the window in which it sees the image.
         every_slice: see `StockInfer`.
     """
 
-    def __init__(self, keys: str, refinement: Refinement, *, every_slice: bool) -> None:
+    def __init__(self, keys: str, task: Task, *, every_slice: bool) -> None:
         super().__init__(keys)
-        if refinement.mode != "shrink":
-            raise ValueError(f"the stock path knows the mode shrink alone, not {refinement.mode!r}")
-        self._refinement = refinement
+        self._refinement, self._window = task.refinement, task.windows[0]
         self._every_slice = every_slice
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Refine every slice."""
         out = dict(data)
-        image = np.asarray(data["image"][0])
-        min_pixels = self._refinement.min_area / math.prod(data["image"].pixdim[:2].tolist())
+        volume = np.asarray(data["hu"][0])
+        min_pixels = self._refinement.min_area / math.prod(data["hu"].pixdim[:2].tolist())
         for key in self.keys:
-            mask = np.asarray(data[key][0]).astype(np.uint8)
-            refined = np.zeros_like(mask)
-            for k in range(mask.shape[-1]):
-                if self._every_slice or mask[..., k].any():
-                    cut = shrink_whole_slice(mask[..., k], image[..., k], self._refinement)
+            masks = np.asarray(data[key][0]).astype(np.uint8)
+            refined = np.zeros_like(masks)
+            for k in range(masks.shape[-1]):
+                mask, hu = masks[..., k], volume[..., k].astype(np.int16)
+                if mask.any():
+                    cut = refine_whole_slice(mask, hu, self._refinement, self._window)
                     refined[..., k] = drop_specks(cut, min_pixels=min_pixels)
+                elif self._every_slice:
+                    settings = self._refinement.model_dump(include={"scale", "sigma", "min_size"})
+                    felzenszwalb(window_image(hu, self._window), channel_axis=None, **settings)
             out[key] = torch.from_numpy(refined)[None]
         return out
 
 
-def shrink_whole_slice(mask: NDArray[np.uint8], image: NDArray, refinement: Refinement) -> NDArray[np.uint8]:
-    """g over one whole slice: each component loses what lies in no segment that it mostly covers.
-
-    Args:
-        mask: (R, C) uint8 class values.
-        image: (R, C) float in 0..1, the brain window.
-        refinement: g's settings.
-    """
-    segments = felzenszwalb(
-        image, scale=refinement.scale, sigma=refinement.sigma, min_size=refinement.min_size, channel_axis=None
-    )
-    sizes = np.bincount(segments.ravel())
-    out = np.zeros_like(mask)
-    for value in np.unique(mask[mask > 0]):
-        labels, count = ndimage.label(mask == value, structure=np.ones((3, 3), bool))
-        for number in range(1, count + 1):
-            component = labels == number
-            covered = np.bincount(segments[component], minlength=len(sizes))
-            kept = component & (covered >= refinement.overlap * sizes)[segments]
-            before, after = np.count_nonzero(component), np.count_nonzero(kept)
-            agrees = 2 * after / (before + after) >= refinement.min_agreement
-            out[kept if agrees else component] = value
-    return out
+def refine_whole_slice(
+    mask: NDArray[np.uint8], hu: NDArray[np.int16], refinement: Refinement, window: Window
+) -> NDArray[np.uint8]:
+    """g as `refine`, with one segmentation of the whole slice; arguments and result are the same."""
+    everything = refinement.model_copy(update={"margin": max(hu.shape)})
+    return refine(mask, hu, everything, window)

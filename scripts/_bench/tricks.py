@@ -6,18 +6,15 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from unittest import mock
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
-from _bench.stock_infer import shrink_whole_slice
+from _bench.stock_infer import refine_whole_slice
 from _bench.timing import in_turn, ratio, seconds
 from recursive_expand.cases import Volume
 from recursive_expand.segment.head import Box
 from recursive_expand.segment.predict import Predictor, has_fast_half
-from recursive_expand.segment.windows import window_image
-from recursive_expand.task import Refinement, Task, Window
+from recursive_expand.task import Task
 
 _MODULE = "recursive_expand.segment.predict"
 EVERYTHING = "everything"
@@ -46,7 +43,7 @@ def trick_ratios(task: Task, network: nn.Module, volumes: list[Volume], repeats:
         EVERYTHING: timed(fast),
         "the head's box instead of whole slices": timed(fast, head_box=lambda hu: Box.whole(hu.shape)),
         "slices without brain skipped": timed(fast, has_brain=lambda hu, spacing: True),
-        "g on components' boxes instead of whole slices": timed(fast, refine=_refine_whole),
+        "g on components' boxes instead of whole slices": timed(fast, refine=refine_whole_slice),
     }
     if has_fast_half(torch.device("cpu")):
         paths["half precision"] = timed(Predictor(task, network, half=False))
@@ -67,9 +64,3 @@ def _replaced(functions: dict[str, Callable]) -> Iterator[None]:
 def _propose(predictor: Predictor, volumes: list[Volume]) -> None:
     for _ in predictor.propose_volumes((str(number), volume) for number, volume in enumerate(volumes)):
         pass
-
-
-def _refine_whole(
-    mask: NDArray[np.uint8], hu: NDArray[np.int16], refinement: Refinement, window: Window
-) -> NDArray[np.uint8]:
-    return shrink_whole_slice(mask, window_image(hu, window), refinement)

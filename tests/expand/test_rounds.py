@@ -235,7 +235,7 @@ def test_the_gate_keeps_the_old_model(expanded, monkeypatch):
 
 
 def test_a_model_that_falls_below_the_old_one_is_held_back(expanded):
-    awful = expanded.task.training.model_copy(update={"later_learning_rate": 1000.0})
+    awful = expanded.task.training.model_copy(update={"later_learning_rate": 3.0})
     round_1 = run_round(under(expanded, training=awful))
     assert round_1.report["validation"]["dice"] < round_1.report["previous_validation"]["dice"] - 0.05
     assert (round_1.model, round_1.promoted) == (expanded.ledger.round(0).model, False)

@@ -34,7 +34,7 @@ def predict_plain(
     device = next(network.parameters()).device
     rows, columns = hu.shape
     shape = working_shape((rows, columns), spacing, task.working_spacing)
-    working = to_working(torch.from_numpy(np.ascontiguousarray(hu))[None], shape)
+    working = to_working(torch.from_numpy(np.array(hu))[None], shape)
     box = Box.whole(shape).aligned(size_multiple(task))
     padding = (0, box.shape[1] - shape[1], 0, box.shape[0] - shape[0])
     padded = functional.pad(working, padding, value=AIR_HU).to(device)

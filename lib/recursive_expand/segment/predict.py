@@ -154,7 +154,7 @@ class Predictor:
 
     def _cut(self, taken: _Slice) -> _Cut | None:
         """The head's box of a slice, or None where there is nothing to look at."""
-        hu = np.ascontiguousarray(taken.hu)  # read from the file once
+        hu = np.array(taken.hu)  # read from the file once; torch wants arrays that it may write to
         box = head_box(hu) if has_brain(hu, taken.spacing) else None
         if box is None:
             return None
