@@ -17,6 +17,7 @@ from recursive_expand.errors import InputError, RecursiveExpandError
 from recursive_expand.importers import report as importing
 from recursive_expand.importers.dicom import import_dicom
 from recursive_expand.importers.slices import SliceSettings, import_slices
+from recursive_expand.study.cli import app as study_app
 from recursive_expand.task import load_task
 
 TASK = Path(__file__).resolve().parents[2] / "apps" / "recursive_ich" / "task.yaml"
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 import_app = typer.Typer(help="Bring scans into a folder of studies.", no_args_is_help=True)
 app.add_typer(import_app, name="import")
+app.add_typer(study_app, name="study")
 
 _output = Console(soft_wrap=True)
 _errors = Console(stderr=True, soft_wrap=True)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,21 +17,19 @@ from recursive_expand.expand.study import Study
 from recursive_expand.segment.predict import Predictor
 
 
-@dataclass
 class OurPath:
     """Proposes the same study again and again, each time from nothing.
 
-    Attributes:
+    Args:
         heads: the images.
         weights: the model's file.
         sha256: its hash.
         threads: CPU threads.
     """
 
-    heads: Path
-    weights: Path
-    sha256: str
-    threads: int
+    def __init__(self, heads: Path, weights: Path, sha256: str, threads: int) -> None:
+        self._heads, self._weights, self._sha256, self._threads = heads, weights, sha256, threads
+        self._studies = fresh_folder("propose_ours")
 
     def cold(self) -> float:
         """Seconds of reading (scan, decoding, checks), f, g and freezing, with nothing cached."""
@@ -60,19 +56,14 @@ class OurPath:
             found[case.case_id] = study.volume(case).geometry.orientation.to_slices(native)
         return found
 
-    @property
-    def _studies(self) -> Path:
-        return self.heads.parent / "runs" / "propose_ours"
-
     def _begin(self) -> Study:
-        shutil.rmtree(self._studies, ignore_errors=True)
-        studies = fresh_folder("propose_ours")
-        link_all(self.heads, studies)
-        study = open_bench_study(studies, {"threads": str(self.threads)})
-        publish(study, self.weights, self.sha256)
+        self._studies = fresh_folder("propose_ours")
+        link_all(self._heads, self._studies)
+        study = open_bench_study(self._studies, {"threads": str(self._threads)})
+        publish(study, self._weights, self._sha256)
         return study
 
     def _propose(self, study: Study) -> None:
-        predictor = Predictor(study.task, study.network(self.sha256))
-        for _ in propose(study, predictor, self.sha256, 0, cases_to_propose(study, 0)):
+        predictor = Predictor(study.task, study.network(self._sha256))
+        for _ in propose(study, predictor, self._sha256, 0, cases_to_propose(study, 0)):
             pass

@@ -60,10 +60,6 @@ class PlainForward:
             total += time.perf_counter() - began
         return total
 
-    def forward(self, images: torch.Tensor) -> None:
-        """The forward pass over prepared slices."""
-        self._forward(images, self.batch)
-
     @torch.inference_mode()
     def _forward(self, images: torch.Tensor, batch: int) -> None:
         for part in images.split(batch):

@@ -40,10 +40,10 @@ def measure_propose(scale: Scale, threads: int) -> Section:
     section = Section(
         "propose",
         f"{scale.volumes} phantom heads of 512x512x{scale.slices} as .nii.gz; the app's own network, trained for "
-        f"{TRAINING_EPOCHS} epochs on slices of other heads (kept in {file.parent.relative_to(FOLDER.parent)}); medians "
-        f"of {scale.repeats}, all paths in turn. Ours: reading with an empty cache, f, g, freezing (files and ledger "
-        "synced). Stock: BatchInferTask over a BasicInferTask, Felzenszwalb on whole slices, LocalDatastore. Plain "
-        f"forward: float32, whole slices, batches of {plain.batch}, nothing else.",
+        f"{TRAINING_EPOCHS} epochs on slices of other heads (kept in {file.parent.relative_to(FOLDER.parent)}); "
+        f"medians of {scale.repeats}, all paths in turn. Ours: reading with an empty cache, f, g, freezing (files and "
+        "ledger synced). Stock: BatchInferTask over a BasicInferTask, Felzenszwalb on whole slices, LocalDatastore. "
+        f"Plain forward: float32, whole slices, batches of {plain.batch}, nothing else.",
     )
     for name, times in found.items():
         rate = slices / statistics.median(times)
@@ -54,20 +54,15 @@ def measure_propose(scale: Scale, threads: int) -> Section:
     section.add("ours / plain forward", *_times(ratio(found["plain forward"], found["ours"])), at_least(1))
     torch.set_num_threads(threads)
     truth, made = plain_masks(task, network, folder), ours.masks()
-    agreement = voxel_agreement(made, truth)
-    section.add(
-        "voxels that agree with plain f, then g and the rest",
-        agreement,
-        f"{agreement:.4%}",
-        at_least(0.999, " of all voxels"),
-    )
+    agreement = 100 * voxel_agreement(made, truth)
+    section.add("voxels as by plain f, g and specks dropped", agreement, f"{agreement:.4f} %", at_least(99.9, " %"))
     dice = foreground_dice(made, truth)
-    section.add("the same, Dice of the foreground alone", dice, f"{dice:.4f}")
+    section.add("Dice of their foregrounds", dice, f"{dice:.4f}")
     dice = foreground_dice(made, stock.masks())
-    section.add("Dice of the foreground with the stock path's masks", dice, f"{dice:.4f}")
+    section.add("Dice of the foreground, ours and stock", dice, f"{dice:.4f}")
     loaded = [volume for _, volume in volumes(folder)]
     for name, times_longer in trick_ratios(task, network, loaded, scale.repeats).items():
-        section.add(f"f and g without it / with it: {name}", *_times(times_longer))
+        section.add(f"f and g without / with: {name}", *_times(times_longer))
     return section
 
 

@@ -1,0 +1,85 @@
+"""The command line of the study: `recursive-expand study ...`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from recursive_expand.errors import RecursiveExpandError
+
+DEMO = Path("demo/study")
+"""Where the demo's results go: in the folder that it is run from."""
+
+app = typer.Typer(help="The paper's experiment with a simulated expert.", no_args_is_help=True)
+
+_output = Console(soft_wrap=True)
+_errors = Console(stderr=True, soft_wrap=True)
+
+
+@app.command("run")
+def run_command(
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG.yaml", help="The study; docs/study.md explains it.", show_default=False)
+    ],
+) -> None:
+    """Run every preset with every seed, then write the report; goes on where it was interrupted."""
+    from recursive_expand.study.config import load_config
+
+    with _lines_for_errors():
+        _run(load_config(config))
+
+
+@app.command("report")
+def report_command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The study's output folder.", show_default=False)],
+) -> None:
+    """Write the report of the runs that are done so far."""
+    with _lines_for_errors():
+        _report(folder)
+
+
+@app.command("demo")
+def demo_command(
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Where the results go.")] = DEMO,
+) -> None:
+    """The study in small, on synthetic head CTs: at most 15 minutes on 2 cores."""
+    from recursive_expand.study.demo import demo_config
+
+    with _lines_for_errors():
+        _run(demo_config(output))
+
+
+def _run(config: object) -> None:
+    from recursive_expand.study.config import StudyConfig
+    from recursive_expand.study.run import run_study
+
+    assert isinstance(config, StudyConfig)
+    run_study(config, tell=_say)
+    _report(config.output)
+
+
+def _report(folder: Path) -> None:
+    # Only here: it takes seconds to import what draws, and other commands need none of it.
+    from recursive_expand.study.report import write_report
+
+    _say(f"report: {write_report(folder)}")
+
+
+def _say(line: str) -> None:
+    _output.print(escape(line), highlight=False)
+
+
+@contextmanager
+def _lines_for_errors() -> Iterator[None]:
+    """Expected failures end the command with one line instead of a traceback."""
+    try:
+        yield
+    except RecursiveExpandError as error:
+        _errors.print(f"[red]{escape(str(error))}")
+        raise typer.Exit(2) from error

@@ -1,0 +1,209 @@
+"""The study's data: the cases that the recursion works on, the truth about them, and the test sets."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from recursive_expand.archives.folder import FolderArchive
+from recursive_expand.archives.identifiers import split_name
+from recursive_expand.archives.images import read_mask
+from recursive_expand.archives.scan import FoundCase
+from recursive_expand.archives.tables import CASES, IMAGE_LABELS
+from recursive_expand.cases import Role, voxel_sha256
+from recursive_expand.errors import InputError
+from recursive_expand.ledger.chain import canonical
+from recursive_expand.phantom import write_study
+from recursive_expand.study.config import ImagesAndMasks, PhantomSettings, StudyConfig
+
+
+@dataclass(frozen=True)
+class TestCase:
+    """A case that models are measured on.
+
+    Attributes:
+        case_id: its name within the test set.
+        patient: whose it is; a case of its own where nothing is known.
+        image, mask: files.
+    """
+
+    __test__ = False  # not a test of pytest's
+
+    case_id: str
+    patient: str
+    image: Path
+    mask: Path
+
+
+@dataclass(frozen=True)
+class StudyData:
+    """What a run works on; only read.
+
+    Attributes:
+        studies: the folder of studies.
+        cases: its usable cases.
+        truth: true masks of cases without an expert mask, by case id.
+        tests: test sets by name.
+        sha256: hash over names and sizes of all images, the voxels of all masks, and the tables.
+    """
+
+    studies: Path
+    cases: tuple[FoundCase, ...]
+    truth: dict[str, Path]
+    tests: dict[str, tuple[TestCase, ...]]
+    sha256: str
+
+    def true_mask(self, case_id: str) -> Path:
+        """The true mask of a case that gets proposals.
+
+        Raises:
+            InputError: there is none.
+        """
+        try:
+            return self.truth[case_id]
+        except KeyError:
+            raise InputError(f"case {case_id}", "has no true mask for the simulated expert to judge by") from None
+
+
+def prepare_data(config: StudyConfig, classes: Sequence[str], seed: int) -> StudyData:
+    """Find (or make) the data of a run.
+
+    Args:
+        config: the study.
+        classes: the task's class names.
+        seed: the run's; counts where phantoms have new heads for each seed.
+
+    Raises:
+        InputError: a folder is missing, a case that gets proposals has no true mask, or a test set is empty.
+    """
+    source = config.studies
+    if source.phantom is not None:
+        studies, truth_folder = _phantoms(source.phantom, config.output / "data", seed)
+    else:
+        assert source.folder is not None and source.truth is not None
+        studies, truth_folder = source.folder, source.truth
+    cases = tuple(FolderArchive(studies, classes).scan().cases)
+    truth = _masks(truth_folder)
+    lacking = [c.case_id for c in cases if c.role in (Role.IMAGE, Role.UNLABELLED) and c.case_id not in truth]
+    if lacking:
+        raise InputError(
+            truth_folder.name,
+            f"has no true mask of {len(lacking)} cases that get proposals ({', '.join(lacking[:3])}, ...): the "
+            "simulated expert judges by them; add them, or give these cases the role test",
+        )
+    tests = {name: _test_set(name, where, cases, truth, classes) for name, where in config.tests.items()}
+    return StudyData(studies, cases, truth, tests, _sha256(studies, cases, truth, tests))
+
+
+def write_view(data: StudyData, folder: Path) -> None:
+    """Make a run's own folder of studies: the same images under a second name, and copies of what a server writes to.
+
+    Masks of test cases stay behind: a server has no use for them.
+
+    Args:
+        data: the study's data.
+        folder: made if missing; what is there already is kept.
+    """
+    labels = folder / "labels" / "final"
+    labels.mkdir(parents=True, exist_ok=True)
+    for case in data.cases:
+        _link(case.path, folder / case.path.name)
+        if case.role is Role.PIXEL and case.pixel_label is not None:
+            _copy(case.pixel_label, labels / case.pixel_label.name)
+    for table in (CASES, IMAGE_LABELS):
+        if (data.studies / table).is_file():
+            _copy(data.studies / table, folder / table)
+
+
+def _phantoms(settings: PhantomSettings, folder: Path, seed: int) -> tuple[Path, Path]:
+    """Studies and true masks, made once."""
+    number = settings.seed + (seed if settings.new_heads_per_seed else 0)
+    made = folder / f"phantom-{number}"
+    if not made.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        unfinished = folder / f".phantom-{number}.tmp"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        parameters = settings.model_dump(exclude={"seed", "new_heads_per_seed"})
+        write_study(unfinished / "studies", seed=number, **parameters).save(unfinished / "truth")
+        unfinished.rename(made)
+    return made / "studies", made / "truth"
+
+
+def _test_set(
+    name: str,
+    source: str | Path | ImagesAndMasks,
+    cases: Sequence[FoundCase],
+    truth: dict[str, Path],
+    classes: Sequence[str],
+) -> tuple[TestCase, ...]:
+    if isinstance(source, ImagesAndMasks):
+        images, masks = _masks(source.images), _masks(source.masks)
+        found = tuple(TestCase(i, i, images[i], masks[i]) for i in sorted(images.keys() & masks.keys()))
+    elif isinstance(source, Path):
+        scanned = FolderArchive(source, classes).scan().cases
+        found = _with_masks(scanned, _masks(source / "labels" / "final"))
+    else:
+        held_out = [case for case in cases if case.role is Role.TEST]
+        own = {case.case_id: case.pixel_label for case in held_out if case.pixel_label is not None}
+        found = _with_masks(held_out, truth | own)
+    if not found:
+        raise InputError(f"test set {name!r}", "holds no case with a mask; docs/study.md says how they are laid out")
+    return found
+
+
+def _with_masks(cases: Iterable[FoundCase], masks: dict[str, Path]) -> tuple[TestCase, ...]:
+    return tuple(
+        TestCase(c.case_id, getattr(c, "patient", None) or c.case_id, c.path, masks[c.case_id])
+        for c in cases
+        if c.case_id in masks
+    )
+
+
+def _masks(folder: Path) -> dict[str, Path]:
+    """Files of images or masks, by case id."""
+    if not folder.is_dir():
+        raise InputError(str(folder), "is no folder")
+    parts = ((split_name(path.name), path) for path in sorted(folder.iterdir()))
+    return {name[0]: path for name, path in parts if name is not None and not path.name.startswith(".")}
+
+
+def _sha256(
+    studies: Path, cases: Sequence[FoundCase], truth: dict[str, Path], tests: dict[str, tuple[TestCase, ...]]
+) -> str:
+    def mask(path: Path | None) -> str | None:
+        return None if path is None else voxel_sha256(read_mask(path))
+
+    def image(path: Path) -> list[object]:
+        return [path.name, path.stat().st_size]
+
+    tables = {
+        name: hashlib.sha256((studies / name).read_bytes()).hexdigest()
+        for name in (CASES, IMAGE_LABELS)
+        if (studies / name).is_file()
+    }
+    proposable = [case.case_id for case in cases if case.role in (Role.IMAGE, Role.UNLABELLED)]
+    body = {
+        "cases": [[*image(case.path), case.role, mask(case.pixel_label)] for case in cases],
+        "truth": [[case_id, mask(truth[case_id])] for case_id in proposable],
+        "tests": {name: [[*image(t.image), t.patient, mask(t.mask)] for t in found] for name, found in tests.items()},
+        "tables": tables,
+    }
+    return hashlib.sha256(canonical(body).encode()).hexdigest()
+
+
+def _link(source: Path, target: Path) -> None:
+    if target.exists():
+        return
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without links
+        _copy(source, target)
+
+
+def _copy(source: Path, target: Path) -> None:
+    if not target.exists():
+        shutil.copyfile(source, target)
