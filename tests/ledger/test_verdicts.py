@@ -127,6 +127,19 @@ def test_a_verdict_taken_back_stays_on_record_and_the_case_comes_last(reviewing,
     assert decide("a", REJECT).verdict_id != verdict.verdict_id
 
 
+def test_a_verdict_ends_the_lease(reviewing, decide):
+    assert reviewing.next_proposal("x", now=0, lease_seconds=60) == "a"
+    reviewing.withdraw(decide("a", ACCEPT).verdict_id, reviewer="ann")
+    assert {p.case_id: client for p, client in reviewing.queue(now=1)} == {"a": None, "b": None, "c": None}
+
+
+def test_a_case_whose_verdict_was_taken_back_is_proposed_anew(reviewing, decide):
+    verdict = decide("a", ACCEPT)
+    assert "a" not in {case.case_id for case in reviewing.iter_cases(unsettled=True)}
+    reviewing.withdraw(verdict.verdict_id, reviewer="ann")
+    assert "a" in {case.case_id for case in reviewing.iter_cases(unsettled=True)}
+
+
 def test_only_the_reviewer_takes_a_verdict_back(reviewing, decide):
     verdict = decide("a", ACCEPT)
     with pytest.raises(NotYours, match=f"verdict {verdict.verdict_id} is ann's; only they can take it back"):

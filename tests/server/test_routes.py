@@ -166,6 +166,10 @@ def test_the_queue_names_who_has_what(client):
 
 
 def test_a_round_can_be_asked_for(client, app):
+    assert client.post("/recursive/rounds").status_code == 409
+    [first, *_] = client.get("/recursive/queue").json()
+    body = {"case_id": first["case_id"], "proposal": first["proposal"], "verdict": "accept"}
+    assert client.post("/recursive/verdicts", json=body).status_code == 201
     answer = client.post("/recursive/rounds")
     assert (answer.status_code, answer.json()["round"]) == (202, 1)
     assert app.conductor._asked

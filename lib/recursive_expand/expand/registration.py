@@ -76,6 +76,7 @@ def _check(study: Study, found: FoundCase) -> CaseEntry:
         reason=reason,
         image_labels=dict(found.image_labels),
         pixel_label=str(found.pixel_label) if found.pixel_label else None,
+        patient=found.patient,
     )
 
 
@@ -93,8 +94,9 @@ def _check_same_grid(study: Study, found: FoundCase, volume: Volume) -> None:
 
 
 def _signature(found: FoundCase) -> str:
-    """Changes when the image, its image-level labels or its expert mask do, and when the folder is moved."""
+    """Changes when the image, its patient, its labels or its expert mask do, and when the folder is moved."""
     labels = sorted((str(number), sorted(label.present)) for number, label in found.image_labels.items())
     stamp = found.pixel_label.stat().st_mtime_ns if found.pixel_label else 0
-    digest = hashlib.sha256(f"{labels} {found.path} {found.pixel_label} {stamp}".encode()).hexdigest()[:12]
+    patient = "" if found.patient is None else f" {found.patient}"
+    digest = hashlib.sha256(f"{labels} {found.path} {found.pixel_label} {stamp}{patient}".encode()).hexdigest()[:12]
     return f"{found.signature}-{digest}"

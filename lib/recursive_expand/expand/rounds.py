@@ -93,6 +93,25 @@ def round_due(study: Study) -> int:
     return current.round + 1 if current.state in over else current.round
 
 
+def check_something_to_do(study: Study) -> None:
+    """Whether a round could run now.
+
+    Raises:
+        NothingToDo: there are no expert masks to begin with, or nothing new to train on.
+    """
+    current = study.ledger.current_round()
+    if current is None:
+        if not any(True for _ in study.ledger.iter_cases(roles=[Role.PIXEL])):
+            raise NothingToDo(
+                "there are no expert masks to begin with: put masks into labels/final/<case>.nii.gz before the first "
+                "start, or submit them from 3D Slicer"
+            )
+    elif round_due(study) != current.round and expansion(study.ledger, current) == 0:
+        raise NothingToDo(
+            f"round {current.round} brought nothing new to train on: accept proposals, or add cases with expert masks"
+        )
+
+
 def close_review_if_done(study: Study) -> RoundRecord | None:
     """Close the current round's review when it is over; returns the closed or converged round, else None."""
     round_ = study.ledger.current_round()
@@ -110,6 +129,7 @@ def _close(study: Study, round_: RoundRecord, *, converged: bool) -> RoundRecord
 
 
 def _begin_or_resume(study: Study) -> RoundRecord:
+    check_something_to_do(study)
     current = study.ledger.current_round()
     config = study.task.model_dump(mode="json")
     if current is not None and current.state in (RoundState.TRAINING, RoundState.PROPOSING, RoundState.STOPPED):
@@ -126,16 +146,7 @@ def _begin_or_resume(study: Study) -> RoundRecord:
         return study.ledger.resume_round(current.round, config=config, config_sha256=digest)
     index = 0 if current is None else current.round + 1
     if current is None:
-        if not any(True for _ in study.ledger.iter_cases(roles=[Role.PIXEL])):
-            raise NothingToDo(
-                "there are no expert masks to begin with: put masks into labels/final/<case>.nii.gz before the first "
-                "start, or submit them from 3D Slicer"
-            )
         lock_validation(study.ledger, study.task)
-    elif expansion(study.ledger, current) == 0:
-        raise NothingToDo(
-            f"round {current.round} brought nothing new to train on: accept proposals, or add cases with expert masks"
-        )
     elif current.state is RoundState.REVIEWING:
         current = _close(study, current, converged=False)
     training_set = build_training_set(study.ledger, study.task, index)

@@ -85,14 +85,22 @@ class TrainingSet:
 
 
 def lock_validation(ledger: Ledger, task: Task) -> None:
-    """Choose the locked validation share of the pixel cases, seeded; a share of at least one case from three on."""
-    ids = [case.case_id for case in ledger.iter_cases(roles=[Role.PIXEL])]
-    number = round(task.validation_share * len(ids))
-    if task.validation_share > 0 and len(ids) >= 3:
+    """Choose the locked validation share of the pixel cases, seeded and by patient.
+
+    A case whose patient is not known stands for a patient of its own. The share is of patients: at least one from
+    three on, and one at least is left to train on.
+    """
+    by_patient: dict[tuple[str, str], list[str]] = {}
+    for case in ledger.iter_cases(roles=[Role.PIXEL]):
+        key = ("case", case.case_id) if case.patient is None else ("patient", case.patient)
+        by_patient.setdefault(key, []).append(case.case_id)
+    patients = list(by_patient.values())
+    number = round(task.validation_share * len(patients))
+    if task.validation_share > 0 and len(patients) >= 3:
         number = max(1, number)
-    number = min(number, len(ids) - 1)  # something must be left to train on
-    order = np.random.default_rng([task.seed, 1]).permutation(len(ids))
-    ledger.lock_validation(ids[i] for i in order[:number])
+    number = min(number, len(patients) - 1)  # something must be left to train on
+    order = np.random.default_rng([task.seed, 1]).permutation(len(patients))
+    ledger.lock_validation(case_id for i in order[: max(number, 0)] for case_id in patients[i])
 
 
 def build_training_set(ledger: Ledger, task: Task, round_index: int) -> TrainingSet:

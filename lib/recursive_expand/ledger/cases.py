@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Row, case, delete, func, insert, select, update
+from sqlalchemy import Row, delete, func, insert, select, update
 
 from recursive_expand.cases import ImageLabels, Role
 from recursive_expand.ledger import chain
@@ -31,6 +31,7 @@ class CaseEntry:
     reason: str | None = None
     image_labels: dict[int | None, ImageLabels] = field(default_factory=dict)
     pixel_label: str | None = None
+    patient: str | None = None
 
 
 class Cases(Store):
@@ -60,6 +61,7 @@ class Cases(Store):
                     "slices": entry.slices,
                     "image_labels": _labels_to_json(entry.image_labels),
                     "pixel_label": entry.pixel_label,
+                    "patient": entry.patient,
                 }
                 has_final = entry.pixel_label is not None
                 role = settled_roles.get(entry.case_id)
@@ -78,7 +80,7 @@ class Cases(Store):
                 log.append(
                     (
                         "case_set_aside" if entry.reason else "case_registered",
-                        {"case_id": entry.case_id, "role": role, "reason": entry.reason},
+                        {"case_id": entry.case_id, "role": role, "reason": entry.reason, "patient": entry.patient},
                     )
                 )
             chain.append(connection, utc_now(), log)
@@ -179,7 +181,7 @@ class Cases(Store):
         with self.read() as connection:
             rounds_of: dict[str, list[int]] = {}
             proposed = select(proposals.c.case_id, proposals.c.round).order_by(proposals.c.round)
-            for case_id, round_index in connection.execute(proposed).tuples():
+            for case_id, round_index in connection.execute(proposed):
                 rounds_of.setdefault(case_id, []).append(round_index)
             query = select(cases.c.case_id, cases.c.info, cases.c.uri, cases.c.has_final, cases.c.has_rejected)
             for row in connection.execute(query.where(cases.c.state == CaseState.READY).order_by(cases.c.case_id)):
@@ -238,15 +240,15 @@ class Cases(Store):
         counts = {role.value: 0 for role in Role}
         query = select(cases.c.role, func.count()).where(cases.c.state == CaseState.READY).group_by(cases.c.role)
         with self.read() as connection:
-            counts.update({role: count for role, count in connection.execute(query).tuples()})
+            counts.update({role: count for role, count in connection.execute(query)})
         return counts
 
     def count_labels(self) -> tuple[int, int]:
         """(usable cases, those with a final label)."""
-        query = select(func.count(), func.sum(case((cases.c.has_final.is_(True), 1), else_=0)))
+        usable = select(func.count()).select_from(cases).where(cases.c.state == CaseState.READY)
         with self.read() as connection:
-            total, final = connection.execute(query.where(cases.c.state == CaseState.READY)).one()
-        return total, final or 0
+            total = connection.execute(usable).scalar_one()
+            return total, connection.execute(usable.where(cases.c.has_final.is_(True))).scalar_one()
 
     def pending_labels(self) -> list[str]:
         """Cases whose label objects do not show their verdicts yet."""
@@ -281,4 +283,5 @@ def _to_case(row: Row[Any]) -> CaseRecord:
         pixel_label=row.pixel_label,
         validation=row.validation,
         info=row.info,
+        patient=row.patient,
     )

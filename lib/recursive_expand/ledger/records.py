@@ -66,6 +66,7 @@ class CaseRecord:
         pixel_label: the expert mask's file, for the roles pixel and test.
         validation: whether a pixel case belongs to the locked validation share.
         info: what clients attached to the image.
+        patient: whose it is, as a pseudonym; None where that is not known.
     """
 
     case_id: str
@@ -79,6 +80,7 @@ class CaseRecord:
     pixel_label: str | None
     validation: bool
     info: dict[str, Any]
+    patient: str | None = None
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ cases = Table(
     metadata,
     Column("case_id", String, primary_key=True),
     Column("role", String, nullable=False),
+    Column("patient", String),
     Column("state", String, nullable=False),
     Column("reason", Text),
     Column("uri", Text, nullable=False),
@@ -54,7 +55,7 @@ cases = Table(
     Index("cases_role", "state", "role", "settled"),
     Index("cases_uri", "uri"),
     Index("cases_labels_pending", "labels_pending"),
-    Index("cases_has_final", "has_final"),
+    Index("cases_has_final", "state", "has_final"),
 )
 
 rounds = Table(

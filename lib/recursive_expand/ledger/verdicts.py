@@ -170,7 +170,7 @@ class Verdicts(Store):
             query = query.where(verdicts.c.used_by.is_(None))
         counts = {"accept": 0, "reject": 0, "accepted_slices": 0, "rejected_slices": 0}
         with self.read() as connection:
-            for kind, number, accepted, rejected in connection.execute(query.group_by(verdicts.c.verdict)).tuples():
+            for kind, number, accepted, rejected in connection.execute(query.group_by(verdicts.c.verdict)):
                 counts[kind] = number
                 counts["accepted_slices"] += accepted or 0
                 counts["rejected_slices"] += rejected or 0

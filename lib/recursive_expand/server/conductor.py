@@ -15,7 +15,7 @@ from recursive_expand.errors import RecursiveExpandError
 from recursive_expand.expand.labels import write_pending_labels
 from recursive_expand.expand.progress import read_progress
 from recursive_expand.expand.registration import register_cases
-from recursive_expand.expand.rounds import close_review_if_done, round_due
+from recursive_expand.expand.rounds import check_something_to_do, close_review_if_done, round_due
 from recursive_expand.expand.study import Study
 from recursive_expand.ledger import RoundState
 
@@ -61,10 +61,11 @@ class Conductor(threading.Thread):
             The number of the round that will run.
 
         Raises:
-            RecursiveExpandError: a round is running.
+            RecursiveExpandError: a round is running, or there is nothing (new) to train on.
         """
         if self.running():
             raise RecursiveExpandError("a round is running already; DELETE /train/ stops it")
+        check_something_to_do(self._study)
         due = round_due(self._study)
         self._asked = True
         self._deaths = 0
