@@ -33,7 +33,8 @@ def slices(folder, *more):
 
 def test_help_names_the_commands(run):
     assert "import" in run("--help").output
-    assert all(name in run("import", "--help").output for name in ("dicom", "slices"))
+    names = ("dicom", "slices", "physionet", "rsna", "cq500", "bhsd", "hemseg", "folder")
+    assert all(name in run("import", "--help").output for name in names)
 
 
 def test_slices_are_imported_and_told(run, pictures):
@@ -69,6 +70,42 @@ def test_wrong_options_are_one_line_without_a_traceback(run, pictures, more, mes
     assert result.exit_code == 2
     assert message in result.output and "Traceback" not in result.output
     assert not (pictures / "studies").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("physionet",), "holds neither ct_scans"),
+        (("physionet", "--multi", "both"), "'both' is not"),
+        (("rsna", "--as", "exams"), "--as 'exams': is not known; choose slices or series"),
+        (("rsna", "--single-class", "--per-class", 1497, "--none", 300, "--seed", 1), "does not hold stage_2_train/"),
+        (("cq500", "--patients", "first"), "--patients 'first': is no patient's number"),
+        (("cq500",), "reads.csv: cannot be read"),
+        (("bhsd", "--role", "pixl"), "--role 'pixl': is not known"),
+        (("bhsd",), "does not hold label_192/images"),
+        (("hemseg", "--rsna", "."), "holds no annotion_file_info"),
+        (("folder", "--role", "image", "--table", "missing.csv"), "missing.csv: cannot be read"),
+    ],
+)
+def test_each_importer_is_reached_and_says_what_is_wrong(run, tmp_path, arguments, message):
+    name, *options = arguments
+    (tmp_path / "src").mkdir()
+    result = run("import", name, tmp_path / "src", "--studies", tmp_path / "studies", *options)
+    assert result.exit_code == 2
+    assert message in result.output and "Traceback" not in result.output
+    assert not (tmp_path / "studies").exists()
+
+
+def test_a_folder_is_imported_and_the_report_is_written(run, pictures):
+    run(*slices(pictures, "--masks", pictures / "masks", "--class", "subdural"))
+    other = pictures / "other"
+    result = run(
+        *("import", "folder", pictures / "studies", "--studies", other, "--role", "pixel"),
+        *("--masks", pictures / "studies" / "labels" / "final"),
+    )
+    assert result.exit_code == 0, result.output
+    assert "imported a: 8 x 8 x 1 voxels; pixel, subdural in 1 slices" in result.output
+    assert "imported,a,a.nii.gz" in (other / "import-folder.csv").read_text()
 
 
 def test_an_import_of_nothing_fails_and_says_why(run, tmp_path):

@@ -24,5 +24,5 @@ class Scale:
     cases: tuple[int, int]
 
 
-FULL = Scale(volumes=3, slices=32, repeats=3, requests=50, cases=(250, 25_000))
+FULL = Scale(volumes=2, slices=32, repeats=3, requests=50, cases=(250, 25_000))
 QUICK = Scale(volumes=1, slices=32, repeats=1, requests=15, cases=(250, 2_500))

@@ -60,6 +60,18 @@ def test_bad_rows_of_cases_are_named_and_the_rest_is_used(tmp_path):
     ]
 
 
+def test_patients_are_read_and_their_role_may_be_left_to_the_labels(tmp_path):
+    table = roles(tmp_path, "case_id,role,Patient\na,,P1\nb,test,\nCase C,pixel,P 2\n")
+    assert table.patients == {"a": "P1", "Case C": "P 2"}
+    assert table.roles == {"b": Role.TEST, "Case C": Role.PIXEL}
+    assert not table.set_aside
+
+
+def test_a_row_with_neither_role_nor_patient_is_set_aside(tmp_path):
+    (line,) = roles(tmp_path, "case_id,role,patient\na,,\n").set_aside
+    assert (line.case_id, line.kind) == ("a", "case") and "unknown role ''" in line.reason
+
+
 def test_image_labels_of_slices_and_whole_cases(tmp_path):
     table = labels(tmp_path, "case_id,slice,epidural,subdural\na,,0,1\nb,0,1,1\nb,9.0,0.0,0\n")
     assert not table.set_aside

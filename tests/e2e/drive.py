@@ -17,8 +17,8 @@ from monailabel.client import MONAILabelClient
 from numpy.typing import NDArray
 
 from recursive_expand.cases import voxel_sha256
+from recursive_expand.study.expert import Judgement, judge
 
-from .expert import Judgement, judge
 from .server import Server
 from .study import Truth
 
@@ -113,15 +113,22 @@ def review_next(server: Server, client: MONAILabelClient, truth: Truth, folder: 
     mask = read_native(Path(file))
     assert voxel_sha256(mask) == params["proposal"], "the mask is not the proposal that the reply names"
     tau = TAU[min(params["round"], len(TAU) - 1)]
-    judgement = judge(truth[case_id], mask, tau=tau)
+    judgement = judge(truth[case_id].transpose(2, 1, 0), mask.transpose(2, 1, 0), tau=tau)
     # Half of the cases are answered as viewers do, by submitting a label, the other half by our own route.
     if zlib.crc32(case_id.encode()) % 2:
         label = folder / f"{case_id}.nii.gz"
-        write_like(Path(file), judgement.kept(mask), label)
+        write_like(Path(file), kept(judgement, mask), label)
         client.save_label(case_id, str(label), params={"label_info": []})
     else:
         post_verdict(server, case_id, params["proposal"], judgement, reviewer)
     return Answer(case_id, params["round"], params["proposal"], mask, judgement)
+
+
+def kept(judgement: Judgement, proposal: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A proposal (columns, rows, slices) with its rejected slices emptied: what a client submits for a judgement."""
+    emptied = proposal.copy()
+    emptied[:, :, list(judgement.rejected)] = 0
+    return emptied
 
 
 def post_verdict(server: Server, case_id: str, proposal: str, judgement: Judgement, reviewer: str) -> None:

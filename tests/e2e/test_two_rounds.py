@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .conftest import Run
-from .drive import read_native
+from .drive import kept, read_native
 
 
 def test_the_recursion_converges_after_two_rounds(undisturbed: Run) -> None:
@@ -46,7 +46,7 @@ def test_the_final_label_is_what_was_accepted(undisturbed: Run) -> None:
     for answer in undisturbed.answers:
         label = undisturbed.studies / "labels" / "final" / f"{answer.case_id}.nii.gz"
         if answer.round == 0 and answer.judgement.verdict == "accept":
-            assert np.array_equal(read_native(label), answer.judgement.kept(answer.mask)), answer.case_id
+            assert np.array_equal(read_native(label), kept(answer.judgement, answer.mask)), answer.case_id
         elif not any(a.case_id == answer.case_id and a.judgement.verdict == "accept" for a in undisturbed.answers):
             assert not label.exists()
             assert (undisturbed.studies / "labels" / "rejected" / label.name).exists()

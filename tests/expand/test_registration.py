@@ -53,6 +53,44 @@ def test_new_changed_and_missing_images_are_seen(study, tmp_path):
     assert study.ledger.case("u0").state is CaseState.READY
 
 
+def set_patients(study, **patients):
+    table = study.archive.studies / "cases.csv"
+    header, *rows = [line.split(",")[:2] for line in table.read_text().splitlines()]
+    lines = [[*header, "patient"], *([case_id, role, patients.get(case_id, "")] for case_id, role in rows)]
+    table.write_text("".join(",".join(line) + "\n" for line in lines))
+
+
+def test_patients_are_recorded_also_when_they_become_known_later(study):
+    register_cases(study)
+    assert study.ledger.case("p0").patient is None
+    set_patients(study, p0="P1", p1="P1", i0="P2")
+    assert register_cases(study) == 3
+    assert [study.ledger.case(case_id).patient for case_id in ("p0", "p1", "i0", "t0")] == ["P1", "P1", "P2", None]
+
+
+def test_a_patient_in_two_roles_is_refused_with_the_names_until_it_is_mended(study):
+    set_patients(study, p0="P1", t0="P1", i0="P2", u0="P2")
+    register_cases(study)
+    reason = "patient P1 is in 2 roles: pixel (p0), test (t0); give all cases of a patient one role"
+    assert dict(study.ledger.list_set_aside()) == {case: f"cases.csv: case {case}: {reason}" for case in ("p0", "t0")}
+    assert roles(study).keys() == {"p1", "p2", "i0", "i1", "u0"}
+    set_patients(study, p0="P1", t0="P3")
+    register_cases(study)
+    assert (study.ledger.case("p0").role, study.ledger.case("t0").role) == (Role.PIXEL, Role.TEST)
+    assert study.ledger.case("t0").patient == "P3"
+
+
+def test_a_mask_drawn_while_the_study_runs_puts_nobody_into_two_roles(study):
+    set_patients(study, i0="P1", u0="P1")
+    table = study.archive.studies / "cases.csv"
+    table.write_text(table.read_text().replace("u0,unlabelled", "u0,"))
+    register_cases(study)
+    geometry = study_geometry(study)
+    study.archive.write_label("u0", "final", np.zeros(geometry.native_shape, np.uint8), geometry, {"source": "expert"})
+    register_cases(study)
+    assert study.ledger.list_set_aside() == []
+
+
 def test_bad_files_are_set_aside_with_the_reason_and_the_others_work(study):
     folder = study.archive.studies
     content = (folder / "u0.nii.gz").read_bytes()

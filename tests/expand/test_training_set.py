@@ -77,9 +77,11 @@ def test_its_hash_is_of_what_is_trained_on(training_set, verdict_ids, new):
         training_set,
         verdict_ids=verdict_ids,
         new_slices=new,
-        pixel=tuple((case_id, slices, "other time") for case_id, slices, _ in training_set.pixel),
     )
     assert same.sha256 == training_set.sha256
+    if training_set.pixel:
+        redrawn = tuple((case_id, slices, f"{sha256} redrawn") for case_id, slices, sha256 in training_set.pixel)
+        assert dataclasses.replace(training_set, pixel=redrawn).sha256 != training_set.sha256
     more = dataclasses.replace(training_set, accepted=(*training_set.accepted, AcceptedSlices("z", 0, "s", (1,))))
     assert more.sha256 != training_set.sha256
 
@@ -103,6 +105,39 @@ def test_something_is_left_to_train_on(tmp_path, task, cases, share, locked):
     ledger.register([CaseEntry(f"p{n}", Role.PIXEL, "", "1", slices=1) for n in range(cases)])
     lock_validation(ledger, task.model_copy(update={"validation_share": share}))
     assert sum(case.validation for case in ledger.iter_cases()) == locked
+    ledger.close()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_patient_s_cases_are_locked_together(tmp_path, task, seed):
+    ledger = Ledger(tmp_path / "other.sqlite")
+    entries = [CaseEntry(f"p{n}", Role.PIXEL, "", "1", slices=1, patient=f"{n // 2}") for n in range(8)]
+    ledger.register(entries)
+    lock_validation(ledger, task.model_copy(update={"validation_share": 0.5, "seed": seed}))
+    locked = [case.patient for case in ledger.iter_cases() if case.validation]
+    assert sorted(locked) == sorted([*set(locked), *set(locked)])
+    assert len(set(locked)) == 2
+    ledger.close()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_validation_share_is_drawn_by_patient(tmp_path, task, seed):
+    ledger = Ledger(tmp_path / "other.sqlite")
+    whose = {"a": "P1", "b": "P1", "c": "P1", "d": "P2", "e": "P2", "f": None, "g": None}
+    ledger.register([CaseEntry(c, Role.PIXEL, "", "1", slices=1, patient=p) for c, p in whose.items()])
+    lock_validation(ledger, task.model_copy(update={"validation_share": 0.5, "seed": seed}))
+    locked = {case.case_id for case in ledger.iter_cases() if case.validation}
+    # Two of the four: P1, P2, f and g.
+    assert sum(group <= locked for group in ({"a", "b", "c"}, {"d", "e"}, {"f"}, {"g"})) == 2
+    assert not any(0 < len(group & locked) < len(group) for group in ({"a", "b", "c"}, {"d", "e"}))
+    ledger.close()
+
+
+def test_a_single_patient_is_left_to_train_on(tmp_path, task):
+    ledger = Ledger(tmp_path / "other.sqlite")
+    ledger.register([CaseEntry(c, Role.PIXEL, "", "1", slices=1, patient="P") for c in "abcd"])
+    lock_validation(ledger, task.model_copy(update={"validation_share": 0.5}))
+    assert not any(case.validation for case in ledger.iter_cases())
     ledger.close()
 
 

@@ -55,6 +55,16 @@ def test_case_ids_are_stable_and_nothing_names_the_patient(make_series, source, 
     assert b"Doe" not in written and "Doe" not in str(report)
 
 
+def test_patients_get_pseudonyms(make_series, source, studies):
+    for name, patient, issuer in (("x", "MRN-1", "A"), ("y", "MRN-1", "A"), ("z", "MRN-1", "B"), ("w", "", "")):
+        make_series(name).change(PatientID=patient, IssuerOfPatientID=issuer).write()
+    import_dicom(source, studies)
+    patients = [case.patient for case in FolderArchive(studies).scan().cases]
+    assert len(patients) == 4 and len({*patients} - {None}) == 2 and patients.count(None) == 1
+    written = b"".join(path.read_bytes() for path in studies.rglob("*") if path.is_file())
+    assert b"MRN" not in written
+
+
 def test_series_in_one_folder_become_a_case_each_and_a_second_import_skips_them(make_series, source, studies):
     make_series("x").write("a")
     make_series("x", uid="1.2.3").write("b")

@@ -171,8 +171,10 @@ class LedgerMachine(RuleBasedStateMachine):
             return
         case_id, round_index, sha256 = data.draw(st.sampled_from(older))
         standing = self.decided.get((case_id, round_index))
+        refused = self.verdicts[standing][2] if standing is not None else ()
+        said = set(refused) if kind is VerdictKind.ACCEPT else set()
         if standing is not None and (self.verdicts[standing][1], self.verdicts[standing][3]) == (kind, reviewer):
-            assert self.say(case_id, sha256, kind, set(), reviewer).verdict_id == standing
+            assert self.say(case_id, sha256, kind, said, reviewer).verdict_id == standing
         else:
             with pytest.raises(StaleProposal):
                 self.say(case_id, sha256, kind, set(), reviewer)

@@ -104,7 +104,7 @@ def test_a_killed_subprocess_is_started_again_three_times_at_one_spot(reviewing,
     assert len(started) == 3
     failed = reviewing.ledger.current_round()
     assert failed.state is RoundState.FAILED
-    assert failed.error == "the training process was killed 3 times at the same spot; is there enough memory?"
+    assert failed.error == "the training process ended 3 times at the same spot; is there enough memory?"
     assert read_status(reviewing, conductor).last_error == failed.error
 
 
@@ -165,6 +165,32 @@ def test_the_next_round_can_be_asked_for_before_all_is_decided(reviewing, starte
     assert conductor.ask() == 1
     look(conductor, 2)
     assert started == [{"model": "recursive_ich", "only": 1}]
+
+
+def test_a_round_stopped_before_it_is_in_the_ledger_waits_until_it_is_asked_for(study, started):
+    register_cases(study)
+    conductor = Conductor(study)
+    look(conductor)
+    end("STOPPED")
+    look(conductor, 3)
+    assert len(started) == 1
+    status = read_status(study, conductor)
+    assert (status.state, status.last_error) == ("stopped", conductor.held)
+    assert conductor.ask() == 0
+    look(conductor)
+    assert len(started) == 2
+    assert read_status(study, conductor).state == "training"
+
+
+def test_a_subprocess_that_dies_before_its_round_begins_is_not_started_for_ever(study, started):
+    register_cases(study)
+    conductor = Conductor(study)
+    for _ in range(3):
+        look(conductor)
+        end("ERROR")
+    look(conductor, 3)
+    assert len(started) == 3
+    assert conductor.held == "the training process ended 3 times at the same spot; is there enough memory?"
 
 
 def test_what_goes_wrong_is_said_and_tried_again(reviewing, started, monkeypatch, caplog):

@@ -17,6 +17,7 @@ from recursive_expand.archives.atomic import atomic_path, sweep, sync_folder, wr
 from recursive_expand.archives.cache import signature
 from recursive_expand.archives.identifiers import EXTENSIONS, check_id, check_new_id, split_name
 from recursive_expand.archives.images import read_geometry, read_mask, read_volume, write_mask
+from recursive_expand.archives.patients import in_two_roles
 from recursive_expand.archives.scan import FoundCase, Scan, SetAside
 from recursive_expand.archives.tables import (
     CASES,
@@ -76,10 +77,14 @@ class FolderArchive:
                 reason = f"case {case_id} has no usable row in {IMAGE_LABELS}; it counts as {Role.UNLABELLED}"
                 set_aside.append(SetAside(case_id, roles.lines[case_id], reason, "row"))
             mask = experts.get(case_id) if role in (Role.PIXEL, Role.TEST) else None
-            cases.append(FoundCase(case_id, path, role, mask, labels, stamp))
+            cases.append(FoundCase(case_id, path, role, mask, labels, stamp, roles.patients.get(case_id)))
         if not images and not set_aside:
             set_aside.append(SetAside(None, self.studies.name, self._nothing(), "folder"))
-        return Scan(cases, set_aside)
+        # A mask that an expert drew while the study ran moves its case to the pixel set, and nobody else's.
+        drawn = {case_id for case_id in experts.keys() - roles.roles.keys() if _sidecar(experts[case_id]).exists()}
+        refused = in_two_roles({case.case_id: (case.role, case.patient) for case in cases if case.case_id not in drawn})
+        set_aside += [SetAside(case_id, CASES, reason) for case_id, reason in refused.items()]
+        return Scan([case for case in cases if case.case_id not in refused], set_aside)
 
     def image_path(self, case_id: str) -> Path | None:
         """The image of a case, or None if there is none.

@@ -21,6 +21,7 @@ class FoundCase:
         pixel_label: the expert mask, if any (roles `pixel` and `test`).
         image_labels: by slice number; None is the whole case.
         signature: changes when the image does (`cache.signature`).
+        patient: whose it is, as a pseudonym, from cases.csv; None where that is not known.
     """
 
     case_id: str
@@ -29,6 +30,7 @@ class FoundCase:
     pixel_label: Path | None
     image_labels: Mapping[int | None, ImageLabels]
     signature: str
+    patient: str | None = None
 
 
 @dataclass(frozen=True)

@@ -26,12 +26,14 @@ class RoleTable:
     Attributes:
         roles: role by case id.
         lines: where each role was read: `cases.csv line 3`.
+        patients: patient by case id, where the table tells.
         set_aside: rows that are not used. `kind` is `case` where the role is unknown: it might have meant `test`,
             and a test case must not be trained on.
     """
 
     roles: dict[str, Role] = field(default_factory=dict)
     lines: dict[str, str] = field(default_factory=dict)
+    patients: dict[str, str] = field(default_factory=dict)
     set_aside: list[SetAside] = field(default_factory=list)
 
 
@@ -49,7 +51,7 @@ class ImageLabelTable:
 
 
 def read_roles(path: Path, cases: Collection[str]) -> RoleTable:
-    """Read cases.csv (`case_id,role`).
+    """Read cases.csv (`case_id,role` or `case_id,role,patient`; beside a patient, the role may be left empty).
 
     Args:
         path: the table; a missing one is an empty one.
@@ -67,17 +69,20 @@ def read_roles(path: Path, cases: Collection[str]) -> RoleTable:
         if case_id is None:
             table.set_aside.append(_no_case(line, cells["case_id"]))
             continue
-        text = cells["role"].lower()
+        text, patient = cells["role"].lower(), cells.get("patient")
         if case_id in table.lines:
             reason = f"case {case_id} already has a row ({table.lines[case_id]}); that one counts"
             table.set_aside.append(SetAside(case_id, line, reason, "row"))
-        elif text not in list(Role):
+        elif text not in list(Role) and not (patient and not text):
             table.lines[case_id] = line
             reason = f"unknown role {text!r} (choose one of {', '.join(Role)}); case {case_id} is not used until then"
             table.set_aside.append(SetAside(case_id, line, reason))
         else:
             table.lines[case_id] = line
-            table.roles[case_id] = Role(text)
+            if text:
+                table.roles[case_id] = Role(text)
+            if patient:
+                table.patients[case_id] = patient
     return table
 
 

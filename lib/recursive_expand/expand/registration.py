@@ -6,10 +6,12 @@ import hashlib
 import logging
 from collections.abc import Callable
 
+import numpy as np
+
 from recursive_expand.archives.folder import check_case
 from recursive_expand.archives.images import read_geometry
 from recursive_expand.archives.scan import FoundCase
-from recursive_expand.cases import Role, Volume
+from recursive_expand.cases import Role, Volume, voxel_sha256
 from recursive_expand.errors import InputError
 from recursive_expand.expand.study import Study
 from recursive_expand.ledger import CaseEntry
@@ -59,10 +61,12 @@ def register_cases(study: Study, on_step: Callable[[int, int], None] | None = No
 
 
 def _check(study: Study, found: FoundCase) -> CaseEntry:
-    reason, slices = None, 0
+    reason, slices, pixel_sha256 = None, 0, None
     try:
-        volume, _ = check_case(found, study.task.classes, read=lambda path: study.cache.load(found.case_id, path))
+        volume, mask = check_case(found, study.task.classes, read=lambda path: study.cache.load(found.case_id, path))
         slices = volume.hu.shape[0]
+        if mask is not None:
+            pixel_sha256 = voxel_sha256(np.ascontiguousarray(mask))
         _check_same_grid(study, found, volume)
     except InputError as error:
         reason = str(error)
@@ -76,6 +80,7 @@ def _check(study: Study, found: FoundCase) -> CaseEntry:
         reason=reason,
         image_labels=dict(found.image_labels),
         pixel_label=str(found.pixel_label) if found.pixel_label else None,
+        pixel_sha256=pixel_sha256,
         patient=found.patient,
     )
 

@@ -30,7 +30,7 @@ class TrainingSet:
     """The training set of a round.
 
     Attributes:
-        pixel: (case id, slices, signature of its files) of the expert masks trained on.
+        pixel: (case id, slices, SHA-256 of the mask) of the expert masks trained on.
         validation: ids of the locked pixel cases, never trained on.
         accepted: accepted slices, by proposal.
         clean: (case id, slice numbers) labelled clean: exact background for free.
@@ -53,7 +53,7 @@ class TrainingSet:
     def from_json(cls, stored: dict[str, Any]) -> TrainingSet:
         """From what the ledger kept."""
         return cls(
-            pixel=tuple((case_id, slices, signature) for case_id, slices, signature in stored["pixel"]),
+            pixel=tuple((case_id, slices, sha256) for case_id, slices, sha256 in stored["pixel"]),
             validation=tuple(stored["validation"]),
             accepted=tuple(
                 AcceptedSlices(a["case_id"], a["round"], a["proposal_sha256"], tuple(a["slices"]))
@@ -66,9 +66,9 @@ class TrainingSet:
 
     @property
     def sha256(self) -> str:
-        """Hash of what is trained on; verdict numbers and file times are not part of it."""
+        """Hash of what is trained on; verdict numbers are not part of it."""
         body = {
-            "pixel": [(case_id, slices) for case_id, slices, _ in self.pixel],
+            "pixel": self.pixel,
             "accepted": [asdict(a) for a in self.accepted],
             "clean": self.clean,
         }
@@ -116,7 +116,7 @@ def build_training_set(ledger: Ledger, task: Task, round_index: int) -> Training
         if case.validation:
             validation.append(case.case_id)
         else:
-            pixel.append((case.case_id, case.slices, case.signature))
+            pixel.append((case.case_id, case.slices, case.pixel_sha256 or ""))
     # Not of cases that were set aside since, nor of those that an expert drew a mask for.
     proposable = {case.case_id for case in ledger.iter_cases(roles=[Role.IMAGE, Role.UNLABELLED])}
     accepted, verdict_ids, new_slices = [], [], 0

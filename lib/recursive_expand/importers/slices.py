@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,11 +13,11 @@ from numpy.typing import NDArray
 from recursive_expand.archives.folder import FolderArchive
 from recursive_expand.archives.identifiers import check_new_id
 from recursive_expand.archives.images import MIN_SIDE, write_mask, write_volume
-from recursive_expand.archives.tables import CASES, IMAGE_LABELS
-from recursive_expand.cases import Geometry, Role, Volume
+from recursive_expand.cases import Geometry, ImageLabels, Role, Volume
 from recursive_expand.errors import InputError
 from recursive_expand.importers.pictures import EXTENSIONS, read_binary_mask, read_class_mask, read_grey
 from recursive_expand.importers.report import ImportReport, Progress, no_progress
+from recursive_expand.importers.study_tables import LabelRows, RoleRows
 
 SLICE_THICKNESS = 5.0
 """Millimetres along the slice axis, which no single slice can tell; nothing is computed from it."""
@@ -83,8 +82,7 @@ def import_slices(
     pictures = _by_stem(source, done)
     by_stem = _by_stem(masks, done) if masks else {}
     taken: dict[str, str] = {}
-    tests = _Table(studies / CASES, ("case_id", "role"))
-    labels = _Table(studies / IMAGE_LABELS, ("case_id", "slice", *settings.classes))
+    roles, labels = RoleRows(studies), LabelRows(studies, settings.classes)
     for number, (stem, path) in enumerate(sorted(pictures.items())):
         report("importing slices", number, len(pictures))
         try:
@@ -102,11 +100,10 @@ def import_slices(
         geometry = _geometry(hu.shape, settings.spacing)
         # The image last: it is what says that the case is there, with its role.
         if settings.role is Role.TEST:
-            tests.add((case_id, str(Role.TEST)))
+            roles.add(case_id, Role.TEST)
         if mask is not None and settings.role is Role.IMAGE:
-            labels.add(
-                (case_id, "", *(str(int((mask == value).any())) for value in range(1, len(settings.classes) + 1)))
-            )
+            present = {name for value, name in enumerate(settings.classes, start=1) if (mask == value).any()}
+            labels.add(case_id, [(None, ImageLabels(frozenset(present)))])
         elif mask is not None:
             native = geometry.orientation.to_native(mask[None])
             write_mask(studies / "labels" / "final" / f"{case_id}.nii.gz", native, geometry)
@@ -115,6 +112,7 @@ def import_slices(
     report("importing slices", len(pictures), len(pictures))
     if not pictures:
         done.leave_out(source.name, f"holds no pictures ({', '.join(EXTENSIONS)})")
+    done.save(studies / "import-slices.csv")
     return done
 
 
@@ -197,35 +195,3 @@ def _geometry(shape: tuple[int, ...], spacing: float) -> Geometry:
     """One axial slice as radiologists look at it: columns towards left, rows towards posterior."""
     rows, columns = shape
     return Geometry.of((columns, rows, 1), np.diag([-spacing, -spacing, SLICE_THICKNESS, 1.0]))
-
-
-class _Table:
-    """A CSV table that gets rows one by one, each on disk before its image is."""
-
-    def __init__(self, path: Path, columns: Sequence[str]) -> None:
-        self._path = path
-        self._columns = ",".join(columns)
-        text = path.read_text(encoding="utf-8-sig") if path.exists() else ""
-        self._lines = set(text.splitlines())
-        self._begun = bool(text.strip())
-        self._open_line = bool(text) and not text.endswith("\n")
-        self._fits = not self._begun or text.splitlines()[0].replace(" ", "").lower() == self._columns.lower()
-
-    def add(self, cells: Sequence[str]) -> None:
-        """Append a row unless it is there.
-
-        Raises:
-            InputError: where the table has other columns.
-        """
-        if not self._fits:
-            raise InputError(self._path.name, f"has other columns than {self._columns}; move it away and import again")
-        line = ",".join(cells)
-        if line in self._lines:
-            return
-        before = "\n" if self._open_line else "" if self._begun else f"{self._columns}\n"
-        with self._path.open("a", encoding="utf-8", newline="") as file:
-            file.write(f"{before}{line}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        self._lines.add(line)
-        self._begun, self._open_line = True, False

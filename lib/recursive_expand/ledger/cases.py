@@ -31,6 +31,7 @@ class CaseEntry:
     reason: str | None = None
     image_labels: dict[int | None, ImageLabels] = field(default_factory=dict)
     pixel_label: str | None = None
+    pixel_sha256: str | None = None
     patient: str | None = None
 
 
@@ -61,6 +62,7 @@ class Cases(Store):
                     "slices": entry.slices,
                     "image_labels": _labels_to_json(entry.image_labels),
                     "pixel_label": entry.pixel_label,
+                    "pixel_sha256": entry.pixel_sha256,
                     "patient": entry.patient,
                 }
                 has_final = entry.pixel_label is not None
@@ -72,7 +74,7 @@ class Cases(Store):
                     # What was known of it while it was usable is needed again once it is mended.
                     values = {key: values[key] for key in ("state", "reason", "signature")}
                 elif not has_final or role not in MASKED_ROLES:
-                    del values["pixel_label"]
+                    del values["pixel_label"], values["pixel_sha256"]
                 if entry.case_id in settled_roles:
                     connection.execute(update(cases).where(cases.c.case_id == entry.case_id).values(values))
                 else:
@@ -216,7 +218,8 @@ class Cases(Store):
     def promote_to_pixel(self, case_id: str, pixel_label: str, *, reviewer: str, sha256: str) -> None:
         """Take an expert mask for a case: it joins the pixel set from the next round on."""
         with self.write() as connection:
-            values = {"role": Role.PIXEL, "pixel_label": pixel_label, "has_final": True, "settled": True}
+            mask = {"pixel_label": pixel_label, "pixel_sha256": sha256}
+            values = mask | {"role": Role.PIXEL, "has_final": True, "settled": True}
             if connection.execute(update(cases).where(cases.c.case_id == case_id).values(values)).rowcount == 0:
                 raise UnknownCase(case_id)
             connection.execute(
@@ -281,6 +284,7 @@ def _to_case(row: Row[Any]) -> CaseRecord:
         slices=row.slices,
         image_labels=labels,
         pixel_label=row.pixel_label,
+        pixel_sha256=row.pixel_sha256,
         validation=row.validation,
         info=row.info,
         patient=row.patient,

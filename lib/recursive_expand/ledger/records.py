@@ -64,6 +64,7 @@ class CaseRecord:
         slices: number of slices, 0 while it has never been usable.
         image_labels: classes said to be present, by slice number; None is the whole case.
         pixel_label: the expert mask's file, for the roles pixel and test.
+        pixel_sha256: of that mask's decoded voxels (`voxel_sha256`).
         validation: whether a pixel case belongs to the locked validation share.
         info: what clients attached to the image.
         patient: whose it is, as a pseudonym; None where that is not known.
@@ -78,6 +79,7 @@ class CaseRecord:
     slices: int
     image_labels: dict[int | None, ImageLabels]
     pixel_label: str | None
+    pixel_sha256: str | None
     validation: bool
     info: dict[str, Any]
     patient: str | None = None

@@ -43,6 +43,7 @@ cases = Table(
     Column("slices", Integer, nullable=False, default=0),
     Column("image_labels", JSON, nullable=False),
     Column("pixel_label", Text),
+    Column("pixel_sha256", String(64)),
     Column("validation", Boolean, nullable=False, default=False),
     Column("info", JSON, nullable=False),
     # The verdicts changed and the label objects in the archive do not show it yet.

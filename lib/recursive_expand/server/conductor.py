@@ -17,7 +17,7 @@ from recursive_expand.expand.progress import read_progress
 from recursive_expand.expand.registration import register_cases
 from recursive_expand.expand.rounds import check_something_to_do, close_review_if_done, round_due
 from recursive_expand.expand.study import Study
-from recursive_expand.ledger import RoundState
+from recursive_expand.ledger import RoundRecord, RoundState
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +45,8 @@ class Conductor(threading.Thread):
         self._asked = False
         self._deaths = 0
         self._died_at: object = None
+        self.held: str | None = None
+        """Why no round is begun until somebody asks: it was stopped, or its process died, before the ledger had it."""
         self.indexing = True
         """Whether the archive is still being read for the first time."""
         self.problem: str | None = None
@@ -69,6 +71,7 @@ class Conductor(threading.Thread):
         due = round_due(self._study)
         self._asked = True
         self._deaths = 0
+        self.held = None
         self.wake()
         return due
 
@@ -109,6 +112,7 @@ class Conductor(threading.Thread):
 
     def _look(self) -> None:
         if self.running():
+            self.held = None
             return
         self._note_ended_tasks()
         current = self._study.ledger.current_round()
@@ -124,7 +128,7 @@ class Conductor(threading.Thread):
         due = state in (RoundState.TRAINING, RoundState.PROPOSING, RoundState.CLOSED)
         if state is None:
             due = any(True for _ in self._study.ledger.iter_cases(roles=[Role.PIXEL]))
-        if due or self._asked:
+        if self._asked or (due and self.held is None):
             self._start()
 
     def _start(self) -> None:
@@ -139,18 +143,28 @@ class Conductor(threading.Thread):
             return
         self._handled.update(task["id"] for task in ended)
         current = self._study.ledger.current_round()
-        if current is None or current.state not in (RoundState.TRAINING, RoundState.PROPOSING):
+        if current is not None and current.state not in (RoundState.TRAINING, RoundState.PROPOSING, RoundState.CLOSED):
             return
-        if ended[-1]["status"] == "STOPPED":
-            logger.info("Round %d was stopped", current.round)
-            self._study.ledger.interrupt_round(current.round, error=None)
-            return
-        progress = read_progress(self._study.workspace.progress)
-        spot = (current.round, current.state, progress and (progress.stage, progress.done, progress.total))
-        self._deaths = self._deaths + 1 if spot == self._died_at else 1
-        self._died_at = spot
-        if self._deaths >= DEATHS_BEFORE_GIVING_UP:
-            reason = f"the training process was killed {self._deaths} times at the same spot; is there enough memory?"
-            self._study.ledger.interrupt_round(current.round, error=reason)
+        # Until the round is in the ledger there is nothing to mark: the conductor itself holds back.
+        begun = current if current is not None and current.state is not RoundState.CLOSED else None
+        status = ended[-1]["status"]
+        if status == "STOPPED":
+            logger.info("The round was stopped")
+            self._give_up(begun, None)
+        elif status == "ERROR" or begun is not None:
+            progress = read_progress(self._study.workspace.progress)
+            spot = (begun and (begun.round, begun.state), progress and (progress.stage, progress.done, progress.total))
+            self._deaths = self._deaths + 1 if spot == self._died_at else 1
+            self._died_at = spot
+            if self._deaths >= DEATHS_BEFORE_GIVING_UP:
+                self._give_up(
+                    begun, f"the training process ended {self._deaths} times at the same spot; is there enough memory?"
+                )
+            else:
+                logger.warning("The training process was killed; resuming")
+
+    def _give_up(self, begun: RoundRecord | None, error: str | None) -> None:
+        if begun is not None:
+            self._study.ledger.interrupt_round(begun.round, error=error)
         else:
-            logger.warning("Round %d: the training process was killed; resuming", current.round)
+            self.held = error or "the round was stopped before it began; POST /recursive/rounds starts it"

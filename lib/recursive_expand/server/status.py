@@ -58,6 +58,8 @@ def read_status(study: Study, conductor: Conductor) -> Status:
     roles = ledger.count_by_role()
     undecided = ledger.count_undecided()
     state = _state(round_.state if round_ else None, has_pixel=roles[Role.PIXEL] > 0)
+    if state == "training" and conductor.held is not None:
+        state = "stopped"
     running = state in ("training", "proposing")
     progress = read_progress(study.workspace.progress) if running else None
     model = ledger.current_model()
@@ -71,7 +73,7 @@ def read_status(study: Study, conductor: Conductor) -> Status:
         undecided=undecided,
         verdicts=ledger.count_verdicts(),
         set_aside=[SetAsideStatus(source=source, reason=reason) for source, reason in ledger.list_set_aside()],
-        last_error=(round_.error if round_ else None) or conductor.problem,
+        last_error=(round_.error if round_ else None) or conductor.problem or conductor.held,
         model_sha256=model[1] if model else None,
         preset=study.task.preset,
         workspace=str(study.workspace.root),

@@ -7,7 +7,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 BINS = 10
-"""Bins of the calibration: as many verdicts in each."""
+"""Bins of the calibration at most: as many verdicts in each."""
+PER_BIN = 20
+"""Verdicts that a bin holds at least: fewer say little of a share."""
 
 
 def calibration_bins(scores: NDArray[np.float64], accepted: NDArray[np.bool_], *, bins: int = BINS) -> pd.DataFrame:
@@ -17,7 +19,7 @@ def calibration_bins(scores: NDArray[np.float64], accepted: NDArray[np.bool_], *
         Columns `score` (mean), `accepted` (share) and `n`, by rising score.
     """
     order = np.argsort(scores, kind="stable")
-    parts = np.array_split(order, min(bins, len(order)))
+    parts = np.array_split(order, max(1, min(bins, len(order) // PER_BIN)))
     rows = [(scores[part].mean(), accepted[part].mean(), len(part)) for part in parts]
     return pd.DataFrame(rows, columns=["score", "accepted", "n"])
 

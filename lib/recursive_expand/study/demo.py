@@ -10,21 +10,21 @@ from recursive_expand.study.config import StudyConfig, parse_config
 SETTINGS: dict[str, Any] = {
     "title": "Recursive ICH: the study in small",
     "studies": {
-        "phantom": {"pixel": 40, "image": 80, "test": 40, "size": 64, "single_slices": True, "seed": 2020},
+        "phantom": {"pixel": 40, "image": 60, "test": 40, "size": 64, "single_slices": True, "seed": 2020},
     },
     "tests": {"shifted scanner": "test"},
     "presets": ["paper", "default"],
     "seeds": [0, 1],
     "conf": {
         "channels": [8, 16, 32, 64],
-        "epochs": 60,
-        "later_epochs": 6,
+        "epochs": 40,
+        "later_epochs": 8,
         "learning_rate": 0.005,
         "later_learning_rate": 0.001,
         "batch_size": 4,
     },
-    "expert": {"tau": 0.3},
-    "max_rounds": 3,
+    "expert": {"tau": 0.5},
+    "max_rounds": 2,
 }
 
 

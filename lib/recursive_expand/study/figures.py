@@ -116,20 +116,18 @@ def dice_per_round(results: Results) -> Figure:
 
 def acceptance(results: Results) -> Figure:
     """Share of the reviewed slices that were accepted, by class, over all rounds and seeds."""
-    figure, axis = plt.subplots(figsize=(7, 3), layout="constrained")
+    figure, axis = plt.subplots(figsize=(8.5, 3.2), layout="constrained")
     regions = [*results.classes, "all"]
     width = 0.8 / max(len(results.presets), 1)
     for number, preset in enumerate(results.presets):
         verdicts = _verdicts(results, preset)
-        for place, region in enumerate(regions):
-            found = verdicts if region == "all" else verdicts[verdicts.region == region]
-            if not len(found):
-                continue
-            at = place + (number - (len(results.presets) - 1) / 2) * width
-            share = found.accepted.mean()
-            label = preset if place == 0 else None
-            axis.bar(at, share, width * 0.92, color=SERIES[number % len(SERIES)], label=label)
-            axis.annotate(f"{share:.0%}\nof {len(found)}", (at, share), ha="center", va="bottom", fontsize=6)
+        found = [verdicts if region == "all" else verdicts[verdicts.region == region] for region in regions]
+        places = np.arange(len(regions)) + (number - (len(results.presets) - 1) / 2) * width
+        shares = [float(one.accepted.mean()) if len(one) else 0.0 for one in found]
+        axis.bar(places, shares, width * 0.92, color=SERIES[number % len(SERIES)], label=preset)
+        for at, share, one in zip(places, shares, found, strict=True):
+            text = f"{share:.0%}\nof {len(one)}" if len(one) else "none"
+            axis.annotate(text, (at, share), ha="center", va="bottom", fontsize=6)
     axis.set_xticks(range(len(regions)), regions)
     axis.set_ylim(0, 1.15)
     axis.set_yticks(np.linspace(0, 1, 6))
@@ -155,11 +153,8 @@ def calibration(results: Results, *, score: str = "confidence") -> Figure:
             bins = calibration_bins(verdicts[score].to_numpy(), verdicts.accepted.to_numpy())
             error = calibration_error(bins)
             axis.plot(bins.score, bins.accepted, marker="o", markersize=4, color=SERIES[0])
-            for found in bins.itertuples():
-                axis.annotate(
-                    str(found.n), (found.score, found.accepted), fontsize=6, xytext=(3, 3), textcoords="offset points"
-                )
-            axis.text(0.03, 0.95, f"calibration error {error:.3f}", transform=axis.transAxes, fontsize=8, va="top")
+            text = f"calibration error {error:.3f}\n{len(verdicts)} slices, {bins.n.mean():.0f} a bin"
+            axis.text(0.03, 0.97, text, transform=axis.transAxes, fontsize=8, va="top")
         axis.set(xlim=(0, 1), ylim=(0, 1), xlabel=f"{score} (mean of the bin)", title=preset, aspect="equal")
     axes[0].set_ylabel("share accepted")
     return figure
@@ -183,7 +178,7 @@ def risk_coverage(results: Results, *, score: str = "confidence") -> Figure:
             axis.plot(coverage, by_score, color=SERIES[0], label=f"by {score}, area {by_score.mean():.3f}")
             axis.axhline(by_score[-1], color="#999999", linestyle=":", label=f"any order, area {by_score[-1]:.3f}")
             axis.plot(coverage, best, color="#3a7d44", linestyle="--", label=f"best order, area {best.mean():.3f}")
-            axis.legend(fontsize=7, loc="upper left")
+            axis.legend(fontsize=7, loc="best")
         axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="coverage: share of the reviewed slices", title=preset)
         axis.xaxis.set_major_formatter(PercentFormatter(1))
         axis.yaxis.set_major_formatter(PercentFormatter(1))
@@ -203,9 +198,7 @@ def _boxes(axis: Axes, values: Sequence[np.ndarray]) -> None:
     rng = np.random.default_rng(0)
     for place, (found, colour) in enumerate(zip(values, (BEFORE, AFTER), strict=True)):
         shifts = rng.uniform(-0.16, 0.16, len(found))
-        axis.plot(
-            place + shifts, found, ".", markersize=2.5, color=colour, markeredgecolor="black", markeredgewidth=0.2
-        )
+        axis.plot(place + shifts, found, ".", markersize=4, color=colour, markeredgecolor="black", markeredgewidth=0.2)
     axis.set_xticks([0, 1], ["before", "after"])
 
 

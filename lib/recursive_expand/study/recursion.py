@@ -41,8 +41,8 @@ def recurse(
     while True:
         status = server.status()
         state, round_index = status["state"], status["round"]
-        if told != (state, round_index):
-            told = (state, round_index)
+        if told != (state, round_index or 0):
+            told = (state, round_index or 0)
             tell(f"round {round_index or 0}: {status['message']}")
         if state == "converged":
             return

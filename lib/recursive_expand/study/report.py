@@ -152,8 +152,8 @@ def _sections(results: Results) -> Iterator[_Section]:
         figures=(
             (
                 "calibration",
-                "Bins with as many reviewed slices each (their number beside the point); on the dotted line, a "
-                "confidence is the probability of being accepted.",
+                "Bins with as many reviewed slices each; on the dotted line, a confidence is the probability of being "
+                "accepted. The error is the mean distance to that line.",
                 calibration(results),
             ),
             (

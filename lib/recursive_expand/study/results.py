@@ -83,10 +83,7 @@ def load_results(folder: Path) -> Results:
 
 
 def _read(path: Path, run: dict[str, Any]) -> pd.DataFrame:
-    try:
-        frame = pd.read_csv(path, dtype={"patient": str, "case_id": str})
-    except pd.errors.EmptyDataError:
-        frame = pd.DataFrame()
+    frame = pd.read_csv(path, dtype={"patient": str, "case_id": str})
     for column in ("data_sha256", "seed", "preset"):
         frame.insert(0, column, run[column])
     return frame

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -29,7 +29,7 @@ from recursive_expand.study.expert import SimulatedExpert
 from recursive_expand.study.provenance import code_version
 from recursive_expand.study.recursion import Tell, recurse
 from recursive_expand.study.server import ServerProcess
-from recursive_expand.study.verdicts import verdict_rows
+from recursive_expand.study.verdicts import COLUMNS, verdict_rows
 from recursive_expand.task import Task, load_task
 
 CONFIG = "study.yaml"
@@ -119,7 +119,7 @@ def run_study(config: StudyConfig, *, tell: Tell) -> None:
         if data.sha256 not in described:
             described.add(data.sha256)
             distribution += [{"data_sha256": data.sha256, **row} for row in distribution_rows(data, classes)]
-            _write_csv(config.output / DATA, distribution)
+            write_csv(config.output / DATA, distribution)
         for preset in config.presets:
             number += 1
             run = Run.of(config, preset, seed, data, tasks[preset.name, seed])
@@ -179,7 +179,7 @@ def _conclude(config: StudyConfig, run: Run, data: StudyData, task: Task) -> Non
         ledger.close()
     tables["patients.csv"], tables["slices.csv.gz"] = _measure_all(config, run, data, task, rounds)
     for name in FILES:
-        _write_csv(run.folder / name, tables[name])
+        write_csv(run.folder / name, tables[name], COLUMNS if name == "verdicts.csv" else None)
     result = {
         "preset": run.preset.name,
         "seed": run.seed,
@@ -287,11 +287,18 @@ def _round_row(ledger: Ledger, round_: RoundRecord) -> dict[str, Any]:
     }
 
 
-def _write_csv(path: Path, rows: Rows) -> None:
+def write_csv(path: Path, rows: Rows, columns: Sequence[str] | None = None) -> None:
+    """Write rows as CSV, compressed where the name ends in .gz; equal rows give equal files.
+
+    Args:
+        path: the file.
+        rows: one dictionary a row.
+        columns: the columns, where there may be no row to tell them.
+    """
     # The time stamp in a gzip header would give equal tables different hashes.
     compression: Any = {"method": "gzip", "mtime": 0} if path.suffix == ".gz" else None
     with atomic_path(path) as temporary:
-        pd.DataFrame(rows).to_csv(temporary, index=False, compression=compression, float_format="%.6g")
+        pd.DataFrame(rows, columns=columns).to_csv(temporary, index=False, compression=compression, float_format="%.6g")
 
 
 def _json(value: Any) -> bytes:

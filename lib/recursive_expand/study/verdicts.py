@@ -11,6 +11,12 @@ from recursive_expand.expand.frozen import frozen_mask
 from recursive_expand.expand.workspace import Workspace
 from recursive_expand.ledger import Ledger
 
+COLUMNS = (
+    "round", "order", "case_id", "slice", "region", "voxels", "accepted", "confidence", "seconds", "reviewer",
+    "proposal_sha256", "model_sha256",
+)  # fmt: skip
+"""Of the rows; a run in which nothing was proposed has none."""
+
 
 def verdict_rows(ledger: Ledger, workspace: Workspace, classes: tuple[str, ...]) -> list[dict[str, Any]]:
     """What was accepted and rejected, in the order in which it was reviewed.

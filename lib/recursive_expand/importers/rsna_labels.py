@@ -1,0 +1,71 @@
+"""The table of RSNA 2019: from one row a type to one set of types an image."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from recursive_expand.importers.bleed_types import OUTSIDE_IN
+from recursive_expand.importers.label_csv import read_table
+
+TABLE = "stage_2_train.csv"
+
+_ID = re.compile(r"(ID_[0-9a-zA-Z]+)_([a-z]+)")
+
+
+@dataclass
+class RsnaLabels:
+    """Types by image.
+
+    Attributes:
+        types: by image id (`ID_12cadc6af`); empty is clean.
+        left_out: why, by image id, for images whose rows cannot be used.
+        repeated: number of rows that say once more what another one said.
+    """
+
+    types: dict[str, frozenset[str]] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    repeated: int = 0
+
+
+def read_rsna_labels(path: Path) -> RsnaLabels:
+    """Read `ID,Label` with rows `ID_12cadc6af_epidural,0`, six an image: the five types and `any`.
+
+    The table repeats some rows, as distributed; rows that contradict each other cost the image.
+
+    Raises:
+        InputError: where the table cannot be read, or a label is neither 0 nor 1.
+    """
+    labels = RsnaLabels()
+    bits = {name: bit for bit, name in enumerate((*OUTSIDE_IN, "any"))}
+    every = (1 << len(bits)) - 1
+    # Four and a half million rows: two small integers an image instead of six cells.
+    said: dict[str, int] = {}
+    present: dict[str, int] = {}
+    for row in read_table(path, ("ID", "Label")):
+        match = _ID.fullmatch(row.text("ID"))
+        if match is None or match.group(2) not in bits:
+            labels.left_out.setdefault(row.text("ID"), f"{row.line}: is no image and type")
+            continue
+        image, bit, flag = match.group(1), bits[match.group(2)], row.flag("Label")
+        seen = said.get(image, 0)
+        if seen >> bit & 1:
+            if (present.get(image, 0) >> bit & 1) != flag:
+                reason = f"has two labels for {match.group(2)} that contradict each other"
+                labels.left_out.setdefault(image, reason)
+            else:
+                labels.repeated += 1
+            continue
+        said[image] = seen | 1 << bit
+        present[image] = present.get(image, 0) | flag << bit
+    for image, seen in said.items():
+        types = frozenset(name for name in OUTSIDE_IN if present[image] >> bits[name] & 1)
+        if seen != every:
+            missing = ", ".join(name for name, bit in bits.items() if not seen >> bit & 1)
+            labels.left_out.setdefault(image, f"has no label for {missing}")
+        elif bool(types) != bool(present[image] >> bits["any"] & 1):
+            labels.left_out.setdefault(image, "its label for any contradicts those for the types")
+        if image not in labels.left_out:
+            labels.types[image] = types
+    return labels

@@ -1,0 +1,129 @@
+"""cq500.py: one series a patient, the readers' majority, masks where given."""
+
+from __future__ import annotations
+
+import csv
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from recursive_expand.archives.folder import FolderArchive, check_case
+from recursive_expand.cases import Role
+from recursive_expand.errors import InputError
+from recursive_expand.importers.cq500 import PAPER_PATIENTS, import_cq500, parse_patients
+
+CLASSES = ("epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural")
+FINDINGS = ("ICH", "IPH", "IVH", "SDH", "EDH", "SAH")
+
+
+@pytest.fixture
+def cq500(tmp_path, make_series, source):
+    """Patients 4 and 35 with a thick and a thin plain series and three that are not plain."""
+
+    def study(patient):
+        folder = f"CQ500CT{patient} CQ500CT{patient}/Unknown Study"
+        make_series(f"{folder}/CT Plain", count=3, step=(0, 0, 5)).write()
+        make_series(f"{folder}/CT PLAIN THIN", count=6, step=(0, 0, 0.625)).write()
+        make_series(f"{folder}/CT Bone", count=8, step=(0, 0, 0.5)).write()
+        make_series(f"{folder}/CT POST CONTRAST THIN", count=8, step=(0, 0, 0.5)).write()
+        make_series(f"{folder}/CT Thin", count=9, step=(0, 0, 0.5)).change(ContrastBolusAgent="x").write()
+
+    for patient in (4, 35):
+        study(patient)
+    reads = {4: ("ICH IPH SDH", "ICH IPH", "ICH IPH SDH"), 35: ("", "ICH SAH", ""), 7: ("ICH SAH", "ICH SDH", "")}
+    columns = [f"R{reader}:{name}" for reader in (1, 2, 3) for name in FINDINGS]
+    rows = [
+        [f"CQ500-CT-{patient}", "B1", *(int(name in saw.split()) for saw in readers for name in FINDINGS)]
+        for patient, readers in reads.items()
+    ]
+    with (source / "reads.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["name", "Category", *columns], *rows])
+    return source
+
+
+def load(cq500, tmp_path, **options):
+    return import_cq500(cq500, tmp_path / "studies", CLASSES, **options)
+
+
+def cases(tmp_path):
+    return {case.case_id: case for case in FolderArchive(tmp_path / "studies", CLASSES).scan().cases}
+
+
+def test_the_thinnest_plain_series_and_the_majority_of_the_readers(cq500, tmp_path):
+    done = load(cq500, tmp_path)
+    assert done.imported == {
+        f"cq500-{patient}": "CT PLAIN THIN: 5 x 6 x 6 voxels, slices 0.62 mm apart; no mask" for patient in (4, 35)
+    }
+    found = cases(tmp_path)
+    assert {case.role for case in found.values()} == {Role.TEST}
+    assert found["cq500-4"].patient == "cq500-4"
+    assert found["cq500-4"].image_labels[None].present == {"intraparenchymal", "subdural"}
+    assert found["cq500-35"].image_labels[None].present == set()
+    text = "\n".join(done.left_out)
+    for clause in ("Bone is not plain (Bone)", "Plain is not as thin", "Thin is not plain (ContrastBolusAgent)"):
+        assert f"cq500-4: series CT {clause}" in text
+    assert "cq500-4: series CT POST CONTRAST THIN is not plain (POST)" in text
+    assert "CQ500-CT-48: has no folder here" in text
+
+
+def test_a_pre_contrast_series_is_plain(cq500, tmp_path, make_series):
+    make_series("CQ500-CT-48/CT PRE CONTRAST THIN", count=4, step=(0, 0, 0.5)).write()
+    assert "cq500-48" in load(cq500, tmp_path, patients=(48,)).imported
+    assert "has no row: no image-level label" in load(cq500, tmp_path / "b", patients=(48,)).left_out[0]
+
+
+def mask_for(cq500, name, shape=(5, 6, 6), value=1):
+    """A mask on the thin series' grid as dcm2niix would have it: rows upwards."""
+    (cq500 / "masks").mkdir(exist_ok=True)
+    mask = np.zeros(shape, np.uint8)
+    mask[1, 5, 2] = value  # row 0 from the top
+    affine = np.array([[-0.4, 0, 0, 100], [0, 0.5, 0, 90 - 2.5], [0, 0, 0.625, 10], [0, 0, 0, 1]])
+    nib.save(nib.Nifti1Image(mask, affine), cq500 / "masks" / name)
+
+
+def test_masks_find_their_series_by_size_and_are_turned_onto_its_grid(cq500, tmp_path):
+    mask_for(cq500, "CQ500-CT-4.nii.gz", value=2)
+    mask_for(cq500, "CT_35.nii.gz", shape=(5, 6, 3), value=5)
+    load(cq500, tmp_path)
+    volume, native = check_case(cases(tmp_path)["cq500-4"], CLASSES)
+    assert volume.hu.shape == (6, 6, 5)
+    assert np.argwhere(native).tolist() == [[1, 0, 2]] and native.max() == 2
+    volume, native = check_case(cases(tmp_path)["cq500-35"], CLASSES)
+    assert volume.hu.shape == (3, 6, 5) and native.max() == 5
+
+
+def test_a_mask_of_one_value_is_of_the_type_that_the_readers_saw(cq500, tmp_path):
+    table = (cq500 / "reads.csv").read_text().replace("CQ500-CT-4,B1,1,1,0,1", "CQ500-CT-4,B1,1,1,0,0")
+    (cq500 / "reads.csv").write_text(table)
+    mask_for(cq500, "4.nii.gz", value=1)
+    load(cq500, tmp_path, patients=(4,))
+    assert check_case(cases(tmp_path)["cq500-4"], CLASSES)[1].max() == 2
+
+
+def test_masks_that_do_not_fit_are_left_out_with_their_case(cq500, tmp_path):
+    mask_for(cq500, "4.nii.gz", shape=(5, 6, 7))
+    mask_for(cq500, "35.nii.gz", value=9)
+    mask_for(cq500, "35-1.nii.gz")
+    done = load(cq500, tmp_path, patients=(4, 35))
+    assert not done.imported
+    text = "\n".join(done.left_out)
+    assert "4.nii.gz: has the size (5, 6, 7); no series has it (CT PLAIN THIN 5 x 6 x 6; CT Plain 5 x 6 x 3)" in text
+    assert "35.nii.gz: holds the value 9" in text
+    assert "masks/35-1.nii.gz: is no mask with one patient's number in its name" in text
+
+
+def test_readers_who_leave_the_types_open_give_no_label(cq500, tmp_path, make_series):
+    make_series("CQ500CT7/CT Plain").write()
+    done = load(cq500, tmp_path, patients=None)
+    assert not cases(tmp_path)["cq500-7"].image_labels
+    assert any("saw ICH, which leaves the types open" in line for line in done.left_out)
+    assert len(done.imported) == 3
+
+
+def test_patients_are_given_as_the_paper_writes_them():
+    assert parse_patients("CT_107, CQ500-CT-35,4") == (107, 35, 4)
+    assert parse_patients("all") is None
+    assert len(PAPER_PATIENTS) == 20
+    with pytest.raises(InputError, match="--patients 'x'"):
+        parse_patients("4,x")

@@ -1,0 +1,105 @@
+"""The study's data: what a run may see, test sets and hashes."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recursive_expand.archives.folder import FolderArchive
+from recursive_expand.archives.images import read_mask
+from recursive_expand.cases import Role
+from recursive_expand.errors import InputError
+from recursive_expand.phantom import CLASSES, write_study
+from recursive_expand.study.config import parse_config
+from recursive_expand.study.data import prepare_data, write_view
+from recursive_expand.study.distribution import distribution_rows
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory) -> Path:
+    """A folder study of single slices and its truth."""
+    folder = tmp_path_factory.mktemp("source")
+    truth = write_study(folder / "studies", pixel=2, image=3, unlabelled=1, test=2, size=32, single_slices=True)
+    truth.save(folder / "truth")
+    return folder
+
+
+def _config(folder: Path, source: Path, **settings: object):
+    raw = {
+        "studies": {"folder": str(source / "studies"), "truth": str(source / "truth")},
+        "presets": ["paper"],
+        "output": str(folder / "out"),
+        **settings,
+    }
+    return parse_config(raw, source="test", folder=folder)
+
+
+def test_phantoms_are_made_once_and_by_seed_where_asked(tmp_path: Path) -> None:
+    phantom = {"pixel": 1, "image": 1, "test": 1, "size": 32}
+    same = _config(tmp_path, tmp_path, studies={"phantom": phantom})
+    first = prepare_data(same, CLASSES, 0)
+    made = first.cases[0].path.stat().st_mtime_ns
+    assert prepare_data(same, CLASSES, 1).sha256 == first.sha256
+    assert first.cases[0].path.stat().st_mtime_ns == made
+    other = _config(tmp_path, tmp_path, studies={"phantom": {**phantom, "new_heads_per_seed": True}})
+    assert prepare_data(other, CLASSES, 1).sha256 != first.sha256
+
+
+def test_a_run_sees_no_truth(tmp_path: Path, source: Path) -> None:
+    data = prepare_data(_config(tmp_path, source), CLASSES, 0)
+    write_view(data, tmp_path / "view")
+    write_view(data, tmp_path / "view")  # what is there stays
+    seen = FolderArchive(tmp_path / "view", CLASSES).scan()
+    assert [(case.case_id, case.role) for case in seen.cases] == [(case.case_id, case.role) for case in data.cases]
+    assert {case.role for case in seen.cases if case.pixel_label is not None} == {Role.PIXEL}
+    masks = {path.name for path in (tmp_path / "view").rglob("*.nii.gz") if "labels" in path.parts}
+    assert masks == {"pixel-001.nii.gz", "pixel-002.nii.gz"}
+
+
+def test_test_sets_of_every_kind(tmp_path: Path, source: Path) -> None:
+    other = tmp_path / "other"
+    (other / "labels" / "final").mkdir(parents=True)
+    shutil.copy(source / "studies" / "test-001.nii.gz", other)
+    shutil.copy(source / "truth" / "test-001.nii.gz", other / "labels" / "final")
+    pair = {"images": str(source / "studies"), "masks": str(source / "truth")}
+    config = _config(tmp_path, source, tests={"a": "test", "b": str(other), "c": pair})
+    tests = prepare_data(config, CLASSES, 0).tests
+    assert [len(tests[name]) for name in "abc"] == [2, 1, 8]
+    assert tests["a"][0].mask == source / "truth" / "test-001.nii.gz"
+
+
+def test_an_empty_test_set_is_refused(tmp_path: Path, source: Path) -> None:
+    (tmp_path / "nothing").mkdir()
+    pair = {"images": str(tmp_path / "nothing"), "masks": str(source / "truth")}
+    with pytest.raises(InputError, match=r"test set 'x'.*no case with a mask"):
+        prepare_data(_config(tmp_path, source, tests={"x": pair}), CLASSES, 0)
+
+
+def test_cases_that_cannot_be_judged_are_refused(tmp_path: Path, source: Path) -> None:
+    shutil.copytree(source / "truth", tmp_path / "truth")
+    (tmp_path / "truth" / "image-002.nii.gz").unlink()
+    studies = {"folder": str(source / "studies"), "truth": str(tmp_path / "truth")}
+    with pytest.raises(InputError, match=r"no true mask of 1 cases.*image-002"):
+        prepare_data(_config(tmp_path, source, studies=studies), CLASSES, 0)
+
+
+def test_the_hash_is_that_of_the_content(tmp_path: Path, source: Path) -> None:
+    shutil.copytree(source, tmp_path / "copy")
+    first = prepare_data(_config(tmp_path, source), CLASSES, 0).sha256
+    copied = _config(tmp_path, tmp_path / "copy")
+    assert prepare_data(copied, CLASSES, 0).sha256 == first
+    shutil.copy(tmp_path / "copy/truth/image-001.nii.gz", tmp_path / "copy/truth/image-002.nii.gz")
+    assert prepare_data(copied, CLASSES, 0).sha256 != first
+
+
+def test_table_2_counts_masks_and_labels(tmp_path: Path, source: Path) -> None:
+    data = prepare_data(_config(tmp_path, source), CLASSES, 0)
+    rows = {(row["data_set"], row["kind"]): row["slices"] for row in distribution_rows(data, CLASSES)}
+    truth = [np.unique(read_mask(data.truth[f"image-{n:03d}"])) for n in (1, 2, 3)]
+    for value, name in enumerate(CLASSES, start=1):
+        assert rows["image", name] == sum(value in found for found in truth)
+    assert rows["unlabelled", "Unknown"] == rows["unlabelled", "Total slices"] == 1
+    assert rows["pixel", "Bleed slices"] + rows["pixel", "No bleed slices"] == 2

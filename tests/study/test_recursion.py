@@ -1,0 +1,116 @@
+"""When the recursion of a run goes on, and when it is over."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recursive_expand.errors import RecursiveExpandError
+from recursive_expand.study import recursion
+from recursive_expand.study.recursion import recurse
+
+
+class _Server:
+    """A server whose rounds propose three cases each, of which the expert accepts `accepts` in turn."""
+
+    log = Path("server.log")
+
+    def __init__(self, accepts: list[int], *, states: list[str] | None = None) -> None:
+        self.accepts = accepts
+        self.round = 0
+        self.waiting = 3
+        self.given = 0
+        self.asked = 0
+        self.states = states or []
+
+    def status(self) -> dict[str, Any]:
+        if self.states:
+            state = self.states.pop(0)
+        elif self.waiting == 0 and self.accepts[self.round] == 0:
+            state = "converged"
+        else:
+            if self.waiting == 0:
+                self._next()
+            state = "reviewing"
+        return {
+            "state": state,
+            "round": self.round,
+            "message": state,
+            "last_error": "no memory",
+            "verdicts": {"accept": self.given, "reject": 0},
+        }
+
+    def get(self, path: str) -> list[dict[str, int]]:
+        assert path == "/recursive/rounds"
+        return [{"accepted_slices": self.accepts[self.round]}]
+
+    def post(self, path: str) -> Any:
+        assert path == "/recursive/rounds"
+        self.asked += 1
+        if not self.states:
+            self._next()
+        return type("Answer", (), {"status_code": 202})
+
+    def wait(self, *_: object, **__: object) -> None:
+        """Begun at once."""
+
+    def review_next(self) -> object:
+        self.waiting -= 1
+        self.given += 1
+        return object()
+
+    def _next(self) -> None:
+        self.round += 1
+        self.waiting = 3
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch) -> None:
+    monkeypatch.setattr(recursion, "POLL_SECONDS", 0)
+
+
+def _recurse(server: _Server, **limits: int) -> list[str]:
+    lines: list[str] = []
+    recurse(server, server, **{"max_rounds": 9, **limits}, tell=lines.append)  # type: ignore[arg-type]
+    return lines
+
+
+def test_it_ends_at_convergence() -> None:
+    server = _Server([2, 1, 0])
+    lines = _recurse(server)
+    assert (server.round, server.given) == (2, 9)
+    assert lines == ["round 0: reviewing", "round 1: reviewing", "round 2: reviewing", "round 2: converged"]
+
+
+def test_the_last_recursions_proposals_need_no_verdicts() -> None:
+    server = _Server([2, 1, 1, 0])
+    _recurse(server, max_rounds=2)
+    assert (server.round, server.given) == (2, 6)
+
+
+def test_used_up_verdicts_train_one_more_round() -> None:
+    server = _Server([2, 1, 0])
+    _recurse(server, max_verdicts=4)
+    assert (server.given, server.asked) == (4, 1)
+    assert server.round == 2
+
+
+def test_used_up_verdicts_that_brought_nothing_end_it() -> None:
+    server = _Server([0])
+    _recurse(server, max_verdicts=2)
+    assert (server.given, server.asked, server.round) == (2, 0, 0)
+
+
+def test_a_failed_round_is_tried_once_more() -> None:
+    server = _Server([0], states=["failed", "training"])
+    _recurse(server)
+    assert server.asked == 1
+    with pytest.raises(RecursiveExpandError, match=r"round 0 failed: no memory; see server.log"):
+        _recurse(_Server([0], states=["failed", "training", "failed"]))
+
+
+def test_without_expert_masks_there_is_nothing_to_wait_for() -> None:
+    with pytest.raises(RecursiveExpandError, match="no case with an expert mask"):
+        _recurse(_Server([0], states=["waiting_for_pixel_labels"]))
