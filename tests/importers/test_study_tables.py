@@ -27,6 +27,21 @@ def test_rows_that_are_there_count(tmp_path):
     assert (tmp_path / "cases.csv").read_text() == "case_id,role,patient\na,test,p\n"
 
 
+@pytest.mark.parametrize(
+    ("row", "role", "fine"),
+    [
+        ("a,test,p", Role.TEST, True),
+        ("a,test,p", None, True),
+        ("a,pixel,p", Role.TEST, False),
+        ("a,,p", Role.TEST, False),
+    ],
+)
+def test_a_row_of_a_broken_off_import_with_another_role_is_noticed(tmp_path, row, role, fine):
+    (tmp_path / "cases.csv").write_text(f"case_id,role,patient\n{row}\n")
+    assert (RoleRows(tmp_path).contradicts("a", role) is None) is fine
+    assert RoleRows(tmp_path).contradicts("b", role) is None
+
+
 def test_other_columns_are_refused(tmp_path):
     (tmp_path / "cases.csv").write_text("role,case_id\n")
     with pytest.raises(InputError, match="has other columns than case_id,role,patient"):

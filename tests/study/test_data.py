@@ -68,6 +68,9 @@ def test_test_sets_of_every_kind(tmp_path: Path, source: Path) -> None:
     config = _config(tmp_path, source, tests={"a": "test", "b": str(other), "c": pair})
     tests = prepare_data(config, CLASSES, 0).tests
     assert [len(tests[name]) for name in "abc"] == [2, 1, 8]
+    assert [test.patient for test in tests["a"]] == ["test-001", "test-002"]
+    (other / "cases.csv").write_text("case_id,role,patient\ntest-001,test,anna\n")
+    assert prepare_data(config, CLASSES, 0).tests["b"][0].patient == "anna"
     assert tests["a"][0].mask == source / "truth" / "test-001.nii.gz"
 
 

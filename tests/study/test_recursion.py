@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from recursive_expand.errors import RecursiveExpandError
 from recursive_expand.study import recursion
@@ -24,6 +25,7 @@ class _Server:
         self.given = 0
         self.asked = 0
         self.states = states or []
+        self.stuck = False
 
     def status(self) -> dict[str, Any]:
         if self.states:
@@ -38,7 +40,7 @@ class _Server:
             "state": state,
             "round": self.round,
             "message": state,
-            "last_error": "no memory",
+            "last_error": "no memory" if state == "failed" or self.stuck else None,
             "verdicts": {"accept": self.given, "reject": 0},
         }
 
@@ -114,3 +116,23 @@ def test_a_failed_round_is_tried_once_more() -> None:
 def test_without_expert_masks_there_is_nothing_to_wait_for() -> None:
     with pytest.raises(RecursiveExpandError, match="no case with an expert mask"):
         _recurse(_Server([0], states=["waiting_for_pixel_labels"]))
+
+
+def test_a_server_that_does_not_get_on_ends_it(monkeypatch) -> None:
+    monkeypatch.setattr(recursion, "STUCK_SECONDS", 0.05)
+    server = _Server([1, 0])
+    server.stuck = True
+    monkeypatch.setattr(server, "review_next", lambda: None)
+    with pytest.raises(RecursiveExpandError, match="does not get on: no memory"):
+        _recurse(server)
+
+
+def test_a_server_that_died_ends_it(monkeypatch) -> None:
+    server = _Server([0])
+
+    def status() -> None:
+        raise requests.ConnectionError("refused")
+
+    monkeypatch.setattr(server, "status", status)
+    with pytest.raises(RecursiveExpandError, match=r"does not answer \(refused\); see server.log"):
+        _recurse(server)

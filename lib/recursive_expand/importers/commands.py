@@ -27,6 +27,9 @@ from recursive_expand.task import load_task
 TASK = Path(__file__).resolve().parents[3] / "apps" / "recursive_ich" / "task.yaml"
 """The task whose classes are used where `--task` is not given."""
 
+MOST_LINES = 60
+"""Lines of a kind that are shown; the report has them all."""
+
 import_app = typer.Typer(help="Bring scans into a folder of studies.", no_args_is_help=True)
 
 Source = Annotated[Path, typer.Argument(metavar="SRC", help="The folder to import.", show_default=False)]
@@ -47,7 +50,7 @@ ClassValues = Annotated[
 @import_app.command("dicom")
 def dicom_command(source: Source, studies: Studies) -> None:
     """Import DICOM CT series: one case per series, voxels as they are (tilt and uneven spacing kept)."""
-    _run(lambda progress: import_dicom(source, studies, report=progress))
+    _run(studies, lambda progress: import_dicom(source, studies, report=progress))
 
 
 @import_app.command("slices")
@@ -89,13 +92,16 @@ def slices_command(
         )
         return import_slices(source, studies, settings, masks=masks, report=progress)
 
-    _run(work)
+    _run(studies, work)
 
 
 @import_app.command("physionet")
 def physionet_command(source: Source, studies: Studies, multi: MultiRule = Multi.ANY, task: TaskFile = TASK) -> None:
     """Import PhysioNet CT-ICH 1.3.1 or 1.0.0: one case per patient, expert masks, role pixel."""
-    _run(lambda progress: import_physionet(source, studies, load_task(task).classes, multi=multi, report=progress))
+    _run(
+        studies,
+        lambda progress: import_physionet(source, studies, load_task(task).classes, multi=multi, report=progress),
+    )
 
 
 @import_app.command("rsna")
@@ -127,7 +133,7 @@ def rsna_command(
             return import_rsna(source, studies, classes, cases="series", sampling=sampling, report=progress)
         return import_rsna(source, studies, classes, cases="slices", sampling=sampling, report=progress)
 
-    _run(work)
+    _run(studies, work)
 
 
 @import_app.command("cq500")
@@ -145,6 +151,7 @@ def cq500_command(
 ) -> None:
     """Import CQ500: the thinnest plain series of each patient, the readers' majority, masks where given, role test."""
     _run(
+        studies,
         lambda progress: import_cq500(
             source,
             studies,
@@ -153,7 +160,7 @@ def cq500_command(
             masks=masks,
             values=_class_values(class_values) or None,
             report=progress,
-        )
+        ),
     )
 
 
@@ -167,6 +174,7 @@ def bhsd_command(
 ) -> None:
     """Import BHSD: volumes with class masks."""
     _run(
+        studies,
         lambda progress: import_bhsd(
             source,
             studies,
@@ -174,7 +182,7 @@ def bhsd_command(
             role=_role(role),
             values=_class_values(class_values) or None,
             report=progress,
-        )
+        ),
     )
 
 
@@ -189,9 +197,10 @@ def hemseg_command(
 ) -> None:
     """Import HemSeg-200 and -500: masks for exams of RSNA 2019."""
     _run(
+        studies,
         lambda progress: import_hemseg(
             source, studies, load_task(task).classes, rsna=rsna, role=_role(role), multi=multi, report=progress
-        )
+        ),
     )
 
 
@@ -210,19 +219,20 @@ def folder_command(
 ) -> None:
     """Import any folder of NIfTI, NRRD and DICOM, with masks and a table where there are some."""
     _run(
+        studies,
         lambda progress: import_folder(
             source,
             studies,
             FolderSettings(load_task(task).classes, _role(role), masks, table, _class_values(class_values)),
             report=progress,
-        )
+        ),
     )
 
 
-def _run(work: Callable[[Progress], ImportReport]) -> None:
+def _run(studies: Path, work: Callable[[Progress], ImportReport]) -> None:
     with lines_for_errors(), progress_bars() as progress:
         done = work(progress)
-    _tell(done)
+    _tell(studies, done)
 
 
 def _role(text: str, choices: str = "pixel, image, test or unlabelled") -> Role:
@@ -253,15 +263,19 @@ def _colour(text: str | None) -> tuple[int, int, int] | None:
     return red, green, blue
 
 
-def _tell(done: ImportReport) -> None:
-    for case_id, what in done.imported.items():
-        output.print(f"imported {escape(case_id)}: {escape(what)}", highlight=False)
-    for case_id in done.skipped:
-        output.print(f"skipped {escape(case_id)}: it is there already", highlight=False)
-    for line in done.left_out:
-        output.print(f"[yellow]left out[/] {escape(line)}", highlight=False)
-    for line in done.notes:
-        output.print(f"note: {escape(line)}", highlight=False)
+def _tell(studies: Path, done: ImportReport) -> None:
+    groups = (
+        [f"imported {escape(case_id)}: {escape(what)}" for case_id, what in done.imported.items()],
+        [f"skipped {escape(case_id)}: it is there already" for case_id in done.skipped],
+        [f"[yellow]left out[/] {escape(line)}" for line in done.left_out],
+        [f"note: {escape(line)}" for line in done.notes],
+    )
+    for lines in groups:
+        for line in lines[:MOST_LINES]:
+            output.print(line, highlight=False)
+        if len(lines) > MOST_LINES:
+            more = f"... and {len(lines) - MOST_LINES} more like the last one: see import-<name>.csv in {studies}"
+            output.print(escape(more), highlight=False)
     counts = f"{len(done.imported)} imported, {len(done.skipped)} already there, {len(done.left_out)} lines left out"
     output.print(counts, highlight=False)
     if not done.imported and not done.skipped:

@@ -145,6 +145,9 @@ class _TableError(InputError):
 def _import_case(plan: PlannedCase, studies: Path, roles: RoleRows, labels: LabelRows, done: ImportReport) -> None:
     case_id, content = plan.case_id, plan.read()
     role = content.role or Role.UNLABELLED
+    contradiction = roles.contradicts(case_id, content.role)
+    if contradiction is not None:
+        raise InputError(plan.source, contradiction)
     if content.patient is not None:
         others = roles.others(case_id, content.patient)
         if others and not compatible({role, *others}):

@@ -113,6 +113,13 @@ class RoleRows:
         self._table.add([(case_id, str(role or ""), patient or "")])
         self._note(case_id, role, patient)
 
+    def contradicts(self, case_id: str, role: Role | None) -> str | None:
+        """The clause that says why a case cannot get this role: its row, written earlier, gives it another one."""
+        known = self._cases.get(case_id, role)
+        if role is None or known is role:
+            return None
+        return f"{CASES} gives case {case_id} the role {known or 'that its labels tell'}, not {role}; change that row"
+
     def others(self, case_id: str, patient: str) -> dict[Role, list[str]]:
         """The other cases of a patient, by role, as the table has them."""
         by_role = self._of_patient.get(patient, {})

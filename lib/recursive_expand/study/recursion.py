@@ -6,11 +6,15 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import requests
+
 from recursive_expand.errors import RecursiveExpandError
 from recursive_expand.study.expert import SimulatedExpert
 from recursive_expand.study.server import ServerProcess
 
 POLL_SECONDS = 0.2
+STUCK_SECONDS = 60.0
+"""How long a server may report the same problem without getting on."""
 
 Tell = Callable[[str], None]
 """Takes a line for the person who waits."""
@@ -33,11 +37,19 @@ def recurse(
         tell: told when a round changes.
 
     Raises:
-        RecursiveExpandError: a round failed (one that had failed before is tried once more), or there is no expert
-            mask to begin with.
+        RecursiveExpandError: a round failed (it is tried once more), the server ended or does not get on, or there is
+            no expert mask to begin with.
     """
+    try:
+        _recurse(server, expert, max_rounds, max_verdicts, tell)
+    except requests.RequestException as error:
+        raise RecursiveExpandError(f"the server does not answer ({error}); see {server.log}") from error
+
+
+def _recurse(server: ServerProcess, expert: SimulatedExpert, max_rounds: int, max_verdicts: int, tell: Tell) -> None:
     told: tuple[Any, ...] = ()
     retried: set[int | None] = set()
+    well = time.monotonic()
     while True:
         status = server.status()
         state, round_index = status["state"], status["round"]
@@ -54,9 +66,11 @@ def recurse(
                 if not server.get("/recursive/rounds")[-1]["accepted_slices"]:
                     return
                 _next_round(server, round_index)
-            elif expert.review_next() is None:
-                time.sleep(POLL_SECONDS)  # the conductor is about to close the round
-            continue
+                continue
+            if expert.review_next() is not None:
+                well = time.monotonic()
+                continue
+            # The conductor is about to close the round.
         if state in ("failed", "stopped"):
             if round_index in retried:
                 raise RecursiveExpandError(f"round {round_index} {state}: {status['last_error']}; see {server.log}")
@@ -64,6 +78,10 @@ def recurse(
             _next_round(server, round_index, after=state)
         elif state == "waiting_for_pixel_labels" and not status["message"].startswith("reading"):
             raise RecursiveExpandError("the studies hold no case with an expert mask to begin with")
+        if not status["last_error"]:
+            well = time.monotonic()
+        elif time.monotonic() - well > STUCK_SECONDS:
+            raise RecursiveExpandError(f"the server does not get on: {status['last_error']}; see {server.log}")
         time.sleep(POLL_SECONDS)
 
 
