@@ -157,9 +157,7 @@ def _test_set(
 
 def _with_masks(cases: Iterable[FoundCase], masks: dict[str, Path]) -> tuple[TestCase, ...]:
     return tuple(
-        TestCase(c.case_id, c.patient or c.case_id, c.path, masks[c.case_id])
-        for c in cases
-        if c.case_id in masks
+        TestCase(c.case_id, c.patient or c.case_id, c.path, masks[c.case_id]) for c in cases if c.case_id in masks
     )
 
 
