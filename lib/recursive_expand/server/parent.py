@@ -1,4 +1,4 @@
-"""A subprocess that ends with its parent, however that ended."""
+"""How a background process behaves towards its server: it ends with it, however that ended, and gives way to it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,14 @@ import psutil
 PR_SET_PDEATHSIG = 1
 """prctl(2): the signal that the kernel sends this process when its parent ends."""
 SECONDS_BETWEEN_LOOKS = 1.0
+NICENESS = 10
+"""How far a background process steps back for the server's answers, on POSIX's scale from 0 to 19."""
+
+
+def give_way() -> None:
+    """From now on this process gets the processor when the server does not need it."""
+    lower = psutil.BELOW_NORMAL_PRIORITY_CLASS if sys.platform == "win32" else NICENESS
+    psutil.Process().nice(lower)
 
 
 def end_with_parent() -> None:

@@ -14,7 +14,7 @@ from recursive_expand.expand.proposing import cases_to_propose, propose
 from recursive_expand.expand.rounds import NothingToDo, run_round
 from recursive_expand.expand.study import Study, choose_device
 from recursive_expand.segment.predict import Predictor
-from recursive_expand.server.parent import end_with_parent
+from recursive_expand.server.parent import end_with_parent, give_way
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +52,7 @@ class RoundTrain(TrainTask):
         """Run the round that is due; `only` in the request names it, so that it is not run twice."""
         if not self._in_server():
             end_with_parent()
+            give_way()
         try:
             round_ = run_round(self._study, only=request.get("only"), multi_gpu=bool(request.get("multi_gpu", True)))
         except NothingToDo as nothing:
@@ -76,6 +77,7 @@ class ProposeAll:
         """Propose; returns what was proposed, by case id."""
         if not self._in_server():
             end_with_parent()
+            give_way()
         current = self._study.ledger.current_model()
         if current is None:
             raise NothingToDo("there is no model yet: round 0 is still to be trained")
