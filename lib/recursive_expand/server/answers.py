@@ -9,7 +9,10 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from recursive_expand.archives.images import read_geometry, write_mask
+
 EXTENSIONS = (".nrrd", ".nii.gz", ".nii")
+DTYPES = ("uint8", "int16", "uint16", "int32", "uint32", "float32", "float64")
 
 
 def write_answer(image: Path, mask: NDArray[np.uint8], *, extension: str | None, dtype: str | None) -> str:
@@ -21,24 +24,27 @@ def write_answer(image: Path, mask: NDArray[np.uint8], *, extension: str | None,
         image: the case's file.
         mask: uint8, the image's native axes.
         extension: what the client asked for; .nrrd if it did not, or asked for something else.
-        dtype: numpy name of the voxel type the client asked for; uint8 if it did not.
+        dtype: which of `DTYPES` the client asked for; uint8 if it did not, or asked for something else.
 
     Returns:
         A temporary file, which MONAI Label deletes once it is sent.
     """
+    suffix = extension if extension in EXTENSIONS else EXTENSIONS[0]
+    with tempfile.NamedTemporaryFile(prefix="proposal_", suffix=suffix, delete=False) as file:
+        path = file.name
     header = sitk.ImageFileReader()
     header.SetFileName(str(image))
-    header.ReadImageInformation()
-    voxels = np.ascontiguousarray(mask.T)
-    if dtype and np.issubdtype(np.dtype(dtype), np.number):
-        voxels = voxels.astype(dtype)
+    try:
+        header.ReadImageInformation()
+    except RuntimeError:
+        # ITK cannot read this image (a sheared sform without a qform), so none of its viewers can: any grid will do.
+        write_mask(Path(path), mask, read_geometry(image), fsync=False)
+        return path
+    voxels = np.ascontiguousarray(mask.T).astype(dtype if dtype in DTYPES else "uint8", copy=False)
     dimension = header.GetDimension()
     answer = sitk.GetImageFromArray(voxels if dimension == 3 else voxels.reshape(voxels.shape[-dimension:]))
     answer.SetSpacing(header.GetSpacing())
     answer.SetOrigin(header.GetOrigin())
     answer.SetDirection(header.GetDirection())
-    suffix = extension if extension in EXTENSIONS else EXTENSIONS[0]
-    with tempfile.NamedTemporaryFile(prefix="proposal_", suffix=suffix, delete=False) as file:
-        path = file.name
     sitk.WriteImage(answer, path, useCompression=suffix == ".nii.gz")
     return path
