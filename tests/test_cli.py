@@ -118,3 +118,12 @@ def test_an_import_of_nothing_fails_and_says_why(run, tmp_path):
 def test_a_missing_source_is_named(run, tmp_path):
     result = run("import", "dicom", tmp_path / "nowhere", "--studies", tmp_path / "studies")
     assert result.exit_code == 2 and "nowhere: is no folder" in result.output
+
+
+def test_a_comparison_takes_two_presets(run, tmp_path):
+    config = tmp_path / "study.yaml"
+    config.write_text("{studies: {phantom: {}}, presets: [paper], output: out}")
+    result = run("study", "compare", config)
+    assert result.exit_code == 2
+    assert "names one preset" in result.output
+    assert not (tmp_path / "out").exists()

@@ -72,10 +72,18 @@ class Training(_Settings):
     """Train on the head's box instead of the whole slice. Off: equation 1's mean runs over all H x W pixels."""
     augment: bool = False
     """Left-right flips, small shifts of HU and noise."""
-    targets: Literal["previous", "frozen"] = "frozen"
-    """Targets of accepted slices: the previous recursion's prediction (the paper), or frozen as accepted."""
+    targets: Literal["previous", "frozen", "teacher"] = "frozen"
+    """Targets of accepted slices: the previous recursion's prediction (the paper), frozen as accepted, or the
+    prediction of the mean of all published models' weights (after Tarvainen and Valpola, 2017), whose probabilities
+    then decide on the ignore band."""
     ignore_band: bool = True
     """On accepted slices, leave pixels between confident background and confident foreground out of the loss."""
+    accepted_loss: Literal["cross_entropy", "symmetric", "generalised"] = "cross_entropy"
+    """Loss of accepted slices: the paper's cross-entropy, or one that wrong targets (missed blood) mislead less:
+    symmetric (Wang et al., 2019) or generalised cross-entropy (Zhang and Sabuncu, 2018). Others keep equation 1."""
+    rejects: Literal["ignore", "not_confident"] = "ignore"
+    """Rejected slices: not trained on, or their rejected region is pushed below `confident_foreground` and nothing
+    else of them is trained on."""
     confident_foreground: float = Field(default=0.7, ge=0, le=1)
     confident_background: float = Field(default=0.3, ge=0, le=1)
     clean_share: float = Field(default=0.25, ge=0)
@@ -91,7 +99,7 @@ class Task(_Settings):
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     title: str
     description: str = ""
-    classes: tuple[str, ...] = Field(min_length=1, max_length=254)
+    classes: tuple[str, ...] = Field(min_length=1, max_length=253)
     """K class names; class k has mask value k + 1, background is 0."""
     windows: tuple[Window, ...] = Field(min_length=1)
     network: Network = Network()
@@ -103,6 +111,8 @@ class Task(_Settings):
     """CPU threads of training and proposing; 0: all cores."""
     working_spacing: float | None = Field(default=None, gt=0)
     """In-plane spacing in mm at which f works; None: the image's own."""
+    flips: bool = False
+    """Average f's probabilities over each slice and its left-right mirror image; proposing takes twice as long."""
     use_image_labels: bool = True
     """Image-level labels constrain proposals, and slices labelled clean join as background."""
     gate: bool = True
@@ -117,6 +127,9 @@ class Task(_Settings):
     """A new proposal this close to a rejected one counts as unchanged and is not served again."""
     verdicts_per_round: int = Field(default=0, ge=0)
     """Start the next round after this many verdicts; 0: when every proposal is decided."""
+    order: Literal["balanced", "risk"] = "balanced"
+    """The queue within each class: the most confident first, or the one most probably accepted, as the verdicts so
+    far foretell (expand/triage.py)."""
     lease_minutes: float = Field(default=15.0, gt=0)
     """How long a proposal served to one client is kept from the others."""
     edits: Literal["refuse", "promote"] = "refuse"

@@ -26,7 +26,8 @@ class FixedPredictor:
         for case_id, volume in volumes:
             self.before_done(case_id)
             confidence = np.where(self.mask.any(axis=(1, 2)), 0.9, np.nan).astype(np.float32)
-            yield case_id, Prediction(self.mask.copy(), np.zeros(volume.hu.shape, np.bool_), confidence)
+            ignore, agreement = np.zeros(volume.hu.shape, np.bool_), np.full_like(confidence, np.nan)
+            yield case_id, Prediction(self.mask.copy(), ignore, confidence, agreement)
 
 
 def slices_of(study, case_id, round_index):

@@ -15,6 +15,7 @@ from recursive_expand.expand.progress import read_progress
 from recursive_expand.expand.rounds import NothingToDo, close_review_if_done, iter_round_reports, round_due, run_round
 from recursive_expand.expand.training_set import TrainingSet
 from recursive_expand.ledger import RoundState, VerdictKind
+from recursive_expand.segment.losses import IGNORE
 
 ACCEPT, REJECT = VerdictKind.ACCEPT, VerdictKind.REJECT
 
@@ -326,3 +327,26 @@ def test_masks_of_old_rounds_are_never_overwritten(expanded):
     run_round(expanded)
     for case_id, mask in before.items():
         assert np.array_equal(frozen_mask(expanded.workspace, 0, case_id), mask)
+
+
+def test_the_teacher_labels_accepted_slices_anew(expanded, monkeypatch):
+    """In round 1 the teacher is round 0's model: its targets are what that model proposed."""
+    taken = []
+
+    def keep(task, network, examples, **settings):
+        taken.extend(examples)
+        return [0.0]
+
+    monkeypatch.setattr(rounds, "spawn_training", keep)
+    task = expanded.task
+    run_round(under(expanded, training=task.training.model_copy(update={"targets": "teacher"})))
+    targets = {example.key: example.target for example in taken if example.accepted}
+    assert targets
+    for key, target in targets.items():
+        case_id, number = key.split(":")
+        native = frozen_mask(expanded.workspace, 0, case_id)
+        volume = expanded.volume(expanded.ledger.case(case_id))
+        proposed = volume.geometry.orientation.to_slices(native)[int(number)]
+        counted = target != IGNORE
+        assert (target[counted] == proposed[counted]).all() and (target[counted] > 0).any()
+        assert not counted.all()

@@ -9,9 +9,10 @@ from recursive_expand.archives.images import read_mask
 from recursive_expand.expand.frozen import freeze_files, frozen_mask
 from recursive_expand.expand.targets import build_examples
 from recursive_expand.expand.training_set import AcceptedSlices, TrainingSet
-from recursive_expand.segment.examples import IGNORE
+from recursive_expand.segment.examples import IGNORE, REJECTED
 
 ACCEPTED = AcceptedSlices("u0", 0, "s" * 64, (0, 2))
+REJECTED_SLICES = AcceptedSlices("u0", 0, "s" * 64, (1,))
 
 
 def training_set(**values):
@@ -62,15 +63,27 @@ def test_frozen_targets_leave_the_ignore_band_out(reviewing, ignore_band):
     for number, example in zip(ACCEPTED.slices, examples, strict=True):
         expected = np.where(ignore[number], IGNORE, mask[number]) if ignore_band else mask[number]
         assert np.array_equal(example.target, expected)
-        assert not example.with_dice
+        assert example.accepted and not example.with_dice
 
 
 def test_clean_slices_are_all_background(reviewing):
     examples = build_examples(reviewing, training_set(clean=(("i0", (2,)),)), 1, None)
     assert [(e.key, e.with_dice, bool(e.target.any())) for e in examples] == [("i0:2", False, False)]
+    assert not any(e.accepted for e in examples)
 
 
 def test_targets_lie_in_files_not_in_memory(reviewing):
     [example] = build_examples(reviewing, training_set(pixel=(("p0", 3, ""),)), 1, None)[:1]
     assert isinstance(example.target.base, np.memmap) or isinstance(example.target, np.memmap)
     assert list(reviewing.workspace.targets(1).iterdir()) == [reviewing.workspace.targets(1) / "p0.pixel.npy"]
+
+
+def test_of_rejected_slices_only_the_region_is_taught(reviewing):
+    both = training_set(accepted=(ACCEPTED,), rejected=(REJECTED_SLICES,))
+    examples = build_examples(under(reviewing, rejects="not_confident"), both, 1, None)
+    mask = to_slices(reviewing, frozen_mask(reviewing.workspace, 0, "u0"))[1]
+    [example] = [example for example in examples if example.key == "u0:1"]
+    assert mask.any()
+    assert np.array_equal(example.target, np.where(mask > 0, REJECTED, IGNORE))
+    assert not example.with_dice and not example.accepted
+    assert len(build_examples(under(reviewing, rejects="ignore"), both, 1, None)) == len(ACCEPTED.slices)

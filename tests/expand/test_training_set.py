@@ -23,6 +23,7 @@ training_sets = st.builds(
     clean=st.lists(st.tuples(names, numbers)).map(tuple),
     verdict_ids=numbers,
     new_slices=st.integers(0, 9),
+    rejected=st.lists(accepted).map(tuple),
 )
 
 
@@ -83,6 +84,8 @@ def test_its_hash_is_of_what_is_trained_on(training_set, verdict_ids, new):
         redrawn = tuple((case_id, slices, f"{sha256} redrawn") for case_id, slices, sha256 in training_set.pixel)
         assert dataclasses.replace(training_set, pixel=redrawn).sha256 != training_set.sha256
     more = dataclasses.replace(training_set, accepted=(*training_set.accepted, AcceptedSlices("z", 0, "s", (1,))))
+    assert more.sha256 != training_set.sha256
+    more = dataclasses.replace(training_set, rejected=(*training_set.rejected, AcceptedSlices("z", 0, "s", (1,))))
     assert more.sha256 != training_set.sha256
 
 
@@ -193,3 +196,24 @@ def test_what_can_no_longer_be_used_is_not_trained_on(ledger, task):
     training_set = build_training_set(ledger, task, 1)
     assert [a.case_id for a in training_set.accepted] == ["c"]
     assert "b" in {case_id for case_id, _, _ in training_set.pixel}
+
+
+def test_rejected_slices_join_as_last_proposed_unless_they_were_accepted(ledger, task):
+    task = task.model_copy(update={"training": task.training.model_copy(update={"rejects": "not_confident"})})
+    begin(ledger, 0, build_training_set(ledger, task, 0), slices=(0, 1, 2))
+    say(ledger, "a", VerdictKind.REJECT)
+    say(ledger, "b", VerdictKind.ACCEPT, [2])
+    begin(ledger, 1, build_training_set(ledger, task, 1), slices=(0, 1))
+    say(ledger, "a", VerdictKind.ACCEPT, [1])
+    training_set = build_training_set(ledger, task, 2)
+    found = [(r.case_id, r.round, r.slices) for r in training_set.rejected]
+    assert found == [("a", 0, (2,)), ("a", 1, (1,)), ("b", 0, (2,))]
+    assert training_set.counts()["rejected"] == 3
+    off = task.model_copy(update={"training": task.training.model_copy(update={"rejects": "ignore"})})
+    assert build_training_set(ledger, off, 2).rejected == ()
+
+
+def test_a_training_set_of_an_earlier_version_has_no_rejected_slices(ledger, task):
+    stored = build_training_set(ledger, task, 0).to_json()
+    del stored["rejected"]
+    assert TrainingSet.from_json(stored) == build_training_set(ledger, task, 0)

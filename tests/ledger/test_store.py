@@ -1,5 +1,8 @@
 """Transactions: synced to the disk before they count, undone where they raise."""
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 from sqlalchemy import text
 
@@ -45,3 +48,15 @@ def test_a_url_names_any_database(tmp_path, entry):
     ledger.register([entry("a")])
     ledger.close()
     assert Ledger(tmp_path / "elsewhere.sqlite").case_ids() == ["a"]
+
+
+def test_a_ledger_of_an_earlier_version_gets_the_new_columns(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    Ledger(path).close()
+    with closing(sqlite3.connect(path)) as old:
+        old.execute("ALTER TABLE proposals DROP COLUMN score")
+        old.execute("ALTER TABLE proposals DROP COLUMN features")
+    ledger = Ledger(path)
+    assert ledger.triage_candidates() == []
+    ledger.close()
+    Ledger(path).close()  # nothing is added twice

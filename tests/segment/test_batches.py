@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from recursive_expand.segment.batches import epoch_order, make_batch, training_box
-from recursive_expand.segment.examples import IGNORE, Example
+from recursive_expand.segment.examples import IGNORE, REJECTED, Example
 from recursive_expand.segment.head import Box
 
 
@@ -58,3 +58,13 @@ def _wide(example):
     pad = ((0, 0), (0, 100))
     hu = np.pad(example.hu, pad, constant_values=-1000)
     return dataclasses.replace(example, hu=hu, target=np.pad(example.target, pad))
+
+
+def test_augmented_rejected_slices_teach_nothing_but_their_region(make_task):
+    target = np.full((32, 32), IGNORE, np.uint8)
+    target[10:20, 8:16] = REJECTED
+    example = Example("a:0", np.full((32, 32), 40, np.int16), target, False)
+    task = make_task(training={"augment": True})
+    for epoch in range(8):
+        batch = make_batch([example], [Box.whole((32, 32))], task, round_index=1, epoch=epoch)
+        assert set(batch.target.unique().tolist()) == {REJECTED, IGNORE}

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from recursive_expand.segment.losses import IGNORE, cross_entropy, dice_loss, segmentation_loss
+from recursive_expand.segment.losses import (
+    IGNORE,
+    REJECTED,
+    cross_entropy,
+    dice_loss,
+    rejected_loss,
+    robust_cross_entropy,
+    segmentation_loss,
+)
 
 
 def _certain(target, classes=3, size=20.0):
@@ -64,3 +72,91 @@ def test_dice_joins_only_on_slices_that_ask_for_it():
     assert float(both) == pytest.approx(float(plain + dice_loss(logits, target)))
     one = segmentation_loss(logits, target, torch.tensor([True, False]))
     assert float(one) == pytest.approx(float(plain + dice_loss(logits[:1], target[:1]) / 2))
+
+
+def _one_pixel(probability):
+    """Logits of a slice of one pixel whose target, class 1, has this probability."""
+    return torch.tensor([1 - probability, probability]).log().reshape(1, 2, 1, 1), torch.ones(1, 1, 1)
+
+
+@pytest.mark.parametrize("probability", [0.05, 0.5, 0.9])
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        # The definitions, with one-hot targets: log 0 is -4.
+        ("symmetric", lambda p: 0.1 * -math.log(p) + 1.0 * -((1 - p) * -4 + p * math.log(1))),
+        ("generalised", lambda p: (1 - p**0.7) / 0.7),
+        ("cross_entropy", lambda p: -math.log(p)),
+    ],
+)
+def test_robust_losses_are_those_of_the_papers(kind, expected, probability):
+    logits, target = _one_pixel(probability)
+    loss = robust_cross_entropy(logits, target, torch.tensor([True]), kind)
+    assert float(loss) == pytest.approx(expected(probability), rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["symmetric", "generalised"])
+def test_robust_losses_are_for_accepted_slices_alone(kind):
+    logits = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(3))
+    target = torch.randint(0, 3, (2, 4, 4), generator=torch.Generator().manual_seed(4))
+    with_dice = torch.tensor([False, False])
+    mixed = segmentation_loss(logits, target, with_dice, accepted=torch.tensor([True, False]), accepted_loss=kind)
+    alone = robust_cross_entropy(logits[:1], target[:1], torch.tensor([True]), kind)
+    assert float(mixed) == pytest.approx(float(alone + cross_entropy(logits[1:], target[1:])) / 2)
+    none = segmentation_loss(logits, target, with_dice, accepted=torch.tensor([False, False]), accepted_loss=kind)
+    assert torch.equal(none, cross_entropy(logits, target))
+
+
+@pytest.mark.parametrize("kind", ["symmetric", "generalised"])
+def test_robust_losses_ignore_what_is_left_out_and_stay_finite(kind):
+    logits = torch.tensor([[[[200.0, 0.0]], [[-200.0, 0.0]]]], requires_grad=True)  # f is sure of background
+    target = torch.tensor([[[1, IGNORE]]])
+    loss = robust_cross_entropy(logits, target, torch.tensor([True]), kind)
+    loss.backward()
+    assert torch.isfinite(loss) and torch.isfinite(logits.grad).all()
+    assert (logits.grad[..., 1] == 0).all()
+
+
+def test_a_sure_mistake_pulls_less_than_in_cross_entropy():
+    pulls = {}
+    for kind in ("cross_entropy", "symmetric", "generalised"):
+        logits, target = _one_pixel(0.01)
+        logits.requires_grad_()
+        robust_cross_entropy(logits, target, torch.tensor([True]), kind).backward()
+        pulls[kind] = float(logits.grad.abs().sum())
+    assert max(pulls["symmetric"], pulls["generalised"]) < pulls["cross_entropy"] / 5
+
+
+def test_by_default_the_loss_is_the_published_one_to_the_bit():
+    logits = torch.randn(3, 3, 8, 8, generator=torch.Generator().manual_seed(5))
+    target = torch.randint(0, 3, (3, 8, 8), generator=torch.Generator().manual_seed(6))
+    target[0, :3] = IGNORE
+    per_pixel = torch.nn.functional.cross_entropy(logits, target, ignore_index=IGNORE, reduction="none")
+    published = (per_pixel.flatten(1).sum(1) / (target != IGNORE).flatten(1).sum(1).clamp(min=1)).mean()
+    loss = segmentation_loss(logits, target, torch.tensor([False] * 3), accepted=torch.tensor([True] * 3))
+    assert torch.equal(loss, published)
+
+
+def test_a_rejected_region_is_pushed_below_the_limit_and_no_further():
+    foreground = torch.tensor([[[0.9, 0.8], [0.6, 0.99]]])
+    logits = torch.stack([1 - foreground, foreground], dim=1).log().requires_grad_()
+    target = torch.tensor([[[REJECTED, REJECTED], [REJECTED, IGNORE]]])
+    loss = rejected_loss(logits, target, limit=0.7)
+    assert loss.item() == pytest.approx((0.2 + 0.1 + 0) / 3, rel=1e-4)
+    loss.backward()
+    pull = logits.grad[0, 1]
+    assert (pull[0] > 0).all() and (pull[1] == 0).all()
+
+
+def test_rejected_slices_change_no_other_slice_and_teach_nothing_else():
+    logits = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(7)).requires_grad_()
+    target = torch.randint(0, 3, (2, 4, 4), generator=torch.Generator().manual_seed(8))
+    target[1] = IGNORE
+    target[1, 0, 0] = REJECTED
+    none = torch.tensor([False, False])
+    loss = segmentation_loss(logits, target, none, rejected_limit=0.1)
+    expected = cross_entropy(logits[:1], target[:1]) / 2 + rejected_loss(logits[1:], target[1:], limit=0.1) / 2
+    assert loss.item() == pytest.approx(expected.item())
+    loss.backward()
+    assert (logits.grad[1, :, 1:] == 0).all() and (logits.grad[1, :, 0, 1:] == 0).all()
+    assert (logits.grad[1, :, 0, 0] != 0).any()

@@ -109,3 +109,36 @@ def test_clean_cases_do_not_pile_up(monkeypatch, trained, make_head, make_volume
 def test_constraints_must_be_one_for_each_slice(trained, volume):
     with pytest.raises(ValueError, match="2 image-level constraints for 4 slices"):
         Predictor(*trained).predict(volume, [None, None])
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_flips_average_the_probabilities_of_both_sides(trained, volume, batch_size):
+    task, network = trained
+    flipping = task.model_copy(update={"flips": True})
+    predicted = Predictor(flipping, network, half=False, batch_size=batch_size).predict(volume)
+    one_sided = Predictor(task, network, half=False).predict(volume)
+    for number in range(1, 4):
+        hu = volume.hu[number]
+        plain = predict_plain(task, network, hu)
+        mirrored = predict_plain(task, network, np.ascontiguousarray(hu[:, ::-1]))[:, :, ::-1]
+        mean = (plain + mirrored) / 2
+        mask = predicted.mask[number]
+        assert (mask == mean.argmax(0)).mean() >= 0.999
+        assert predicted.confidence[number] == pytest.approx(1 - mean[0][mask > 0].mean(), abs=0.05)
+        # g is off here, so f's masks are the proposals.
+        a, b = mask > 0, one_sided.mask[number] > 0
+        assert predicted.agreement[number] == pytest.approx(2 * (a & b).sum() / (a.sum() + b.sum()), abs=1e-6)
+    assert np.isnan(predicted.agreement[0])
+
+
+def test_without_flips_there_is_no_agreement(trained, volume):
+    assert np.isnan(Predictor(*trained).predict(volume).agreement).all()
+
+
+def test_a_mirrored_slice_gets_the_mirrored_mask_with_flips(trained, make_head, make_volume):
+    task, network = trained
+    hu = make_head(64, bleed=(30, 34), seed=7)[0]
+    predictor = Predictor(task.model_copy(update={"flips": True}), network, half=False)
+    both = predictor.predict(make_volume(hu, np.ascontiguousarray(hu[:, ::-1])))
+    assert both.mask[0].any()
+    assert np.array_equal(both.mask[0], both.mask[1][:, ::-1])

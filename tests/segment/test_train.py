@@ -8,6 +8,7 @@ import torch
 
 from recursive_expand.errors import RecursiveExpandError
 from recursive_expand.segment import train as train_module
+from recursive_expand.segment.losses import dice_loss
 from recursive_expand.segment.train import train
 from recursive_expand.segment.weights import weights_bytes
 
@@ -99,3 +100,36 @@ def test_a_loss_that_is_no_number_ends_training_with_the_mend(task, network, exa
         next(network.parameters()).fill_(float("nan"))
     with pytest.raises(RecursiveExpandError, match="the loss became nan in epoch 1; lower --conf learning_rate"):
         train(task, network, examples, epochs=3, **SETTINGS)
+
+
+def _published_loss(logits, target, with_dice, **_):
+    """Equation 1 and Dice as they were before any further ingredient could be switched on."""
+    per_pixel = torch.nn.functional.cross_entropy(logits, target.long(), ignore_index=255, reduction="none")
+    loss = (per_pixel.flatten(1).sum(1) / (target != 255).flatten(1).sum(1).clamp(min=1)).mean()
+    if bool(with_dice.all()):
+        return loss + dice_loss(logits, target)
+    if bool(with_dice.any()):
+        chosen = with_dice.nonzero().flatten()
+        loss = loss + dice_loss(logits[chosen], target[chosen]) * float(with_dice.float().mean())
+    return loss
+
+
+@pytest.mark.parametrize("augment", [False, True])
+def test_with_further_ingredients_off_the_weights_are_the_published_ones(
+    monkeypatch, make_task, network, examples, augment
+):
+    task, twin = make_task(training={"augment": augment}), copy.deepcopy(network)
+    examples = [dataclasses.replace(example, accepted=not example.with_dice) for example in examples]
+    train(task, network, examples, epochs=2, **SETTINGS)
+    monkeypatch.setattr(train_module, "segmentation_loss", _published_loss)
+    train(task, twin, examples, epochs=2, **SETTINGS)
+    assert weights_bytes(twin) == weights_bytes(network)
+
+
+@pytest.mark.parametrize("setting", [{"accepted_loss": "symmetric"}, {"accepted_loss": "generalised"}])
+def test_an_ingredient_reaches_the_weights(make_task, network, examples, setting):
+    examples = [dataclasses.replace(example, accepted=not example.with_dice) for example in examples]
+    twin = copy.deepcopy(network)
+    train(make_task(), network, examples, epochs=1, **SETTINGS)
+    train(make_task(training=setting), twin, examples, epochs=1, **SETTINGS)
+    assert weights_bytes(twin) != weights_bytes(network)

@@ -8,7 +8,7 @@ import torch
 
 from recursive_expand.errors import InputError
 from recursive_expand.segment.network import build_network
-from recursive_expand.segment.weights import load_weights, save_weights
+from recursive_expand.segment.weights import load_weights, mean_weights, save_weights
 
 
 def test_weights_are_named_by_their_hash_and_come_back(task, network, tmp_path):
@@ -52,3 +52,14 @@ def test_another_network_is_refused(make_task, network, tmp_path):
 def test_a_missing_file_is_named(network, tmp_path):
     with pytest.raises(InputError, match=r"gone.safetensors: .*No such file"):
         load_weights(network, tmp_path / "gone.safetensors", "0" * 64)
+
+
+def test_the_mean_of_networks_is_that_of_their_weights(network):
+    first = {name: value.clone() for name, value in network.state_dict().items()}
+    second = {name: value + 2 for name, value in first.items()}
+    mean = mean_weights([first, second])
+    for name, value in mean.items():
+        expected = first[name] + (1 if value.is_floating_point() else 2)
+        assert value.dtype == first[name].dtype and torch.allclose(value, expected)
+    network.load_state_dict(mean)
+    assert all(torch.equal(value, first[name]) for name, value in mean_weights([first]).items())

@@ -158,7 +158,7 @@ def test_the_queue_names_who_has_what(client):
     queue = client.get("/recursive/queue").json()
     assert [entry["client"] for entry in queue] == ["ann", None, None]
     assert queue[0]["case_id"] == taken
-    assert queue[0].keys() == {"case_id", "proposal", "round", "slices", "voxels", "confidence", "client"}
+    assert queue[0].keys() == {"case_id", "proposal", "round", "slices", "voxels", "confidence", "score", "client"}
     assert [entry["case_id"] for entry in client.get("/recursive/queue?limit=1&offset=1").json()] == [
         queue[1]["case_id"]
     ]

@@ -28,7 +28,8 @@ class _Oracle:
         for case_id, volume in volumes:
             mask = volume.geometry.orientation.to_slices(read_mask(self.cases[case_id].mask)).copy()
             mask[0] = 0
-            yield case_id, Prediction(mask, np.zeros(mask.shape, bool), np.zeros(len(mask), np.float32))
+            zeros = np.zeros(len(mask), np.float32)
+            yield case_id, Prediction(mask, np.zeros(mask.shape, bool), zeros, zeros)
 
 
 @pytest.fixture(scope="module")

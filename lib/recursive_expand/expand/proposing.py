@@ -15,6 +15,7 @@ from recursive_expand.expand.constraints import Allowed, allowed_classes, is_cle
 from recursive_expand.expand.frozen import freeze_files, frozen_mask
 from recursive_expand.expand.progress import Progress
 from recursive_expand.expand.study import Study
+from recursive_expand.expand.triage import triage_features
 from recursive_expand.expand.unchanged import unchanged_slices
 from recursive_expand.ledger import CaseRecord, OutdatedDraft, ProposalDraft, ProposalRecord, VerdictRecord
 from recursive_expand.segment.predict import Prediction, Predictor
@@ -124,6 +125,7 @@ def _freeze(
         sha256 = freeze_files(study.workspace, round_index, case.case_id, mask, ignore, volume.geometry)
         per_slice = np.count_nonzero(mask, axis=(1, 2))
         filled = np.flatnonzero(per_slice)
+        confidence = _mean_confidence(prediction, per_slice)
         draft = ProposalDraft(
             case_id=case.case_id,
             sha256=sha256,
@@ -131,8 +133,9 @@ def _freeze(
             slices=tuple(int(n) for n in filled),
             unchanged_slices=same,
             voxels=_voxels_by_class(mask, study.task),
-            confidence=_mean_confidence(prediction, per_slice),
+            confidence=confidence,
             unchanged=whole,
+            features=_features(study.task, volume, prediction, mask, confidence),
         )
         judged = [verdict.verdict_id for verdict in verdicts]
         return study.ledger.freeze(round_index, draft, serve=serve, judged=judged)
@@ -141,6 +144,15 @@ def _freeze(
 def _voxels_by_class(mask: NDArray[np.uint8], task: Task) -> dict[str, int]:
     counts = np.bincount(mask[mask > 0], minlength=len(task.classes) + 1)
     return {name: int(counts[value]) for name, value in task.label_names.items() if counts[value]}
+
+
+def _features(
+    task: Task, volume: Volume, prediction: Prediction, mask: NDArray[np.uint8], confidence: float
+) -> dict[str, float] | None:
+    if task.order != "risk":
+        return None
+    spacing = volume.geometry.spacing[1:]
+    return triage_features(mask, spacing=spacing, confidence=confidence, agreement=prediction.agreement)
 
 
 def _mean_confidence(prediction: Prediction, voxels: NDArray[np.int64]) -> float:

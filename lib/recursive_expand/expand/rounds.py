@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from recursive_expand.archives.atomic import sweep
 from recursive_expand.cases import Role, Volume
 from recursive_expand.errors import RecursiveExpandError
+from recursive_expand.expand.constraints import allowed_classes
 from recursive_expand.expand.ordering import queue_order
 from recursive_expand.expand.progress import Progress
 from recursive_expand.expand.proposing import cases_to_propose, propose
@@ -26,12 +27,14 @@ from recursive_expand.expand.stopping import Review, expansion, judge_review
 from recursive_expand.expand.study import Study, choose_device
 from recursive_expand.expand.targets import PredictSlices, build_examples
 from recursive_expand.expand.training_set import TrainingSet, build_training_set, lock_validation
+from recursive_expand.expand.triage import acceptance_scores
 from recursive_expand.expand.validation import holds, validate
 from recursive_expand.ledger import RoundRecord, RoundState
 from recursive_expand.ledger.chain import canonical
+from recursive_expand.segment.losses import IGNORE
 from recursive_expand.segment.multi_gpu import spawn_training
 from recursive_expand.segment.predict import Predictor
-from recursive_expand.segment.weights import save_weights
+from recursive_expand.segment.weights import mean_weights, save_weights
 
 logger = logging.getLogger(__name__)
 
@@ -169,7 +172,8 @@ def _train_and_publish(study: Study, round_: RoundRecord, progress: Progress, *,
     base = None
     if round_.base_model is not None:
         base = Predictor(task, study.network(round_.base_model), device)
-    examples = build_examples(study, training_set, round_.round, _predict_with(base))
+    predict = _predict_as_teacher(study, round_) if task.training.targets == "teacher" else _predict_with(base)
+    examples = build_examples(study, training_set, round_.round, predict)
     first = round_.round == 0
     epochs = task.training.epochs if first else task.training.later_epochs
 
@@ -222,6 +226,30 @@ def _predict_with(predictor: Predictor | None) -> PredictSlices | None:
     return predict
 
 
+def _predict_as_teacher(study: Study, round_: RoundRecord) -> PredictSlices | None:
+    """Predictions of the mean of the models published so far, under image-level labels, with the ignore band."""
+    published = [earlier.model for earlier in study.ledger.list_rounds() if earlier.round < round_.round]
+    models = list(dict.fromkeys(model for model in published if model is not None))  # a gate may have kept one
+    if not models:
+        return None
+    task, network = study.task, study.network(models[-1])
+    network.load_state_dict(mean_weights([study.network(model).state_dict() for model in models]))
+    predictor = Predictor(task, network, choose_device())
+
+    def predict(case_id: str, volume: Volume, slices: tuple[int, ...]) -> NDArray[np.uint8]:
+        allowed = None
+        if task.use_image_labels:
+            case = study.ledger.case(case_id)
+            known = allowed_classes(case.image_labels, case.slices)
+            allowed = [known[number] for number in slices]
+        prediction = predictor.predict(replace(volume, hu=volume.hu[list(slices)]), allowed)
+        if task.training.ignore_band:
+            prediction.mask[prediction.ignore] = IGNORE
+        return prediction.mask
+
+    return predict
+
+
 def _propose_and_open(study: Study, round_: RoundRecord, progress: Progress) -> RoundRecord:
     assert round_.model is not None
     started = time.monotonic()
@@ -239,9 +267,14 @@ def _propose_and_open(study: Study, round_: RoundRecord, progress: Progress) -> 
             progress=progress,
         ):
             pass
-    order = queue_order(study.ledger.open_candidates())
+    candidates = study.ledger.open_candidates()
+    scores: dict[int, float] = {}
+    if study.task.order == "risk":
+        scores = acceptance_scores(study.ledger.triage_candidates(), study.ledger.judged_proposals())
+        candidates = [(number, leading_class, scores[number]) for number, leading_class, _ in candidates]
+    order = queue_order(candidates)
     report = {"propose_seconds": time.monotonic() - started, "proposals": study.ledger.count_proposals(round_.round)}
-    round_ = study.ledger.open_review(round_.round, order=order, report=report)
+    round_ = study.ledger.open_review(round_.round, order=order, report=report, scores=scores)
     return close_review_if_done(study) or round_
 
 

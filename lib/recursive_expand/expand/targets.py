@@ -13,16 +13,18 @@ from recursive_expand.cases import Volume
 from recursive_expand.expand.frozen import frozen_ignore, frozen_mask
 from recursive_expand.expand.study import Study
 from recursive_expand.expand.training_set import AcceptedSlices, TrainingSet
-from recursive_expand.segment.examples import IGNORE, Example
+from recursive_expand.segment.examples import IGNORE, REJECTED, Example
 
 PredictSlices = Callable[[str, Volume, tuple[int, ...]], NDArray[np.uint8]]
-"""(case id, volume, slice numbers) -> masks (slices, rows, columns) by the previous recursion's model."""
+"""(case id, volume, slice numbers) -> masks (slices, rows, columns) by the previous recursion's
+model or by the teacher, with IGNORE where they should teach nothing."""
 
 
 def build_examples(
     study: Study, training_set: TrainingSet, round_index: int, predict: PredictSlices | None
 ) -> list[Example]:
-    """Examples of a round: pixel slices with cross-entropy + Dice, accepted and clean ones with cross-entropy alone.
+    """Examples of a round: pixel slices with cross-entropy + Dice, accepted and clean ones with cross-entropy alone;
+    of rejected ones the rejected region.
 
     Targets are kept as memory-mapped files, so that memory does not grow with the number of slices.
 
@@ -30,7 +32,7 @@ def build_examples(
         study: the study, under the round's task.
         training_set: what the round trains on.
         round_index: the round.
-        predict: the previous recursion's prediction, for `targets: previous`.
+        predict: what `targets: previous` and `targets: teacher` take their targets from; None in round 0.
     """
     shutil.rmtree(study.workspace.targets(round_index), ignore_errors=True)
     examples = []
@@ -44,23 +46,41 @@ def build_examples(
         masks = _accepted_targets(study, accepted, volume, predict)
         targets = _keep(study, round_index, f"{accepted.case_id}.{accepted.round}", masks)
         for n, target in zip(accepted.slices, targets, strict=True):
-            examples.append(_example(accepted.case_id, volume, n, target, with_dice=False))
+            examples.append(_example(accepted.case_id, volume, n, target, accepted=True))
+    # A round that failed may go on under settings that want none.
+    wanted = training_set.rejected if study.task.training.rejects == "not_confident" else ()
+    for rejected in wanted:
+        volume = study.volume(study.ledger.case(rejected.case_id))
+        native = frozen_mask(study.workspace, rejected.round, rejected.case_id)
+        masks = volume.geometry.orientation.to_slices(native)[list(rejected.slices)]
+        regions = np.where(masks > 0, np.uint8(REJECTED), np.uint8(IGNORE))
+        targets = _keep(study, round_index, f"{rejected.case_id}.{rejected.round}.rejected", regions)
+        examples += [_example(rejected.case_id, volume, n, t) for n, t in zip(rejected.slices, targets, strict=True)]
     for case_id, numbers in training_set.clean:
         volume = study.volume(study.ledger.case(case_id))
         background = np.broadcast_to(np.uint8(0), volume.hu.shape[1:])
-        examples += [_example(case_id, volume, n, background, with_dice=False) for n in numbers]
+        examples += [_example(case_id, volume, n, background) for n in numbers]
     return examples
 
 
-def _example(case_id: str, volume: Volume, number: int, target: NDArray[np.uint8], *, with_dice: bool) -> Example:
-    return Example(f"{case_id}:{number}", volume.hu[number], target, with_dice, volume.geometry.spacing[1:])
+def _example(
+    case_id: str,
+    volume: Volume,
+    number: int,
+    target: NDArray[np.uint8],
+    *,
+    with_dice: bool = False,
+    accepted: bool = False,
+) -> Example:
+    spacing = volume.geometry.spacing[1:]
+    return Example(f"{case_id}:{number}", volume.hu[number], target, with_dice, spacing, accepted)
 
 
 def _accepted_targets(
     study: Study, accepted: AcceptedSlices, volume: Volume, predict: PredictSlices | None
 ) -> NDArray[np.uint8]:
     training = study.task.training
-    if training.targets == "previous" and predict is not None:
+    if training.targets != "frozen" and predict is not None:
         return predict(accepted.case_id, volume, accepted.slices)
     native = frozen_mask(study.workspace, accepted.round, accepted.case_id)
     masks = volume.geometry.orientation.to_slices(native)[list(accepted.slices)].copy()

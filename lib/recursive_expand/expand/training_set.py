@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,14 +11,14 @@ import numpy as np
 
 from recursive_expand.cases import Role
 from recursive_expand.expand.constraints import allowed_classes
-from recursive_expand.ledger import Ledger
+from recursive_expand.ledger import Ledger, VerdictRecord
 from recursive_expand.ledger.chain import canonical
 from recursive_expand.task import Task
 
 
 @dataclass(frozen=True)
 class AcceptedSlices:
-    """Slices of one proposal that an expert accepted."""
+    """Slices of one proposal that an expert accepted (in `TrainingSet.rejected`: rejected)."""
 
     case_id: str
     round: int
@@ -36,6 +37,8 @@ class TrainingSet:
         clean: (case id, slice numbers) labelled clean: exact background for free.
         verdict_ids: the verdicts behind `accepted`, and those that rejected.
         new_slices: accepted slices that no earlier round trained on.
+        rejected: with `rejects: not_confident`, slices whose newest verdict rejects them, by proposal; none that was
+            ever accepted.
     """
 
     pixel: tuple[tuple[str, int, str], ...]
@@ -44,6 +47,7 @@ class TrainingSet:
     clean: tuple[tuple[str, tuple[int, ...]], ...]
     verdict_ids: tuple[int, ...]
     new_slices: int
+    rejected: tuple[AcceptedSlices, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As the ledger keeps it."""
@@ -55,13 +59,11 @@ class TrainingSet:
         return cls(
             pixel=tuple((case_id, slices, sha256) for case_id, slices, sha256 in stored["pixel"]),
             validation=tuple(stored["validation"]),
-            accepted=tuple(
-                AcceptedSlices(a["case_id"], a["round"], a["proposal_sha256"], tuple(a["slices"]))
-                for a in stored["accepted"]
-            ),
+            accepted=_slices_from_json(stored["accepted"]),
             clean=tuple((case_id, tuple(numbers)) for case_id, numbers in stored["clean"]),
             verdict_ids=tuple(stored["verdict_ids"]),
             new_slices=stored["new_slices"],
+            rejected=_slices_from_json(stored.get("rejected", [])),  # ledgers of earlier versions have none
         )
 
     @property
@@ -71,6 +73,7 @@ class TrainingSet:
             "pixel": self.pixel,
             "accepted": [asdict(a) for a in self.accepted],
             "clean": self.clean,
+            **({"rejected": [asdict(r) for r in self.rejected]} if self.rejected else {}),
         }
         return hashlib.sha256(canonical(body).encode()).hexdigest()
 
@@ -81,6 +84,7 @@ class TrainingSet:
             "accepted": sum(len(a.slices) for a in self.accepted),
             "clean": sum(len(numbers) for _, numbers in self.clean),
             "new": self.new_slices,
+            **({"rejected": sum(len(r.slices) for r in self.rejected)} if self.rejected else {}),
         }
 
 
@@ -130,7 +134,31 @@ def build_training_set(ledger: Ledger, task: Task, round_index: int) -> Training
     if round_index > 0 and task.use_image_labels:
         others = sum(slices for _, slices, _ in pixel) + sum(len(a.slices) for a in accepted)
         clean = _clean_slices(ledger, task, round_index, most=int(task.training.clean_share * others))
-    return TrainingSet(tuple(pixel), tuple(validation), tuple(accepted), tuple(clean), tuple(verdict_ids), new_slices)
+    rejected: tuple[AcceptedSlices, ...] = ()
+    if task.training.rejects == "not_confident":
+        rejected = _rejected_slices(ledger, proposable)
+    return TrainingSet(
+        tuple(pixel), tuple(validation), tuple(accepted), tuple(clean), tuple(verdict_ids), new_slices, rejected
+    )
+
+
+def _rejected_slices(ledger: Ledger, proposable: Collection[str]) -> tuple[AcceptedSlices, ...]:
+    """Every slice of these cases that was rejected and never accepted, as the newest proposal had it."""
+    newest: dict[tuple[str, int], VerdictRecord] = {}
+    accepted: set[tuple[str, int]] = set()
+    for verdict in ledger.standing_verdicts():  # by case, oldest round first
+        if verdict.case_id in proposable:
+            newest |= {(verdict.case_id, number): verdict for number in verdict.rejected_slices}
+            accepted |= {(verdict.case_id, number) for number in verdict.accepted_slices}
+    by_proposal: dict[tuple[str, int, str], list[int]] = {}
+    for (case_id, number), verdict in sorted(newest.items(), key=lambda item: item[0]):
+        if (case_id, number) not in accepted:
+            by_proposal.setdefault((case_id, verdict.round, verdict.proposal_sha256), []).append(number)
+    return tuple(AcceptedSlices(*proposal, tuple(numbers)) for proposal, numbers in sorted(by_proposal.items()))
+
+
+def _slices_from_json(stored: list[dict[str, Any]]) -> tuple[AcceptedSlices, ...]:
+    return tuple(AcceptedSlices(a["case_id"], a["round"], a["proposal_sha256"], tuple(a["slices"])) for a in stored)
 
 
 def _clean_slices(ledger: Ledger, task: Task, round_index: int, *, most: int) -> list[tuple[str, tuple[int, ...]]]:

@@ -13,8 +13,10 @@ from recursive_expand.ledger.errors import (
 )
 from recursive_expand.ledger.ledger import Ledger
 from recursive_expand.ledger.records import (
+    Candidate,
     CaseRecord,
     CaseState,
+    JudgedProposal,
     ProposalDraft,
     ProposalRecord,
     ProposalState,
@@ -26,9 +28,11 @@ from recursive_expand.ledger.records import (
 
 __all__ = [
     "AlreadyDecided",
+    "Candidate",
     "CaseEntry",
     "CaseRecord",
     "CaseState",
+    "JudgedProposal",
     "Ledger",
     "LedgerError",
     "NotWithdrawable",

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, case, delete, exists, func, insert, select, update
 
 from recursive_expand.ledger.errors import OutdatedDraft
-from recursive_expand.ledger.records import CaseState, ProposalDraft, ProposalRecord, ProposalState
+from recursive_expand.ledger.records import (
+    Candidate,
+    CaseState,
+    JudgedProposal,
+    ProposalDraft,
+    ProposalRecord,
+    ProposalState,
+)
 from recursive_expand.ledger.store import Store
 from recursive_expand.ledger.tables import cases, leases, proposals, verdicts
 
@@ -69,6 +76,7 @@ class Proposals(Store):
                     confidence=draft.confidence,
                     leading_class=leading,
                     position=position,
+                    features=draft.features,
                 )
             )
             self.record(
@@ -112,6 +120,41 @@ class Proposals(Store):
         query = query.where(proposals.c.state == ProposalState.OPEN).order_by(proposals.c.case_id)
         with self.read() as connection:
             return [(row.proposal_id, row.leading_class or "", row.confidence) for row in connection.execute(query)]
+
+    def triage_candidates(self) -> list[Candidate]:
+        """Every open proposal with what its acceptance is foretold from."""
+        query = select(proposals).where(proposals.c.state == ProposalState.OPEN).order_by(proposals.c.proposal_id)
+        with self.read() as connection:
+            return [
+                Candidate(row.proposal_id, row.leading_class or "", row.confidence, row.features)
+                for row in connection.execute(query)
+            ]
+
+    def judged_proposals(self) -> list[JudgedProposal]:
+        """Every proposal whose verdict stands, of all rounds."""
+        query = (
+            select(
+                proposals.c.proposal_id,
+                proposals.c.leading_class,
+                proposals.c.features,
+                verdicts.c.accepted_slices,
+                verdicts.c.rejected_slices,
+            )
+            .join(verdicts, verdicts.c.proposal_id == proposals.c.proposal_id)
+            .where(verdicts.c.withdrawn.is_(None))
+            .order_by(proposals.c.proposal_id)
+        )
+        with self.read() as connection:
+            return [
+                JudgedProposal(
+                    row.proposal_id,
+                    row.leading_class or "",
+                    row.features,
+                    len(row.accepted_slices),
+                    len(row.rejected_slices),
+                )
+                for row in connection.execute(query)
+            ]
 
     def next_proposal(self, client: str, *, now: float, lease_seconds: float, skip: str | None = None) -> str | None:
         """Lease the next undecided proposal to a client and return its case id, or None when nothing is left.
@@ -187,11 +230,13 @@ class Proposals(Store):
         with self.read() as connection:
             return connection.execute(every).scalar_one() - connection.execute(aside).scalar_one()
 
-    def order_queue(self, connection: Connection, order: Iterable[int]) -> None:
-        """Give the open proposals with these ids their places in the queue."""
+    def order_queue(self, connection: Connection, order: Iterable[int], scores: Mapping[int, float]) -> None:
+        """Give the open proposals with these ids their places in the queue, and the scores behind these."""
         for position, proposal_id in enumerate(order):
             connection.execute(
-                update(proposals).where(proposals.c.proposal_id == proposal_id).values(position=position)
+                update(proposals)
+                .where(proposals.c.proposal_id == proposal_id)
+                .values(position=position, score=scores.get(proposal_id))
             )
 
 
@@ -226,4 +271,5 @@ def to_proposal(row: Row[Any]) -> ProposalRecord:
         voxels=row.voxels,
         confidence=row.confidence,
         position=row.position,
+        score=row.score,
     )

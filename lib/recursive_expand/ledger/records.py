@@ -98,6 +98,7 @@ class ProposalDraft:
         voxels: foreground voxels by class name.
         confidence: mean probability of the mask's voxels, 0..1; 0 where empty.
         unchanged: whether the whole proposal hardly differs from a rejected one.
+        features: what its acceptance is foretold from; None unless the queue is ordered by that.
     """
 
     case_id: str
@@ -108,11 +109,16 @@ class ProposalDraft:
     voxels: dict[str, int]
     confidence: float
     unchanged: bool
+    features: dict[str, float] | None = None
 
 
 @dataclass(frozen=True)
 class ProposalRecord:
-    """A frozen proposal: see `ProposalDraft`; `position` is its place in the queue, None when not served."""
+    """A frozen proposal: see `ProposalDraft`.
+
+    `position` is its place in the queue, None when not served; `score` the probability with which it was expected to
+    be accepted when the queue opened, None unless the queue is ordered by that.
+    """
 
     proposal_id: int
     case_id: str
@@ -125,6 +131,28 @@ class ProposalRecord:
     voxels: dict[str, int]
     confidence: float
     position: int | None
+    score: float | None = None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An open proposal, as triage looks at it: see `ProposalDraft`; `leading_class` has most of its voxels."""
+
+    proposal_id: int
+    leading_class: str
+    confidence: float
+    features: dict[str, float] | None
+
+
+@dataclass(frozen=True)
+class JudgedProposal:
+    """A proposal with a standing verdict: the number of its slices that were accepted and rejected."""
+
+    proposal_id: int
+    leading_class: str
+    features: dict[str, float] | None
+    accepted: int
+    rejected: int
 
 
 @dataclass(frozen=True)

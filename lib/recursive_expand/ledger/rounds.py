@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
@@ -148,10 +148,24 @@ class Rounds(Proposals):
             )
         return self.round(round_index)
 
-    def open_review(self, round_index: int, *, order: Sequence[int], report: dict[str, Any]) -> RoundRecord:
-        """Every case is proposed: the queue opens, in this order of proposal ids."""
+    def open_review(
+        self,
+        round_index: int,
+        *,
+        order: Sequence[int],
+        report: dict[str, Any],
+        scores: Mapping[int, float] | None = None,
+    ) -> RoundRecord:
+        """Every case is proposed: the queue opens.
+
+        Args:
+            round_index: the round.
+            order: proposal ids as they are served.
+            report: what to add to the round's report.
+            scores: the probabilities of acceptance that the order rests on, by proposal id.
+        """
         with self.write() as connection:
-            self.order_queue(connection, order)
+            self.order_queue(connection, order, scores or {})
             row = connection.execute(select(rounds.c.report).where(rounds.c.round == round_index)).one()
             _set(connection, round_index, state=RoundState.REVIEWING, report=row.report | report, attempts=0)
             self.record(connection, "review_opened", round=round_index, proposals=len(order))

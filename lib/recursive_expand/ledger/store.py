@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url
+from sqlalchemy.schema import CreateColumn
 
 from recursive_expand.ledger import chain
 from recursive_expand.ledger.tables import metadata
@@ -41,6 +42,7 @@ class Store:
         self._writer = self._engine(location, begin="BEGIN IMMEDIATE")
         with self.write() as connection:
             metadata.create_all(connection)
+            _add_new_columns(connection)
 
     @staticmethod
     def _engine(url: str, *, begin: str) -> Engine:
@@ -87,3 +89,13 @@ class Store:
         """Close all connections."""
         self._reader.dispose()
         self._writer.dispose()
+
+
+def _add_new_columns(connection: Connection) -> None:
+    """A ledger of an earlier version gets the columns that were added since; they hold nothing in its old rows."""
+    for table in metadata.sorted_tables:
+        there = {column["name"] for column in inspect(connection).get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in there:
+                definition = CreateColumn(column).compile(dialect=connection.dialect)
+                connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {definition}")

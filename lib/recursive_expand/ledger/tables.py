@@ -94,6 +94,9 @@ proposals = Table(
     Column("confidence", Float, nullable=False),
     Column("leading_class", String),
     Column("position", Integer),
+    # Of `order: risk` alone: what acceptance is foretold from, and what was foretold.
+    Column("features", JSON),
+    Column("score", Float),
     UniqueConstraint("case_id", "round"),
     Index("proposals_queue", "state", "position"),
     Index("proposals_round", "round", "state"),

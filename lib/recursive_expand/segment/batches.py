@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from recursive_expand.cases import AIR_HU
 from recursive_expand.segment.augment import augment, example_rng
-from recursive_expand.segment.examples import IGNORE, Example
+from recursive_expand.segment.examples import IGNORE, REJECTED, Example
 from recursive_expand.segment.head import Box, head_box
 from recursive_expand.segment.network import size_multiple
 from recursive_expand.segment.resample import target_to_working, to_working, working_shape
@@ -27,11 +27,13 @@ class Batch:
         hu: (B, H, W) int16, Hounsfield units, padded with air.
         target: (B, H, W) uint8, padded with IGNORE: padding is no part of the mean.
         with_dice: (B,) bool.
+        accepted: (B,) bool.
     """
 
     hu: Tensor
     target: Tensor
     with_dice: Tensor
+    accepted: Tensor
 
 
 def epoch_order(number: int, batch_size: int, *, seed: int, round_index: int, epoch: int) -> list[list[int]]:
@@ -89,7 +91,10 @@ def make_batch(examples: Sequence[Example], boxes: Sequence[Box], task: Task, *,
             hu = to_working(hu[None], shape)[0].round().to(torch.int16)
             target = target_to_working(target[None], shape)[0]
         if task.training.augment:
+            rejected = bool((target == REJECTED).any())
             hu, target = augment(hu, target, example_rng(task.seed, round_index, epoch, example.key))
+            if rejected:  # what came in from outside is background, which a rejected slice does not teach
+                target = target.masked_fill(target != REJECTED, IGNORE)
         slices.append((hu, target))
     multiple = size_multiple(task)
     height, width = (max(2, -(-max(int(hu.shape[axis]) for hu, _ in slices) // multiple)) * multiple for axis in (0, 1))
@@ -97,6 +102,7 @@ def make_batch(examples: Sequence[Example], boxes: Sequence[Box], task: Task, *,
         hu=torch.stack([_padded(hu, (height, width), AIR_HU) for hu, _ in slices]),
         target=torch.stack([_padded(target, (height, width), IGNORE) for _, target in slices]),
         with_dice=torch.tensor([example.with_dice for example in examples]),
+        accepted=torch.tensor([example.accepted for example in examples]),
     )
 
 

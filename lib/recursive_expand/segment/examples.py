@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recursive_expand.segment.losses import IGNORE as IGNORE  # the target value is part of what an example is
+# The target values are part of what an example is.
+from recursive_expand.segment.losses import IGNORE as IGNORE
+from recursive_expand.segment.losses import REJECTED as REJECTED
 
 
 @dataclass(frozen=True)
@@ -24,9 +26,11 @@ class Example:
     Attributes:
         key: "case:slice"; seeds the slice's augmentation.
         hu: (R, C) int16, Hounsfield units; may be a view of a memory map.
-        target: (R, C) uint8 class values 0..K; IGNORE for pixels that no loss counts.
+        target: (R, C) uint8 class values 0..K; IGNORE for pixels that no loss counts. Of a rejected proposal
+            REJECTED in its mask, IGNORE elsewhere.
         with_dice: whether the Dice loss joins the cross-entropy: on expert masks, not on accepted proposals.
         spacing: mm between rows and between columns; needed only where `Task.working_spacing` is set.
+        accepted: whether the target is an accepted proposal, which `Training.accepted_loss` is for.
     """
 
     key: str
@@ -34,6 +38,7 @@ class Example:
     target: NDArray[np.uint8]
     with_dice: bool
     spacing: tuple[float, float] | None = None
+    accepted: bool = False
 
     def __post_init__(self) -> None:
         if self.hu.ndim != 2 or self.hu.shape != self.target.shape:
@@ -54,7 +59,8 @@ def examples_sha256(examples: Sequence[Example]) -> str:
     """Identity of a training set: keys, targets and losses; the images are told by their keys and shapes."""
     digest = hashlib.sha256()
     for example in examples:
-        digest.update(f"{example.key} {example.hu.shape} {example.with_dice} {example.spacing}\n".encode())
+        losses = f"{example.with_dice} {example.accepted}"
+        digest.update(f"{example.key} {example.hu.shape} {losses} {example.spacing}\n".encode())
         digest.update(np.ascontiguousarray(example.target).data)
     return digest.hexdigest()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from monai.losses import DiceLoss
 from torch import Tensor
@@ -9,6 +11,13 @@ from torch.nn import functional
 
 IGNORE = 255
 """Target value of pixels that are left out of every loss."""
+REJECTED = 254
+"""Target value of the pixels of a rejected region: they should not be confident foreground."""
+AcceptedLoss = Literal["cross_entropy", "symmetric", "generalised"]
+SYMMETRIC_ALPHA, SYMMETRIC_BETA, SYMMETRIC_LOG_0 = 0.1, 1.0, -4.0
+"""Weights of cross-entropy and its reverse, and what log 0 counts as in the latter (Wang et al., 2019, section 4)."""
+GENERALISED_Q = 0.7
+"""Between cross-entropy (0) and mean absolute error (1) (Zhang and Sabuncu, 2018, section 4)."""
 
 
 def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
@@ -22,9 +31,54 @@ def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
         Scalar: the mean over the slices of each one's mean over its pixels that are not IGNORE. A slice without any
         such pixel counts as 0.
     """
-    per_pixel = functional.cross_entropy(logits, target.long(), ignore_index=IGNORE, reduction="none")
-    counted = (target != IGNORE).flatten(1).sum(1)
-    return (per_pixel.flatten(1).sum(1) / counted.clamp(min=1)).mean()
+    return _slice_means(_cross_entropy_per_pixel(logits, target), target).mean()
+
+
+def robust_cross_entropy(logits: Tensor, target: Tensor, accepted: Tensor, kind: AcceptedLoss) -> Tensor:
+    """Equation 1 with another loss on accepted slices, whose targets may be wrong.
+
+    With p the probability of the target's class, symmetric cross-entropy is alpha (-log p) + beta A (p - 1) with A for
+    log 0, generalised cross-entropy (1 - p^q) / q: both grow less than cross-entropy where f is sure of something else.
+
+    Args:
+        logits: (B, K + 1, H, W).
+        target: (B, H, W) integer class values 0..K, or IGNORE.
+        accepted: (B,) bool, on the CPU: which slices `kind` is for.
+        kind: their loss.
+
+    Returns:
+        Scalar, averaged as `cross_entropy` does.
+    """
+    per_pixel = _cross_entropy_per_pixel(logits, target)
+    # Both follow from -log p, which is 0 on pixels that are left out; so are they, then.
+    if kind == "symmetric":
+        reverse = SYMMETRIC_LOG_0 * torch.expm1(-per_pixel)
+        robust = SYMMETRIC_ALPHA * per_pixel + SYMMETRIC_BETA * reverse
+    elif kind == "generalised":
+        robust = -torch.expm1(-GENERALISED_Q * per_pixel) / GENERALISED_Q
+    else:
+        robust = per_pixel
+    chosen = accepted.to(logits.device)[:, None, None]
+    return _slice_means(torch.where(chosen, robust, per_pixel), target).mean()
+
+
+def rejected_loss(logits: Tensor, target: Tensor, *, limit: float) -> Tensor:
+    """By how much the foreground probability in rejected regions exceeds a limit.
+
+    An expert who rejects a mask says that it is not right, not that it holds no blood: below the limit nothing is
+    taught.
+
+    Args:
+        logits: (B, K + 1, H, W).
+        target: (B, H, W) integer; only REJECTED pixels count.
+        limit: foreground probability, 0..1.
+
+    Returns:
+        Scalar: the mean over the slices of each one's mean excess over its REJECTED pixels; 0 for a slice without.
+    """
+    rejected = target == REJECTED
+    excess = functional.relu(1 - logits.softmax(1)[:, 0] - limit) * rejected
+    return (excess.flatten(1).sum(1) / rejected.flatten(1).sum(1).clamp(min=1)).mean()
 
 
 def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
@@ -50,21 +104,51 @@ def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
     return (per_class * present).sum() / present.sum().clamp(min=1)
 
 
-def segmentation_loss(logits: Tensor, target: Tensor, with_dice: Tensor) -> Tensor:
+def segmentation_loss(
+    logits: Tensor,
+    target: Tensor,
+    with_dice: Tensor,
+    *,
+    accepted: Tensor | None = None,
+    accepted_loss: AcceptedLoss = "cross_entropy",
+    rejected_limit: float | None = None,
+) -> Tensor:
     """Cross-entropy on every slice, and Dice on those with expert masks (the paper's section 3, final stage).
 
     Args:
         logits: (B, K + 1, H, W).
-        target: (B, H, W) integer class values 0..K, or IGNORE.
+        target: (B, H, W) integer class values 0..K, or IGNORE; with `rejected_limit`, REJECTED too.
         with_dice: (B,) bool, on the CPU: which slices the Dice loss is for.
+        accepted: (B,) bool, on the CPU: which slices `accepted_loss` is for; None: none.
+        accepted_loss: what takes the place of cross-entropy there.
+        rejected_limit: `rejected_loss` with this limit is added; None: no target is REJECTED.
 
     Returns:
         Scalar. The Dice term is weighted by the share of slices it is for.
     """
-    loss = cross_entropy(logits, target)
+    hinge = None
+    if rejected_limit is not None:
+        hinge = rejected_loss(logits, target, limit=rejected_limit)
+        target = torch.where(target == REJECTED, IGNORE, target)
+    if accepted is None or accepted_loss == "cross_entropy":
+        loss = cross_entropy(logits, target)
+    else:
+        loss = robust_cross_entropy(logits, target, accepted, accepted_loss)
+    if hinge is not None:
+        loss = loss + hinge
     if bool(with_dice.all()):
         return loss + dice_loss(logits, target)
     if bool(with_dice.any()):
         chosen = with_dice.nonzero().flatten().to(logits.device)
         loss = loss + dice_loss(logits[chosen], target[chosen]) * float(with_dice.float().mean())
     return loss
+
+
+def _cross_entropy_per_pixel(logits: Tensor, target: Tensor) -> Tensor:
+    return functional.cross_entropy(logits, target.long(), ignore_index=IGNORE, reduction="none")
+
+
+def _slice_means(per_pixel: Tensor, target: Tensor) -> Tensor:
+    """(B,): the mean over each slice's pixels that are not IGNORE; 0 without any."""
+    counted = (target != IGNORE).flatten(1).sum(1)
+    return per_pixel.flatten(1).sum(1) / counted.clamp(min=1)

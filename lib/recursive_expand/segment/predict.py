@@ -16,6 +16,7 @@ from torch.nn import functional
 from recursive_expand.cases import AIR_HU, Volume
 from recursive_expand.segment.constrain import SliceProbabilities, constrain
 from recursive_expand.segment.head import Box, has_brain, head_box
+from recursive_expand.segment.metrics import Counts
 from recursive_expand.segment.network import fold_batch_norm, size_multiple
 from recursive_expand.segment.refine import refine
 from recursive_expand.segment.resample import to_native, to_working, working_shape
@@ -44,11 +45,14 @@ class Prediction:
             and confident foreground, or at odds with the mask.
         confidence: (slices,) float32, mean probability of the mask's class over the mask's voxels; nan where the
             slice's mask is empty.
+        agreement: (slices,) float32, Dice of f's foreground with and without the mirror image (1 where both are
+            empty); nan where f did not look at the slice, and without `Task.flips`.
     """
 
     mask: NDArray[np.uint8]
     ignore: NDArray[np.bool_]
     confidence: NDArray[np.float32]
+    agreement: NDArray[np.float32]
 
 
 class Predictor:
@@ -136,6 +140,7 @@ class Predictor:
             mask=np.zeros(volume.hu.shape, np.uint8),
             ignore=np.zeros(volume.hu.shape, np.bool_),
             confidence=np.full(slices, np.nan, np.float32),
+            agreement=np.full(slices, np.nan, np.float32),
         )
         case = _Case(case_id, prediction)
         spacing = volume.geometry.spacing[1:]
@@ -150,7 +155,7 @@ class Predictor:
         """One slice from reading to refining, in a worker."""
         cut = self._cut(taken)
         if cut is not None:
-            self._refine(cut, self._decide(taken, self._logits([cut])[0]))
+            self._refine(cut, self._decide(taken, self._views([cut])[0]))
 
     def _cut(self, taken: _Slice) -> _Cut | None:
         """The head's box of a slice, or None where there is nothing to look at."""
@@ -176,28 +181,42 @@ class Predictor:
         for group in by_shape.values():
             for first in range(0, len(group), self._batch_size):
                 batch = group[first : first + self._batch_size]
-                for (case, cut), logits in zip(batch, self._logits([cut for _, cut in batch]), strict=True):
-                    case.jobs.append(pool.submit(self._refine, cut, self._decide(cut.taken, logits)))
+                for (case, cut), views in zip(batch, self._views([cut for _, cut in batch]), strict=True):
+                    case.jobs.append(pool.submit(self._refine, cut, self._decide(cut.taken, views)))
 
     def _working_shape(self, cut: _Cut) -> tuple[int, int]:
         return working_shape(cut.box.shape, cut.taken.spacing, self._task.working_spacing)
 
     @torch.inference_mode()
-    def _logits(self, cuts: Sequence[_Cut]) -> Tensor:
-        """f on boxes of one shape (h, w): (B, K + 1, h, w) on the device."""
+    def _views(self, cuts: Sequence[_Cut]) -> Tensor:
+        """f on boxes of one shape (h, w), as they are and, with flips, mirrored: (B, 1 or 2, K + 1, h, w)."""
         hu = torch.stack([torch.from_numpy(cut.hu) for cut in cuts]).to(self._device)
         shape = self._working_shape(cuts[0])
         hu = to_working(hu, shape)
+        native = cuts[0].box.shape
+        plain = to_native(self._logits(hu, shape), native)
+        if not self._task.flips:
+            return plain[:, None]
+        return torch.stack([plain, to_native(self._logits(hu.flip(-1), shape).flip(-1), native)], dim=1)
+
+    def _logits(self, hu: Tensor, shape: tuple[int, int]) -> Tensor:
+        """f on (B, *shape) HU: (B, K + 1, *shape) on the device."""
         multiple = size_multiple(self._task)
         hu = functional.pad(hu, (0, -shape[1] % multiple, 0, -shape[0] % multiple), value=AIR_HU)
         images = apply_windows(hu, self._task.windows).to(self._dtype, memory_format=torch.channels_last)
-        logits = self._network(images)[:, :, : shape[0], : shape[1]]
-        return to_native(logits, cuts[0].box.shape)
+        return self._network(images)[:, :, : shape[0], : shape[1]]
 
     @torch.inference_mode()
-    def _decide(self, taken: _Slice, logits: Tensor) -> SliceProbabilities:
+    def _decide(self, taken: _Slice, views: Tensor) -> SliceProbabilities:
         limit = self._task.training.confident_background
-        return constrain(logits, taken.allowed, self._task.classes, limit=limit)
+        plain = constrain(views[0], taken.allowed, self._task.classes, limit=limit)
+        if len(views) == 1:
+            return plain
+        # The softmax of these logits is the mean of the views' probabilities.
+        mean = views.float().log_softmax(1).logsumexp(0) - math.log(len(views))
+        found = constrain(mean, taken.allowed, self._task.classes, limit=limit)
+        taken.prediction.agreement[taken.number] = _foreground_dice(plain.mask, found.mask)
+        return found
 
     def _refine(self, cut: _Cut, found: SliceProbabilities) -> None:
         """g, and what can be trusted; into the case's prediction."""
@@ -244,6 +263,11 @@ def _finished(case: _Case) -> tuple[str, Prediction]:
     for job in case.jobs:
         job.result()
     return case.case_id, case.prediction
+
+
+def _foreground_dice(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
+    both = np.count_nonzero((a > 0) & (b > 0))
+    return Counts(both, np.count_nonzero(a) - both, np.count_nonzero(b) - both).dice
 
 
 def _on_common_shapes(box: Box, shape: tuple[int, ...], multiple: int) -> Box:

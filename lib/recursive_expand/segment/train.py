@@ -135,7 +135,14 @@ def _train_epoch(
         with precision.autocast():
             logits = model(images.contiguous(memory_format=torch.channels_last))
         # The loss is taken in float32: its mean runs over 250,000 pixels.
-        loss = segmentation_loss(logits.float(), target, batch.with_dice)
+        loss = segmentation_loss(
+            logits.float(),
+            target,
+            batch.with_dice,
+            accepted=batch.accepted,
+            accepted_loss=task.training.accepted_loss,
+            rejected_limit=task.training.confident_foreground if task.training.rejects == "not_confident" else None,
+        )
         optimizer.zero_grad(set_to_none=True)
         precision.step(loss, optimizer)
         total += loss.detach()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import safetensors.torch
+import torch
 from safetensors import SafetensorError
-from torch import nn
+from torch import Tensor, nn
 
 from recursive_expand.archives.atomic import write_atomic
 from recursive_expand.errors import InputError
@@ -57,6 +59,23 @@ def load_weights(network: nn.Module, path: Path, sha256: str) -> None:
     except (SafetensorError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(path.name, f"weights do not fit this network ({reason}); check task.yaml's network") from error
+
+
+def mean_weights(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean of networks of one configuration.
+
+    Args:
+        states: their `state_dict`s, at least one.
+
+    Returns:
+        A `state_dict`: means of what is floating-point; the rest (batch counters) from the last.
+    """
+    return {
+        name: torch.stack([state[name].double() for state in states]).mean(0).to(last.dtype)
+        if last.is_floating_point()
+        else last
+        for name, last in states[-1].items()
+    }
 
 
 def weights_bytes(network: nn.Module) -> bytes:

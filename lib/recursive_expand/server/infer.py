@@ -118,6 +118,7 @@ def _describe(proposal: ProposalRecord) -> dict[str, Any]:
         "state": proposal.state,
         "voxels": proposal.voxels,
         "confidence": round(proposal.confidence, 4),
+        "score": None if proposal.score is None else round(proposal.score, 4),
         "stored": True,
     }
 

@@ -84,6 +84,9 @@ class Queued(BaseModel):
     slices: list[int] = Field(description="Slices with a mask.")
     voxels: dict[str, int] = Field(description="Voxels by class.")
     confidence: float
+    score: float | None = Field(
+        description="Probability of being accepted, as the queue's order assumed; null unless it is ordered by that."
+    )
     client: str | None = Field(description="Who has it leased.")
 
 
@@ -218,6 +221,7 @@ def get_queue(
             slices=list(p.slices),
             voxels=p.voxels,
             confidence=round(p.confidence, 4),
+            score=None if p.score is None else round(p.score, 4),
             client=client,
         )
         for p, client in queue

@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
+import rich.table
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from recursive_expand.errors import RecursiveExpandError
+from recursive_expand.errors import InputError, RecursiveExpandError
 
 DEMO = Path("demo/study")
 """Where the demo's results go: in the folder that it is run from."""
@@ -33,6 +34,24 @@ def run_command(
 
     with _lines_for_errors():
         _run(load_config(config))
+
+
+@app.command("compare")
+def compare_command(
+    config: Annotated[
+        Path,
+        typer.Argument(metavar="CONFIG.yaml", help="A study with two presets or more: see docs/compare.yaml."),
+    ],
+) -> None:
+    """Run what is missing, then print and report the presets at the same number of verdicts."""
+    from recursive_expand.study.config import load_config
+
+    with _lines_for_errors():
+        study = load_config(config)
+        if len(study.presets) < 2:
+            raise InputError(config.name, "names one preset; a comparison takes two or more")
+        _run(study)
+        _print_comparison(study.output)
 
 
 @app.command("report")
@@ -69,6 +88,18 @@ def _report(folder: Path) -> None:
     from recursive_expand.study.report import write_report
 
     _say(f"report: {write_report(folder)}")
+
+
+def _print_comparison(folder: Path) -> None:
+    from recursive_expand.study.compare import comparison_table
+    from recursive_expand.study.results import load_results
+
+    table = comparison_table(load_results(folder))
+    shown = rich.table.Table(*table.header, title=table.caption, caption=table.note)
+    for number, row in enumerate(table.rows):
+        shown.add_row(*map(escape, row), end_section=number in table.rules)
+    _output.print(shown)
+    _say(f"table: {folder / 'tables' / table.name}.csv, .tex")
 
 
 def _say(line: str) -> None:

@@ -12,7 +12,7 @@ from recursive_expand.expand.workspace import Workspace
 from recursive_expand.ledger import Ledger
 
 COLUMNS = (
-    "round", "order", "case_id", "slice", "region", "voxels", "accepted", "confidence", "seconds", "reviewer",
+    "round", "order", "case_id", "slice", "region", "voxels", "accepted", "confidence", "score", "seconds", "reviewer",
     "proposal_sha256", "model_sha256",
 )  # fmt: skip
 """Of the rows; a run in which nothing was proposed has none."""
@@ -28,7 +28,8 @@ def verdict_rows(ledger: Ledger, workspace: Workspace, classes: tuple[str, ...])
     Returns:
         Rows of `round`, `order` (the verdict's place in its round, from 0), `case_id`, `slice`, `region` (the class
         that most of the slice's marked voxels have), `voxels`, `accepted`, `confidence` (the proposal's, as experts
-        were shown it), `seconds` (of the verdict, shared by its slices), `reviewer`, `proposal_sha256`,
+        were shown it), `score` (the probability of acceptance that the queue's order assumed, if it
+        did), `seconds` (of the verdict, shared by its slices), `reviewer`, `proposal_sha256`,
         `model_sha256`.
     """
     standing = sorted(ledger.standing_verdicts(), key=lambda verdict: verdict.verdict_id)
@@ -54,6 +55,7 @@ def verdict_rows(ledger: Ledger, workspace: Workspace, classes: tuple[str, ...])
                     "voxels": int(voxels.sum()),
                     "accepted": number in verdict.accepted_slices,
                     "confidence": proposal.confidence,
+                    "score": proposal.score,
                     "seconds": None if verdict.seconds is None else verdict.seconds / len(slices),
                     "reviewer": verdict.reviewer,
                     "proposal_sha256": verdict.proposal_sha256,

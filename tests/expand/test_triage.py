@@ -1,0 +1,122 @@
+"""Triage: features of a proposal, and what verdicts foretell from them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import random
+
+import numpy as np
+import pytest
+
+from recursive_expand.expand.rounds import run_round
+from recursive_expand.expand.triage import acceptance_scores, triage_features
+from recursive_expand.ledger import Candidate, JudgedProposal, VerdictKind
+
+
+def features(confidence=0.5, area=100.0, components=1.0, **more):
+    return {"confidence": confidence, "log_area_mm2": math.log(area), "components": components, **more}
+
+
+def candidate(number, leading_class="subdural", **given):
+    return Candidate(number, leading_class, 0.5, features(**given))
+
+
+def judged(number, accepted, rejected, leading_class="subdural", **given):
+    return JudgedProposal(number, leading_class, features(**given), accepted, rejected)
+
+
+@pytest.fixture
+def small_are_rejected():
+    """Twenty verdicts: proposals of 300 mm2 were accepted, those of 20 mm2 rejected."""
+    large = [judged(n, 1, 0, area=300 + n) for n in range(10)]
+    return large + [judged(10 + n, 0, 1, area=20 + n) for n in range(10)]
+
+
+def test_features_are_those_of_the_mask():
+    mask = np.zeros((3, 8, 8), np.uint8)
+    mask[0, 0, 0], mask[0, 1, 1] = 1, 2  # they touch at a corner: one component
+    mask[2, 0, 0], mask[2, 7, 7] = 1, 1
+    agreement = np.array([0.8, np.nan, 0.4], np.float32)
+    found = triage_features(mask, spacing=(2.0, 0.5), confidence=0.9, agreement=agreement)
+    assert found == pytest.approx(features(confidence=0.9, area=4.0, components=3, agreement=0.6))
+    without = triage_features(mask, spacing=(2.0, 0.5), confidence=0.9, agreement=np.full(3, np.nan, np.float32))
+    assert "agreement" not in without
+    assert triage_features(np.zeros_like(mask), spacing=(1, 1), confidence=0.0, agreement=agreement) == {}
+
+
+def test_without_verdicts_of_both_kinds_the_score_is_the_confidence(small_are_rejected):
+    assert acceptance_scores([candidate(1)], []) == {1: 0.5}
+    assert acceptance_scores([candidate(1, area=5)], small_are_rejected[:10]) == {1: 0.5}
+    assert acceptance_scores([], small_are_rejected) == {}
+
+
+def test_what_resembles_accepted_proposals_scores_high(small_are_rejected):
+    scores = acceptance_scores([candidate(50, area=20), candidate(51, area=400)], small_are_rejected)
+    assert scores[50] < 0.3 and scores[51] > 0.7
+
+
+def test_nothing_is_foretold_beyond_what_was_judged(small_are_rejected):
+    scores = acceptance_scores([candidate(50, area=309), candidate(51, area=1e6)], small_are_rejected)
+    assert scores[51] == pytest.approx(scores[50])
+
+
+def test_classes_that_are_rejected_score_low():
+    seen = [judged(n, n % 2, 1 - n % 2, "subdural" if n % 2 else "epidural") for n in range(20)]
+    names = ("subdural", "epidural", "intraventricular")
+    scores = acceptance_scores([candidate(50 + n, name) for n, name in enumerate(names)], seen)
+    assert scores[51] < scores[52] < scores[50]  # nothing is known of intraventricular bleeds
+
+
+def test_scores_are_probabilities_that_a_slice_is_accepted():
+    """Of volumes that are alike, 30 of 40 slices were accepted."""
+    scores = acceptance_scores([candidate(9)], [judged(n, 3, 1) for n in range(10)])
+    assert scores[9] == pytest.approx(0.75, abs=0.01)
+
+
+def test_agreement_counts_where_all_have_it():
+    seen = [judged(n, n % 2, 1 - n % 2, agreement=0.9 if n % 2 else 0.1) for n in range(20)]
+    scores = acceptance_scores([candidate(50, agreement=0.1), candidate(51, agreement=0.9)], seen)
+    assert scores[50] < 0.3 and scores[51] > 0.7
+    mixed = acceptance_scores([candidate(50, agreement=0.1), candidate(51)], seen)
+    assert mixed[50] == pytest.approx(mixed[51])
+
+
+def test_proposals_without_features_keep_their_confidence(small_are_rejected):
+    old = Candidate(7, "subdural", 0.6, None)
+    assert acceptance_scores([old, candidate(8)], [*small_are_rejected, JudgedProposal(99, "", None, 1, 0)])[7] == 0.6
+
+
+def test_the_order_of_the_arguments_does_not_matter(small_are_rejected):
+    candidates = [candidate(50 + n, area=10 * (n + 1)) for n in range(6)]
+    expected = acceptance_scores(candidates, small_are_rejected)
+    random.Random(0).shuffle(candidates)
+    random.Random(1).shuffle(small_are_rejected)
+    assert acceptance_scores(candidates, small_are_rejected) == expected
+
+
+def _review(study):
+    """Accept the first of the queue, reject the others."""
+    for number, (proposal, _) in enumerate(study.ledger.queue(now=0)):
+        verdict = VerdictKind.REJECT if number else VerdictKind.ACCEPT
+        study.ledger.decide(proposal.case_id, proposal.sha256, verdict, reviewer="x", client="x")
+
+
+def test_a_round_is_served_by_score(study):
+    risky = dataclasses.replace(
+        study, task=study.task.model_copy(update={"order": "risk", "flips": True, "unchanged_dice": 1.0})
+    )
+    run_round(risky)
+    first = [proposal for proposal, _ in study.ledger.queue(now=0)]
+    assert len(first) > 1 and all(p.score == pytest.approx(p.confidence) for p in first)
+    assert all(one.features and "agreement" in one.features for one in study.ledger.triage_candidates())
+    _review(risky)
+    run_round(risky)
+    scores = [proposal.score for proposal, _ in study.ledger.queue(now=0)]
+    assert scores and scores == sorted(scores, reverse=True)  # all bleeds here are of one class
+    assert any(p.score != pytest.approx(p.confidence) for p, _ in study.ledger.queue(now=0))
+
+
+def test_by_default_nothing_is_foretold(reviewing):
+    assert all(proposal.score is None for proposal, _ in reviewing.ledger.queue(now=0))
+    assert all(one.features is None for one in reviewing.ledger.triage_candidates())

@@ -1,0 +1,76 @@
+"""Presets compared at the same number of verdicts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from recursive_expand.study.compare import comparison_rows, comparison_table, newest_within, verdict_budgets
+from recursive_expand.study.config import StudyConfig
+from recursive_expand.study.results import load_results
+
+
+@pytest.fixture
+def rounds() -> pd.DataFrame:
+    """`slow` needs 100 verdicts a round, `quick` 30 to 50; two seeds."""
+    used = {("slow", 0): (0, 100, 200), ("quick", 0): (0, 50, 120), ("slow", 1): (0, 100), ("quick", 1): (0, 30)}
+    rows = [(*run, index, verdicts) for run, counts in used.items() for index, verdicts in enumerate(counts)]
+    return pd.DataFrame(rows, columns=["preset", "seed", "round", "verdicts_before"])
+
+
+def test_without_a_limit_the_cheapest_preset_sets_the_budget_of_each_seed(rounds: pd.DataFrame) -> None:
+    assert verdict_budgets(rounds).to_dict() == {0: 120, 1: 30}
+    assert verdict_budgets(rounds, max_verdicts=60).to_dict() == {0: 60, 1: 60}
+
+
+def test_the_newest_model_within_the_budget_counts(rounds: pd.DataFrame) -> None:
+    newest = newest_within(rounds, pd.Series({0: 120, 1: 30})).set_index(["preset", "seed"])
+    assert newest["round"].to_dict() == {("slow", 0): 1, ("quick", 0): 2, ("slow", 1): 0, ("quick", 1): 1}
+    assert newest.loc[("slow", 0), "verdicts_before"] == 100
+
+
+def test_a_round_without_new_verdicts_counts_as_the_newest(rounds: pd.DataFrame) -> None:
+    more = pd.concat([rounds, pd.DataFrame([("quick", 0, 3, 120)], columns=rounds.columns)])
+    newest = newest_within(more.reset_index(drop=True), pd.Series({0: 120, 1: 30}))
+    assert newest[(newest.preset == "quick") & (newest.seed == 0)]["round"].tolist() == [3]
+
+
+def test_gains_are_of_medians_against_the_runs_own_round_0() -> None:
+    rounds = pd.DataFrame(
+        [("a", 0, 0, 0), ("a", 0, 1, 10), ("a", 0, 2, 40)], columns=["preset", "seed", "round", "verdicts_before"]
+    )
+    dice = {0: (0.1, 0.2, 0.9), 1: (0.3, 0.5, 0.6), 2: (1.0, 1.0, 1.0)}
+    patients = pd.DataFrame(
+        [("t", "a", 0, index, value, value / 2) for index, values in dice.items() for value in values],
+        columns=["test_set", "preset", "seed", "round", "dice", "recall"],
+    )
+    verdicts = pd.DataFrame(
+        [("a", 0, 0, accepted) for accepted in (True, False, False, True)] + [("a", 0, 1, True)] * 9,
+        columns=["preset", "seed", "round", "accepted"],
+    )
+    (row,) = comparison_rows(patients, rounds, verdicts, pd.Series({0: 39})).to_dict("records")
+    assert (row["round"], row["verdicts"], row["acceptance_rate"]) == (1, 10, 0.5)
+    assert row["dice_gain"] == pytest.approx(0.5 - 0.2)
+    assert row["recall_gain"] == pytest.approx(0.25 - 0.1)
+    assert row["final_dice"] == pytest.approx(0.5)
+    (none,) = comparison_rows(patients, rounds, verdicts, pd.Series({0: 5})).to_dict("records")
+    assert (none["round"], none["dice_gain"]) == (0, 0) and np.isnan(none["acceptance_rate"])
+
+
+def test_the_table_has_a_row_a_preset_with_intervals_over_seeds(made_up: StudyConfig) -> None:
+    results = load_results(made_up.output)
+    table = comparison_table(results)
+    assert [row[:3] for row in table.rows] == [("held out", "paper", "2"), ("", "no g", "2")]
+    chosen = results.patients[(results.patients.variant == "f+g") & (results.patients.region == "any bleed")]
+    medians = chosen[chosen.preset == "paper"].groupby("stage")["dice"].median()
+    gain, acceptance = table.header.index("Gain of median Dice"), table.header.index("Acceptance rate")
+    assert table.rows[0][gain] == f"{medians['after'] - medians['before']:+.3f} ± 0.000"
+    assert table.rows[0][acceptance] == "0.667 ± 0.000"
+
+
+def test_seeds_that_a_preset_has_not_run_are_left_out(made_up: StudyConfig) -> None:
+    results = load_results(made_up.output)
+    unfinished = results.rounds.drop(results.rounds.query("preset == 'paper' and seed == 1").index)
+    object.__setattr__(results, "rounds", unfinished)
+    assert [row[2] for row in comparison_table(results).rows] == ["1", "1"]
