@@ -64,6 +64,12 @@ def test_a_case_decided_by_someone_else_says_by_whom(post):
     assert "already decided (accept) by ann" in answer.json()["detail"]
 
 
+def test_reject_may_name_every_slice(post, app):
+    slices = list(app.study.ledger.current_proposal("u0").slices)
+    answer = post(verdict="reject", rejected_slices=slices)
+    assert (answer.status_code, answer.json()["rejected_slices"]) == (201, slices)
+
+
 def test_unknown_and_stale(client, post):
     body = {"case_id": "nobody", "proposal": "0" * 64, "verdict": "accept"}
     assert client.post("/recursive/verdicts", json=body).status_code == 404
@@ -77,7 +83,7 @@ def test_unknown_and_stale(client, post):
     ("fields", "field"),
     [
         ({"verdict": "maybe"}, "verdict"),
-        ({"proposal": "short"}, "proposal"),
+        ({"proposal": ""}, "proposal"),
         ({"case_id": None}, "case_id"),
         ({"rejected_slices": [-1]}, "rejected_slices"),
         ({"rejected_slices": [7]}, "rejected_slices"),

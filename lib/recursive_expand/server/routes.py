@@ -31,7 +31,7 @@ class NewVerdict(BaseModel):
 
     case_id: str = Field(description="The image id.")
     proposal: str = Field(
-        pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the proposal that was looked at (params of POST /infer)."
+        min_length=1, max_length=128, description="SHA-256 of the proposal that was looked at (params of POST /infer)."
     )
     verdict: VerdictKind
     rejected_slices: list[NonNegativeInt] = Field(
@@ -125,7 +125,10 @@ def post_verdict(body: NewVerdict) -> Verdict:
     """
     study = _study()
     if body.verdict is VerdictKind.REJECT and body.rejected_slices:
-        raise bad_field("rejected_slices", body.rejected_slices, "goes with accept only; reject rejects every slice")
+        proposal = study.ledger.current_proposal(body.case_id)
+        if proposal is not None and set(body.rejected_slices) != set(proposal.slices):
+            message = "names some slices, but reject rejects all of them; to reject some, send accept with these"
+            raise bad_field("rejected_slices", body.rejected_slices, message)
     with as_http():
         try:
             verdict = study.ledger.decide(
