@@ -63,3 +63,8 @@ def test_the_server_reads_what_was_shown_last(tmp_path, clock):
 def test_a_stage_without_steps_is_done_at_once(tmp_path, capsys):
     Progress(tmp_path / "progress.json").begin("proposing", 0)
     assert capsys.readouterr().out == "proposing 0/0\n"
+
+
+def test_a_line_outside_any_stage_names_the_round(tmp_path, capsys):
+    Progress(tmp_path / "progress.json", round_index=2).say("5 proposals wait for a verdict")
+    assert capsys.readouterr().out == "round 2 | 5 proposals wait for a verdict\n"

@@ -63,6 +63,10 @@ class Progress:
             temporary.write_text(json.dumps(asdict(state)), encoding="utf-8")
         print(state.line(), flush=True)
 
+    def say(self, text: str) -> None:
+        """One line in the terminal, outside any stage."""
+        print(text if self.round_index is None else f"round {self.round_index} | {text}", flush=True)
+
 
 @dataclass(frozen=True)
 class ProgressState:

@@ -275,6 +275,7 @@ def _propose_and_open(study: Study, round_: RoundRecord, progress: Progress) -> 
     order = queue_order(candidates)
     report = {"propose_seconds": time.monotonic() - started, "proposals": study.ledger.count_proposals(round_.round)}
     round_ = study.ledger.open_review(round_.round, order=order, report=report, scores=scores)
+    progress.say(f"{len(order)} proposals wait for a verdict" if order else "nothing new to show to an expert")
     return close_review_if_done(study) or round_
 
 
