@@ -38,6 +38,9 @@ from recursive_expand.segment.weights import mean_weights, save_weights
 
 logger = logging.getLogger(__name__)
 
+OVER = (RoundState.REVIEWING, RoundState.CLOSED, RoundState.CONVERGED)
+"""States of a round whose own work, training and proposing, is done: the round that is due is the next one."""
+
 
 class NothingToDo(RecursiveExpandError):
     """No round can run now; the message says what is missing."""
@@ -92,8 +95,7 @@ def round_due(study: Study) -> int:
     current = study.ledger.current_round()
     if current is None:
         return 0
-    over = (RoundState.REVIEWING, RoundState.CLOSED, RoundState.CONVERGED)
-    return current.round + 1 if current.state in over else current.round
+    return current.round + 1 if current.state in OVER else current.round
 
 
 def check_something_to_do(study: Study) -> None:
@@ -144,8 +146,7 @@ def _begin_or_resume(study: Study) -> RoundRecord:
                 logger.warning("The study keeps the %s that it began with: %s", setting, current.config[setting])
             config[setting] = current.config[setting]
     digest = hashlib.sha256(canonical(config).encode()).hexdigest()
-    over = (RoundState.REVIEWING, RoundState.CLOSED, RoundState.CONVERGED)
-    if current is not None and current.state not in over:
+    if current is not None and current.state not in OVER:
         return study.ledger.resume_round(current.round, config=config, config_sha256=digest)
     index = 0 if current is None else current.round + 1
     if current is None:
