@@ -245,9 +245,8 @@ def test_a_model_that_falls_below_the_old_one_is_held_back(expanded):
 def test_the_paper_s_preset_runs_two_rounds(study, reopen):
     paper = reopen(study.archive.studies, preset="paper", epochs=6)
     first = run_round(paper)
-    assert first.report["validation"] | {"dice": 0, "iou": 0, "precision": 0, "recall": 0} == {
-        "dice": 0, "iou": 0, "precision": 0, "recall": 0, "cases": 3, "held_out": False,
-    }  # fmt: skip
+    # Without a locked share the measures are of the pixel set itself.
+    assert (first.report["validation"]["cases"], first.report["validation"]["held_out"]) == (3, False)
     assert first.report["training_slices"]["pixel"] == 9
     decide_all(paper, ACCEPT)
     second = run_round(paper)

@@ -46,10 +46,18 @@ def test_the_paper_s_targets_are_the_previous_recursion_s_prediction(reviewing):
         return np.full((len(slices), *volume.hu.shape[1:]), 4, np.uint8)
 
     study = under(reviewing, targets="previous", ignore_band=False)
-    examples = build_examples(study, training_set(accepted=(ACCEPTED,)), 1, predict)
+    examples = build_examples(study, training_set(accepted=(ACCEPTED,)), 2, predict)
     assert asked == [("u0", (0, 2))]
     assert [(e.key, e.with_dice) for e in examples] == [("u0:0", False), ("u0:2", False)]
     assert all((e.target == 4).all() for e in examples)
+
+
+def test_what_the_previous_recursion_brought_in_is_learnt_as_it_was_accepted(reviewing):
+    study = under(reviewing, targets="previous", ignore_band=False)
+    examples = build_examples(study, training_set(accepted=(ACCEPTED,)), 1, lambda *_: pytest.fail("not asked"))
+    mask = to_slices(reviewing, frozen_mask(reviewing.workspace, 0, "u0"))
+    for number, example in zip(ACCEPTED.slices, examples, strict=True):
+        assert np.array_equal(example.target, mask[number])
 
 
 @pytest.mark.parametrize("ignore_band", [True, False])

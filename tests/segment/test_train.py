@@ -36,12 +36,12 @@ def test_the_same_inputs_give_the_same_bits(make_task, network, examples):
     assert weights_bytes(other) != weights_bytes(network)
 
 
-@pytest.mark.parametrize("stop_after", [1, 2, 3])
+@pytest.mark.parametrize(("stop_after", "schedule"), [(1, "constant"), (2, "constant"), (3, "constant"), (2, "cosine")])
 def test_an_interrupted_training_ends_with_the_same_bits(
-    monkeypatch, make_task, network, examples, tmp_path, stop_after
+    monkeypatch, make_task, network, examples, tmp_path, stop_after, schedule
 ):
     monkeypatch.setattr(train_module, "SECONDS_BETWEEN_CHECKPOINTS", 0)
-    task = make_task(training={"augment": True})
+    task = make_task(training={"augment": True, "schedule": schedule})
     first, checkpoint = copy.deepcopy(network), tmp_path / "round.safetensors"
     expected = train(task, network, examples, epochs=3, **SETTINGS)
 
@@ -65,6 +65,20 @@ def test_an_interrupted_training_ends_with_the_same_bits(
     assert epochs_told == [(epoch, 3) for epoch in range(stop_after + 1, 4)]
     assert weights_bytes(first) == weights_bytes(network)
     assert not first.training
+
+
+def test_the_learning_rate_falls_along_half_a_cosine(monkeypatch, make_task, network, examples):
+    rates = []
+
+    class Watched(torch.optim.Adam):
+        def step(self, *args, **kwargs):
+            rates.append(self.param_groups[0]["lr"])
+            return super().step(*args, **kwargs)
+
+    monkeypatch.setattr(torch.optim, "Adam", Watched)
+    train(make_task(training={"schedule": "cosine"}), network, examples, epochs=4, **SETTINGS)
+    by_epoch = list(dict.fromkeys(rates))
+    assert by_epoch == pytest.approx([1e-2, 1e-2 * 0.853553, 1e-2 * 0.5, 1e-2 * 0.146447], rel=1e-5)
 
 
 def test_a_broken_or_foreign_checkpoint_is_ignored(task, network, examples, tmp_path):

@@ -102,7 +102,7 @@ def _tables(run: Path, data: Any, seed: int) -> dict[str, list[dict[str, Any]]]:
             }
         )
     tables["verdicts.csv"] = [
-        {"round": 0, "order": k, "region": CLASSES[k % 5], "accepted": k % 3 > 0, "confidence": k / 30}
+        {"round": 0, "order": k, "region": CLASSES[k % 5], "accepted": k % 3 > 0, "confidence": k / 30, "score": None}
         for k in range(30)
     ]
     return tables

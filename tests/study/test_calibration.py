@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from recursive_expand.study.calibration import PER_BIN, calibration_bins, calibration_error, risk_at_coverage
+from recursive_expand.study.calibration import (
+    PER_BIN,
+    calibration_bins,
+    calibration_error,
+    first_quarter_lift,
+    foretold,
+    risk_at_coverage,
+)
 
 
 def test_bins_hold_as_many_verdicts_each() -> None:
@@ -33,3 +43,34 @@ def test_risk_rises_with_coverage_where_the_score_is_good() -> None:
 
 def test_ties_count_as_their_mean() -> None:
     assert risk_at_coverage(np.ones(4), np.array([True, False, True, False])).tolist() == [0.5] * 4
+
+
+def queue(accepted: list[bool], *, round_: int = 0) -> pd.DataFrame:
+    """One slice a proposal, in the order of the list."""
+    return pd.DataFrame({"round": round_, "order": range(len(accepted)), "accepted": accepted})
+
+
+def test_the_score_is_what_foretells_where_there_is_one() -> None:
+    verdicts = pd.DataFrame({"score": [0.1, None], "confidence": [0.8, 0.9]})
+    assert foretold(verdicts).tolist() == [0.1, 0.9]
+    assert foretold(verdicts.assign(score=None)).tolist() == [0.8, 0.9]
+
+
+def test_the_first_quarter_is_held_against_a_random_one_round_by_round() -> None:
+    good, bad = [True] * 2 + [False] * 6, [False] * 2 + [True] * 6
+    assert first_quarter_lift(queue(good)) == 4
+    assert first_quarter_lift(queue(bad)) == 0
+    both = pd.concat([queue(good), queue([True] * 8, round_=1)])
+    assert first_quarter_lift(both) == pytest.approx((2 + 2) / (0.5 + 2))
+    assert np.isnan(first_quarter_lift(queue([False] * 8)))
+
+
+def test_a_volume_is_one_place_in_the_queue() -> None:
+    volumes = pd.DataFrame({"round": 0, "order": [3, 3, 3, 5, 7, 9], "accepted": [True] * 3 + [False] * 3})
+    assert first_quarter_lift(volumes) == 2
+
+
+@given(accepted=st.lists(st.booleans(), min_size=1, max_size=40).filter(any))
+def test_no_order_beats_the_one_that_puts_the_accepted_first(accepted: list[bool]) -> None:
+    best = first_quarter_lift(queue(sorted(accepted, reverse=True)))
+    assert first_quarter_lift(queue(accepted)) <= best <= len(accepted) / sum(accepted) + 1e-9

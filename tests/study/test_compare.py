@@ -9,6 +9,7 @@ import pytest
 from recursive_expand.study.compare import comparison_rows, comparison_table, newest_within, verdict_budgets
 from recursive_expand.study.config import StudyConfig
 from recursive_expand.study.results import load_results
+from recursive_expand.study.tables import NONE
 
 
 @pytest.fixture
@@ -46,14 +47,17 @@ def test_gains_are_of_medians_against_the_runs_own_round_0() -> None:
         columns=["test_set", "preset", "seed", "round", "dice", "recall"],
     )
     verdicts = pd.DataFrame(
-        [("a", 0, 0, accepted) for accepted in (True, False, False, True)] + [("a", 0, 1, True)] * 9,
-        columns=["preset", "seed", "round", "accepted"],
-    )
+        [("a", 0, 0, order, accepted, 0.9) for order, accepted in enumerate((True, False, False, True))]
+        + [("a", 0, 1, order, True, 0.9) for order in range(9)],
+        columns=["preset", "seed", "round", "order", "accepted", "confidence"],
+    ).assign(score=None)
     (row,) = comparison_rows(patients, rounds, verdicts, pd.Series({0: 39})).to_dict("records")
     assert (row["round"], row["verdicts"], row["acceptance_rate"]) == (1, 10, 0.5)
     assert row["dice_gain"] == pytest.approx(0.5 - 0.2)
     assert row["recall_gain"] == pytest.approx(0.25 - 0.1)
-    assert row["final_dice"] == pytest.approx(0.5)
+    assert (row["first_dice"], row["final_dice"]) == (0.2, 0.5)
+    assert row["first_quarter_lift"] == 2
+    assert row["calibration_error"] == pytest.approx(0.4)
     (none,) = comparison_rows(patients, rounds, verdicts, pd.Series({0: 5})).to_dict("records")
     assert (none["round"], none["dice_gain"]) == (0, 0) and np.isnan(none["acceptance_rate"])
 
@@ -67,6 +71,10 @@ def test_the_table_has_a_row_a_preset_with_intervals_over_seeds(made_up: StudyCo
     gain, acceptance = table.header.index("Gain of median Dice"), table.header.index("Acceptance rate")
     assert table.rows[0][gain] == f"{medians['after'] - medians['before']:+.3f} ± 0.000"
     assert table.rows[0][acceptance] == "0.667 ± 0.000"
+    lead = table.header.index("Lead")
+    assert table.rows[0][lead] == NONE
+    finals = [chosen[(chosen.preset == p) & (chosen.stage == "after")]["dice"].median() for p in ("no g", "paper")]
+    assert table.rows[1][lead] == f"{finals[0] - finals[1]:+.3f} ± 0.000"
 
 
 def test_seeds_that_a_preset_has_not_run_are_left_out(made_up: StudyConfig) -> None:

@@ -173,7 +173,9 @@ def _train_and_publish(study: Study, round_: RoundRecord, progress: Progress, *,
     base = None
     if round_.base_model is not None:
         base = Predictor(task, study.network(round_.base_model), device)
-    predict = _predict_as_teacher(study, round_) if task.training.targets == "teacher" else _predict_with(base)
+    predict = (
+        _predict_as_teacher(study, round_) if task.training.targets == "teacher" else _predict_as_before(study, round_)
+    )
     examples = build_examples(study, training_set, round_.round, predict)
     first = round_.round == 0
     epochs = task.training.epochs if first else task.training.later_epochs
@@ -216,10 +218,12 @@ def _train_and_publish(study: Study, round_: RoundRecord, progress: Progress, *,
     return round_
 
 
-def _predict_with(predictor: Predictor | None) -> PredictSlices | None:
-    """The previous recursion's prediction of some slices of a case: f, then g."""
-    if predictor is None:
+def _predict_as_before(study: Study, round_: RoundRecord) -> PredictSlices | None:
+    """What f, without g, made of some slices of a case in the previous recursion (the paper's final stage)."""
+    if round_.base_model is None:
         return None
+    task = study.task.model_copy(update={"refinement": study.task.refinement.model_copy(update={"mode": "off"})})
+    predictor = Predictor(task, study.network(round_.base_model), choose_device())
 
     def predict(case_id: str, volume: Volume, slices: tuple[int, ...]) -> NDArray[np.uint8]:
         return predictor.predict(replace(volume, hu=volume.hu[list(slices)])).mask

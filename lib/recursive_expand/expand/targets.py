@@ -43,7 +43,8 @@ def build_examples(
         examples += [_example(case_id, volume, n, targets[n], with_dice=True) for n in range(case.slices)]
     for accepted in training_set.accepted:
         volume = study.volume(study.ledger.case(accepted.case_id))
-        masks = _accepted_targets(study, accepted, volume, predict)
+        newly = accepted.round + 1 == round_index
+        masks = _accepted_targets(study, accepted, volume, predict, newly=newly)
         targets = _keep(study, round_index, f"{accepted.case_id}.{accepted.round}", masks)
         for n, target in zip(accepted.slices, targets, strict=True):
             examples.append(_example(accepted.case_id, volume, n, target, accepted=True))
@@ -77,10 +78,12 @@ def _example(
 
 
 def _accepted_targets(
-    study: Study, accepted: AcceptedSlices, volume: Volume, predict: PredictSlices | None
+    study: Study, accepted: AcceptedSlices, volume: Volume, predict: PredictSlices | None, *, newly: bool
 ) -> NDArray[np.uint8]:
     training = study.task.training
-    if training.targets != "frozen" and predict is not None:
+    # The previous recursion's mask of a slice that it brought in is the one that was accepted.
+    as_accepted = training.targets == "frozen" or (training.targets == "previous" and newly)
+    if predict is not None and not as_accepted:
         return predict(accepted.case_id, volume, accepted.slices)
     native = frozen_mask(study.workspace, accepted.round, accepted.case_id)
     masks = volume.geometry.orientation.to_slices(native)[list(accepted.slices)].copy()

@@ -11,7 +11,7 @@ import numpy as np
 
 from recursive_expand.cases import Role
 from recursive_expand.expand.constraints import allowed_classes
-from recursive_expand.ledger import Ledger, VerdictRecord
+from recursive_expand.ledger import CaseRecord, Ledger, VerdictRecord
 from recursive_expand.ledger.chain import canonical
 from recursive_expand.task import Task
 
@@ -89,22 +89,29 @@ class TrainingSet:
 
 
 def lock_validation(ledger: Ledger, task: Task) -> None:
-    """Choose the locked validation share of the pixel cases, seeded and by patient.
+    """Choose the locked validation share of the pixel slices, seeded and by patient.
 
-    A case whose patient is not known stands for a patient of its own. The share is of patients: at least one from
-    three on, and one at least is left to train on.
+    Patients are taken in a seeded order, each only where that brings the locked share of slices closer to the wanted
+    one: locking the patient who has most of the slices would leave little to learn from. A case whose patient is not
+    known stands for a patient of its own. From three patients on at least one is locked, of those with the fewest
+    slices if need be, and one at least is left to train on.
     """
-    by_patient: dict[tuple[str, str], list[str]] = {}
+    patients: dict[tuple[str, str], list[CaseRecord]] = {}
     for case in ledger.iter_cases(roles=[Role.PIXEL]):
         key = ("case", case.case_id) if case.patient is None else ("patient", case.patient)
-        by_patient.setdefault(key, []).append(case.case_id)
-    patients = list(by_patient.values())
-    number = round(task.validation_share * len(patients))
-    if task.validation_share > 0 and len(patients) >= 3:
-        number = max(1, number)
-    number = min(number, len(patients) - 1)  # something must be left to train on
-    order = np.random.default_rng([task.seed, 1]).permutation(len(patients))
-    ledger.lock_validation(case_id for i in order[: max(number, 0)] for case_id in patients[i])
+        patients.setdefault(key, []).append(case)
+    cases = list(patients.values())
+    sizes = [sum(case.slices for case in members) for members in cases]
+    wanted, locked = task.validation_share * sum(sizes), 0
+    chosen: list[int] = []
+    order = np.random.default_rng([task.seed, 1]).permutation(len(cases)).tolist()
+    for i in order:
+        if len(chosen) + 1 < len(cases) and locked + sizes[i] / 2 <= wanted:
+            chosen.append(i)
+            locked += sizes[i]
+    if not chosen and task.validation_share > 0 and len(cases) >= 3:
+        chosen.append(min(order, key=sizes.__getitem__))
+    ledger.lock_validation(case.case_id for i in chosen for case in cases[i])
 
 
 def build_training_set(ledger: Ledger, task: Task, round_index: int) -> TrainingSet:

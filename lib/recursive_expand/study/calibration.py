@@ -1,4 +1,4 @@
-"""How well a score tells which proposals will be accepted: calibration, and risk at coverage."""
+"""How well a score tells which proposals will be accepted: calibration, risk at coverage, the queue's first quarter."""
 
 from __future__ import annotations
 
@@ -10,6 +10,38 @@ BINS = 10
 """Bins of the calibration at most: as many verdicts in each."""
 PER_BIN = 20
 """Verdicts that a bin holds at least: fewer say little of a share."""
+
+FIRST = 0.25
+"""Share of a round's queue that `first_quarter_lift` looks at."""
+
+
+def foretold(verdicts: pd.DataFrame) -> NDArray[np.float64]:
+    """The probability of acceptance that came with each proposal: triage's score, or the confidence where it had none.
+
+    Args:
+        verdicts: rows of `verdicts.csv`.
+    """
+    return verdicts["score"].astype(float).fillna(verdicts["confidence"].astype(float)).to_numpy()
+
+
+def first_quarter_lift(verdicts: pd.DataFrame) -> float:
+    """How many times more slices the first quarter of every round's queue got accepted than a random one would have.
+
+    Args:
+        verdicts: rows of `verdicts.csv` of one run.
+
+    Returns:
+        Slices accepted in the first quarters of all rounds, over what each round's own acceptance rate makes expect
+        there; nan where nothing was accepted.
+    """
+    accepted, expected = 0.0, 0.0
+    for _, round_ in verdicts.groupby("round"):
+        proposals = round_["order"].nunique()
+        places = round_["order"].rank(method="dense")  # from 1
+        first = round_[places <= max(1, round(FIRST * proposals))]
+        accepted += float(first["accepted"].sum())
+        expected += len(first) * float(round_["accepted"].astype(float).mean())
+    return accepted / expected if expected else np.nan
 
 
 def calibration_bins(scores: NDArray[np.float64], accepted: NDArray[np.bool_], *, bins: int = BINS) -> pd.DataFrame:

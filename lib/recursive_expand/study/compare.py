@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
+from recursive_expand.study.calibration import calibration_bins, calibration_error, first_quarter_lift, foretold
 from recursive_expand.study.evaluation import VARIANTS
 from recursive_expand.study.metrics import ANY
 from recursive_expand.study.results import Results
@@ -15,6 +17,18 @@ from recursive_expand.study.tables import NONE, Table
 GAINS = ("dice", "recall")
 """Metrics whose median is held against round 0's."""
 _RUN = ["preset", "seed"]
+_COLUMNS = (
+    ("Median Dice of round 0", "first_dice", ".3f"),
+    ("Gain of median Dice", "dice_gain", "+.3f"),
+    ("Change of median recall", "recall_gain", "+.3f"),
+    ("Final median Dice", "final_dice", ".3f"),
+    ("Lead", "lead", "+.3f"),
+    ("Verdicts used", "verdicts", ".0f"),
+    ("Acceptance rate", "acceptance_rate", ".3f"),
+    ("First quarter", "first_quarter_lift", ".2f"),
+    ("Calibration error", "calibration_error", ".3f"),
+)
+"""Heading, column and form of what is measured of a preset."""
 
 
 def verdict_budgets(rounds: pd.DataFrame, *, max_verdicts: int = 0) -> pd.Series:
@@ -59,9 +73,9 @@ def comparison_rows(
 
     Returns:
         A row a test set and run: `test_set`, `preset`, `seed`, `round`, `verdicts` (used by that round's model),
-        `acceptance_rate` (of the slices reviewed before that round; nan without any), `final_dice` (median over
-        patients) and for each of `GAINS` `<metric>_gain`: the change of the median over patients against round 0 of
-        the same run.
+        `acceptance_rate`, `first_quarter_lift`, `calibration_error` (of the slices reviewed before that round; nan
+        without any), `first_dice` and `final_dice` (medians over patients of round 0's and that round's model) and for
+        each of `GAINS` `<metric>_gain`: the change of the median over patients against round 0 of the same run.
     """
     newest = newest_within(rounds, budgets)
     medians = patients.groupby(["test_set", *_RUN, "round"])[list(GAINS)].median()
@@ -80,12 +94,24 @@ def comparison_rows(
                     "seed": run.seed,
                     "round": run.round,
                     "verdicts": run.verdicts_before,
-                    "acceptance_rate": reviewed["accepted"].astype(float).mean(),
+                    **_triage(reviewed),
+                    "first_dice": first["dice"],
                     "final_dice": last["dice"],
                     **{f"{metric}_gain": last[metric] - first[metric] for metric in GAINS},
                 }
             )
     return pd.DataFrame(rows)
+
+
+def _triage(reviewed: pd.DataFrame) -> dict[str, float]:
+    if reviewed.empty:
+        return dict.fromkeys(("acceptance_rate", "first_quarter_lift", "calibration_error"), np.nan)
+    accepted = reviewed["accepted"].astype(bool).to_numpy()
+    return {
+        "acceptance_rate": float(accepted.mean()),
+        "first_quarter_lift": first_quarter_lift(reviewed),
+        "calibration_error": calibration_error(calibration_bins(foretold(reviewed), accepted)),
+    }
 
 
 def comparison_table(results: Results) -> Table:
@@ -107,43 +133,31 @@ def comparison_table(results: Results) -> Table:
         budgets = verdict_budgets(rounds, max_verdicts=limit)
         found = comparison_rows(patients, rounds, verdicts, budgets)
         for test_set in results.config.tests:
+            of_set = found[found.test_set == test_set].set_index(["preset", "seed"])
             for preset in presets:
-                chosen = found[(found.test_set == test_set) & (found.preset == preset)]
-                rows.append((test_set if preset == presets[0] else "", preset, str(len(chosen)), *_cells(chosen)))
+                chosen = of_set.loc[preset]
+                lead = chosen["final_dice"] - of_set.loc[presets[0], "final_dice"]
+                cells = _cells(chosen.assign(lead=lead if preset != presets[0] else np.nan))
+                rows.append((test_set if preset == presets[0] else "", preset, str(len(chosen)), *cells))
             rules.add(len(rows) - 1)
     equal = f"the study's limit of {limit}" if limit else "the fewest that any preset's last model learned from"
     return Table(
         name="compare",
         caption="Presets at the same number of verdicts: proposals (f, then g), any bleed, medians over patients",
-        header=(
-            "Data set",
-            "Preset",
-            "Seeds",
-            "Gain of median Dice",
-            "Change of median recall",
-            "Verdicts used",
-            "Acceptance rate",
-            "Final median Dice",
-        ),
+        header=("Data set", "Preset", "Seeds", *(heading for heading, _, _ in _COLUMNS)),
         rows=tuple(rows),
         rules=frozenset(rules),
         note="Mean ± half of the 95 % t-interval, over the seeds that every preset has run. Gain and change are "
         f"against the same run's round 0. Verdicts allowed, by seed: {equal}; a run is measured by its newest model "
-        "that learned from no more. Acceptance rate: of the slices reviewed before that model.",
+        "that learned from no more. Acceptance rate, first quarter, calibration error: of the slices reviewed before "
+        "that model. First quarter: how many times more slices were accepted in the first quarter of every round's "
+        "queue than in a random one. Calibration error: mean distance between the probability of acceptance that came "
+        f"with a proposal and the share accepted. Lead: final median Dice over that of {presets[0]}, by seed.",
     )
 
 
 def _cells(chosen: pd.DataFrame) -> Sequence[str]:
-    def cell(column: str, form: str) -> str:
-        return _interval(summarise(chosen[column].dropna().to_numpy()), form)
-
-    return (
-        cell("dice_gain", "+.3f"),
-        cell("recall_gain", "+.3f"),
-        cell("verdicts", ".0f"),
-        cell("acceptance_rate", ".3f"),
-        cell("final_dice", ".3f"),
-    )
+    return [_interval(summarise(chosen[column].dropna().to_numpy()), form) for _, column, form in _COLUMNS]
 
 
 def _interval(summary: Summary, form: str) -> str:

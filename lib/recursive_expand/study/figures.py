@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from recursive_expand.study.calibration import calibration_bins, calibration_error, risk_at_coverage
+from recursive_expand.study.calibration import calibration_bins, calibration_error, foretold, risk_at_coverage
 from recursive_expand.study.evaluation import VARIANTS
 from recursive_expand.study.metrics import ANY, METRICS
 from recursive_expand.study.results import Results
@@ -138,44 +138,34 @@ def acceptance(results: Results) -> Figure:
     return figure
 
 
-def calibration(results: Results, *, score: str = "confidence") -> Figure:
-    """A score of the proposals against what was accepted: is a score of 0.8 accepted in 80 %?
-
-    Args:
-        results: the study's.
-        score: a column of the verdicts, between 0 and 1, that is to be the probability of being accepted.
-    """
+def calibration(results: Results) -> Figure:
+    """What was foretold of the proposals against what was accepted: is a probability of 0.8 accepted in 80 %?"""
     figure, axes = _panels(results.presets, size=(3.2, 3.2))
     for axis, preset in zip(axes, results.presets, strict=True):
         verdicts = _verdicts(results, preset)
         axis.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle=":")
         if len(verdicts):
-            bins = calibration_bins(verdicts[score].to_numpy(), verdicts.accepted.to_numpy())
+            bins = calibration_bins(foretold(verdicts), verdicts.accepted.to_numpy())
             error = calibration_error(bins)
             axis.plot(bins.score, bins.accepted, marker="o", markersize=4, color=SERIES[0])
             text = f"calibration error {error:.3f}\n{len(verdicts)} slices, {bins.n.mean():.0f} a bin"
             axis.text(0.03, 0.97, text, transform=axis.transAxes, fontsize=8, va="top")
-        axis.set(xlim=(0, 1), ylim=(0, 1), xlabel=f"{score} (mean of the bin)", title=preset, aspect="equal")
+        axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="score (mean of the bin)", title=preset, aspect="equal")
     axes[0].set_ylabel("share accepted")
     return figure
 
 
-def risk_coverage(results: Results, *, score: str = "confidence") -> Figure:
-    """Which share of the proposals is wrong, if only the most certain ones are taken.
-
-    Args:
-        results: the study's.
-        score: a column of the verdicts; the higher, the more certain.
-    """
+def risk_coverage(results: Results) -> Figure:
+    """Which share of the proposals is wrong, if only those are taken that are most probably accepted."""
     figure, axes = _panels(results.presets, size=(3.4, 3))
     for axis, preset in zip(axes, results.presets, strict=True):
         verdicts = _verdicts(results, preset)
         if len(verdicts):
             accepted = verdicts.accepted.to_numpy()
-            by_score = risk_at_coverage(verdicts[score].to_numpy(), accepted)
+            by_score = risk_at_coverage(foretold(verdicts), accepted)
             best = risk_at_coverage(accepted.astype(float), accepted)
             coverage = np.arange(1, len(accepted) + 1) / len(accepted)
-            axis.plot(coverage, by_score, color=SERIES[0], label=f"by {score}, area {by_score.mean():.3f}")
+            axis.plot(coverage, by_score, color=SERIES[0], label=f"by score, area {by_score.mean():.3f}")
             axis.axhline(by_score[-1], color="#999999", linestyle=":", label=f"any order, area {by_score[-1]:.3f}")
             axis.plot(coverage, best, color="#3a7d44", linestyle="--", label=f"best order, area {best.mean():.3f}")
             axis.legend(fontsize=7, loc="best")

@@ -155,18 +155,19 @@ def _sections(results: Results) -> Iterator[_Section]:
     )
     yield _Section(
         "Does the model know when it is right?",
-        "The confidence that is shown with a proposal, held against the verdict.",
+        "The score that is shown with a proposal, held against the verdict: the probability of acceptance that triage "
+        "foretold, or the confidence without it.",
         figures=(
             (
                 "calibration",
-                "Bins with as many reviewed slices each; on the dotted line, a confidence is the probability of being "
+                "Bins with as many reviewed slices each; on the dotted line, a score is the probability of being "
                 "accepted. The error is the mean distance to that line.",
                 calibration(results),
             ),
             (
                 "risk-coverage",
-                "Share rejected among the most confident slices. The lower the area under the curve, the better the "
-                "confidence puts acceptable masks first.",
+                "Share rejected among the slices with the highest scores. The lower the area under the curve, the "
+                "better the score puts acceptable masks first.",
                 risk_coverage(results),
             ),
         ),
