@@ -35,6 +35,12 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     assert config.tests["c"].masks == tmp_path / "m"
 
 
+def test_folds_need_no_truth(tmp_path: Path) -> None:
+    studies = load_config(_write(tmp_path, studies={"folder": "data", "leave_one_patient_out": True})).studies
+    assert (studies.leave_one_patient_out, studies.truth) == (True, None)
+    assert not load_config(_write(tmp_path)).studies.leave_one_patient_out
+
+
 def test_settings_reach_the_task_as_they_are(tmp_path: Path) -> None:
     presets = ["paper", {"name": "no g", "preset": "default", "conf": {"mode": "off", "working_spacing": None}}]
     config = load_config(_write(tmp_path, presets=presets, conf={"epochs": 3, "channels": [4, 8], "augment": False}))
@@ -50,7 +56,7 @@ def test_settings_reach_the_task_as_they_are(tmp_path: Path) -> None:
         ({"presets": []}, "presets"),
         ({"presets": ["paper", "paper"]}, "must differ"),
         ({"studies": {}}, "either folder"),
-        ({"studies": {"folder": "a"}}, "give truth"),
+        ({"studies": {"phantom": {}, "leave_one_patient_out": True}}, "goes with folder, not with phantom"),
         ({"epochs": 3}, "epochs"),
         ({"expert": {"error_rate": 2}}, "expert.error_rate"),
     ],

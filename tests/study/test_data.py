@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from recursive_expand.archives.folder import FolderArchive
@@ -16,6 +17,10 @@ from recursive_expand.phantom import CLASSES, write_study
 from recursive_expand.study.config import parse_config
 from recursive_expand.study.data import prepare_data, write_view
 from recursive_expand.study.distribution import distribution_rows
+from recursive_expand.study.evaluation import VARIANTS
+from recursive_expand.study.metrics import ANY, METRICS
+from recursive_expand.study.results import Results
+from recursive_expand.study.tables import result_table
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +30,23 @@ def source(tmp_path_factory) -> Path:
     truth = write_study(folder / "studies", pixel=2, image=3, unlabelled=1, test=2, size=32, single_slices=True)
     truth.save(folder / "truth")
     return folder
+
+
+@pytest.fixture(scope="module")
+def patients(tmp_path_factory) -> Path:
+    """A folder study of pixel cases alone: `p2` has two, `p10` one, and one is of nobody known."""
+    folder = tmp_path_factory.mktemp("patients")
+    write_study(folder, pixel=4, image=0, unlabelled=0, test=0, size=32, single_slices=True)
+    (folder / "image_labels.csv").unlink()
+    (folder / "cases.csv").write_text(
+        "case_id,role,patient\npixel-001,,p2\npixel-002,pixel,p10\npixel-003,pixel,p2\npixel-004,pixel\n"
+    )
+    return folder
+
+
+def _folds(folder: Path, patients: Path, seeds: range, **studies: object):
+    studies = {"folder": str(patients), "leave_one_patient_out": True, **studies}
+    return _config(folder, patients, studies=studies, seeds=list(seeds), tests={"left out": "test"})
 
 
 def _config(folder: Path, source: Path, **settings: object):
@@ -87,6 +109,61 @@ def test_cases_that_cannot_be_judged_are_refused(tmp_path: Path, source: Path) -
     studies = {"folder": str(source / "studies"), "truth": str(tmp_path / "truth")}
     with pytest.raises(InputError, match=r"no true mask of 1 cases.*image-002"):
         prepare_data(_config(tmp_path, source, studies=studies), CLASSES, 0)
+
+
+def test_without_truth_no_case_may_get_proposals(tmp_path: Path, source: Path) -> None:
+    with pytest.raises(InputError, match=r"studies.truth: has no true mask of 4 cases"):
+        prepare_data(_config(tmp_path, source, studies={"folder": str(source / "studies")}), CLASSES, 0)
+
+
+def test_every_seed_leaves_another_patient_out(tmp_path: Path, patients: Path) -> None:
+    config = _folds(tmp_path, patients, range(3))
+    folds = [prepare_data(config, CLASSES, seed) for seed in config.seeds]
+    tested = [[(test.case_id, test.patient) for test in fold.tests["left out"]] for fold in folds]
+    assert tested[0] == [("pixel-001", "p2"), ("pixel-003", "p2")]
+    assert tested[1:] == [[("pixel-002", "p10")], [("pixel-004", "pixel-004")]]
+    assert len({fold.sha256 for fold in folds}) == 3
+
+
+def test_a_fold_sees_no_mask_of_the_patient_who_is_left_out(tmp_path: Path, patients: Path) -> None:
+    data = prepare_data(_folds(tmp_path, patients, range(3)), CLASSES, 0)
+    write_view(data, tmp_path / "view")
+    write_view(data, tmp_path / "view")  # what is there stays
+    scan = FolderArchive(tmp_path / "view", CLASSES).scan()
+    assert not scan.set_aside
+    assert [(case.case_id, case.role, case.patient) for case in scan.cases] == [
+        ("pixel-001", Role.TEST, "p2"),
+        ("pixel-002", Role.PIXEL, "p10"),
+        ("pixel-003", Role.TEST, "p2"),
+        ("pixel-004", Role.PIXEL, None),
+    ]
+    masks = {path.name for path in (tmp_path / "view" / "labels").rglob("*") if path.is_file()}
+    assert masks == {"pixel-002.nii.gz", "pixel-004.nii.gz"}
+
+
+def test_cases_with_the_role_test_stay_test_cases(tmp_path: Path, source: Path) -> None:
+    config = _folds(tmp_path, source / "studies", range(2), truth=str(source / "truth"))
+    data = prepare_data(config, CLASSES, 1)
+    assert [test.case_id for test in data.tests["left out"]] == ["pixel-002", "test-001", "test-002"]
+
+
+def test_a_seed_without_a_patient_is_refused_before_the_first_run(tmp_path: Path, patients: Path) -> None:
+    with pytest.raises(InputError, match=r"seed 3: .*there are 3 with expert masks, so seeds are 0 to 2"):
+        prepare_data(_folds(tmp_path, patients, range(4)), CLASSES, 0)
+
+
+def test_table_1_over_folds_counts_every_patient_once(tmp_path: Path, patients: Path) -> None:
+    config = _folds(tmp_path, patients, range(3))
+    keys = {"preset": "paper", "test_set": "left out", "variant": VARIANTS[0], "region": ANY}
+    rows = [
+        {**keys, "data_sha256": data.sha256, "patient": patient, "stage": stage, **dict.fromkeys(METRICS, 0.5)}
+        for data in (prepare_data(config, CLASSES, seed) for seed in config.seeds)
+        for patient in {test.patient for test in data.tests["left out"]}
+        for stage in ("before", "after")
+    ]
+    nothing = pd.DataFrame()
+    results = Results(config.output, config, [], pd.DataFrame(rows), nothing, nothing, nothing, nothing)
+    assert result_table(results, "paper").rows[0][0] == "left out (n = 3)"
 
 
 def test_the_hash_is_that_of_the_content(tmp_path: Path, source: Path) -> None:

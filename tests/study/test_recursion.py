@@ -92,6 +92,13 @@ def test_the_last_recursions_proposals_need_no_verdicts() -> None:
     assert (server.round, server.given) == (2, 6)
 
 
+@pytest.mark.parametrize("max_rounds", [0, 1])
+def test_a_round_with_nothing_to_review_ends_it(max_rounds: int) -> None:
+    server = _Server([], states=["training", "proposing", "converged"])
+    _recurse(server, max_rounds=max_rounds)
+    assert (server.given, server.asked, server.states) == (0, 0, [])
+
+
 def test_used_up_verdicts_train_one_more_round() -> None:
     server = _Server([2, 1, 0])
     _recurse(server, max_verdicts=4)

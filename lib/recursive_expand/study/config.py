@@ -46,14 +46,16 @@ class StudiesSettings(_Settings):
     """Laid out as for the server: scans, `labels/final/`, `cases.csv`, `image_labels.csv`. It is only read."""
     truth: Path | None = None
     """True masks `<case>.nii.gz|.nii|.nrrd` of the cases without: what the simulated expert judges by."""
+    leave_one_patient_out: bool = False
+    """Each of the study's seeds holds out another patient of the pixel cases: seed 0 the first by name, and so on."""
     phantom: PhantomSettings | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> StudiesSettings:
         if (self.folder is None) == (self.phantom is None):
             raise ValueError("give either folder (with truth) or phantom")
-        if self.folder is not None and self.truth is None:
-            raise ValueError("give truth: the folder of true masks that the simulated expert judges by")
+        if self.leave_one_patient_out and self.folder is None:
+            raise ValueError("leave_one_patient_out goes with folder, not with phantom")
         return self
 
 

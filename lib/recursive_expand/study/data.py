@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import os
 import shutil
@@ -9,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from recursive_expand.archives.atomic import atomic_path
 from recursive_expand.archives.folder import FolderArchive
 from recursive_expand.archives.identifiers import split_name
 from recursive_expand.archives.images import read_mask
@@ -19,6 +21,7 @@ from recursive_expand.errors import InputError
 from recursive_expand.ledger.chain import canonical
 from recursive_expand.phantom import write_study
 from recursive_expand.study.config import ImagesAndMasks, PhantomSettings, StudyConfig
+from recursive_expand.study.folds import leave_out, patient_of, patients_to_leave_out
 
 
 @dataclass(frozen=True)
@@ -45,10 +48,11 @@ class StudyData:
 
     Attributes:
         studies: the folder of studies.
-        cases: its usable cases.
+        cases: its usable cases; those of the patient who is left out have the role `test`.
         truth: true masks of cases without an expert mask, by case id.
         tests: test sets by name.
-        sha256: hash over names and sizes of all images, the voxels of all masks, and the tables.
+        sha256: hash over names, sizes and roles of all images, the voxels of all masks, and the tables.
+        left_out: the patient who is left out in this run, if one is.
     """
 
     studies: Path
@@ -56,6 +60,7 @@ class StudyData:
     truth: dict[str, Path]
     tests: dict[str, tuple[TestCase, ...]]
     sha256: str
+    left_out: str | None = None
 
     def true_mask(self, case_id: str) -> Path:
         """The true mask of a case that gets proposals.
@@ -75,34 +80,38 @@ def prepare_data(config: StudyConfig, classes: Sequence[str], seed: int) -> Stud
     Args:
         config: the study.
         classes: the task's class names.
-        seed: the run's; counts where phantoms have new heads for each seed.
+        seed: the run's; counts where phantoms have new heads for each seed, and where a patient is left out.
 
     Raises:
-        InputError: a folder is missing, a case that gets proposals has no true mask, or a test set is empty.
+        InputError: a folder is missing, a case that gets proposals has no true mask, a test set is empty, or a seed has
+            no patient to leave out.
     """
     source = config.studies
+    studies, truth_folder = source.folder, source.truth
     if source.phantom is not None:
         studies, truth_folder = _phantoms(source.phantom, config.output / "data", seed)
-    else:
-        assert source.folder is not None and source.truth is not None
-        studies, truth_folder = source.folder, source.truth
+    assert studies is not None
     cases = tuple(FolderArchive(studies, classes).scan().cases)
-    truth = _masks(truth_folder)
+    left_out = None
+    if source.leave_one_patient_out:
+        left_out = _left_out(cases, seed, config.seeds)
+        cases = leave_out(cases, left_out)
+    truth = {} if truth_folder is None else _masks(truth_folder)
     lacking = [c.case_id for c in cases if c.role in (Role.IMAGE, Role.UNLABELLED) and c.case_id not in truth]
     if lacking:
         raise InputError(
-            truth_folder.name,
+            "studies.truth" if truth_folder is None else truth_folder.name,
             f"has no true mask of {len(lacking)} cases that get proposals ({', '.join(lacking[:3])}, ...): the "
             "simulated expert judges by them; add them, or give these cases the role test",
         )
     tests = {name: _test_set(name, where, cases, truth, classes) for name, where in config.tests.items()}
-    return StudyData(studies, cases, truth, tests, _sha256(studies, cases, truth, tests))
+    return StudyData(studies, cases, truth, tests, _sha256(studies, cases, truth, tests), left_out)
 
 
 def write_view(data: StudyData, folder: Path) -> None:
     """Make a run's own folder of studies: the same images under a second name, and copies of what a server writes to.
 
-    Masks of test cases stay behind: a server has no use for them.
+    Masks of test cases stay behind: a server has no use for them. Where a patient is left out, cases.csv says so.
 
     Args:
         data: the study's data.
@@ -114,9 +123,33 @@ def write_view(data: StudyData, folder: Path) -> None:
         _link(case.path, folder / case.path.name)
         if case.role is Role.PIXEL and case.pixel_label is not None:
             _copy(case.pixel_label, labels / case.pixel_label.name)
+    if data.left_out is not None:
+        _write_roles(folder / CASES, data.cases)  # before the tables are copied: what is there is kept
     for table in (CASES, IMAGE_LABELS):
         if (data.studies / table).is_file():
             _copy(data.studies / table, folder / table)
+
+
+def _write_roles(path: Path, cases: Iterable[FoundCase]) -> None:
+    """Write cases.csv from the roles that cases have in this run."""
+    if path.exists():
+        return
+    rows = [("case_id", "role", "patient"), *((case.case_id, case.role, case.patient) for case in cases)]
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
+
+
+def _left_out(cases: Sequence[FoundCase], seed: int, seeds: Sequence[int]) -> str:
+    """The patient whom a seed leaves out; the study's other seeds are looked at too, before the first run."""
+    patients = patients_to_leave_out(cases)
+    for number in (seed, *seeds):
+        if number not in range(len(patients)):
+            raise InputError(
+                f"seed {number}",
+                f"has no patient to leave out: there are {len(patients)} with expert masks, "
+                f"so seeds are 0 to {len(patients) - 1}",
+            )
+    return patients[seed]
 
 
 def _phantoms(settings: PhantomSettings, folder: Path, seed: int) -> tuple[Path, Path]:
@@ -156,9 +189,7 @@ def _test_set(
 
 
 def _with_masks(cases: Iterable[FoundCase], masks: dict[str, Path]) -> tuple[TestCase, ...]:
-    return tuple(
-        TestCase(c.case_id, c.patient or c.case_id, c.path, masks[c.case_id]) for c in cases if c.case_id in masks
-    )
+    return tuple(TestCase(c.case_id, patient_of(c), c.path, masks[c.case_id]) for c in cases if c.case_id in masks)
 
 
 def _masks(folder: Path) -> dict[str, Path]:
