@@ -16,9 +16,23 @@ def test_classes_take_turns_and_the_cleanest_comes_first():
     assert queue_order(found) == [3, 2, 4, 1]
 
 
+def test_the_half_that_is_most_likely_accepted_comes_first():
+    found = [(1, "subdural", 0.5), (2, "subdural", 0.9), (3, "epidural", 0.1), (4, "subdural", 0.7)]
+    assert queue_order(found, likely_first=True) == [2, 4, 3, 1]
+
+
+@given(candidates, st.booleans())
+def test_everything_is_served_once(found, likely_first):
+    order = queue_order(found, likely_first=likely_first)
+    assert sorted(order) == sorted(proposal_id for proposal_id, _, _ in found)
+
+
 @given(candidates)
-def test_everything_is_served_once(found):
-    assert sorted(queue_order(found)) == sorted(proposal_id for proposal_id, _, _ in found)
+def test_no_score_of_the_first_half_is_below_one_of_the_second(found):
+    score = {proposal_id: value for proposal_id, _, value in found}
+    scores = [score[proposal_id] for proposal_id in queue_order(found, likely_first=True)]
+    half = (len(scores) + 1) // 2
+    assert not scores[half:] or min(scores[:half]) >= max(scores[half:])
 
 
 @given(candidates)

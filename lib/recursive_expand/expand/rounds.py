@@ -277,7 +277,7 @@ def _propose_and_open(study: Study, round_: RoundRecord, progress: Progress) -> 
     if study.task.order == "risk":
         scores = acceptance_scores(study.ledger.triage_candidates(), study.ledger.judged_proposals())
         candidates = [(number, leading_class, scores[number]) for number, leading_class, _ in candidates]
-    order = queue_order(candidates)
+    order = queue_order(candidates, likely_first=study.task.order == "risk")
     report = {"propose_seconds": time.monotonic() - started, "proposals": study.ledger.count_proposals(round_.round)}
     round_ = study.ledger.open_review(round_.round, order=order, report=report, scores=scores)
     progress.say(f"{len(order)} proposals wait for a verdict" if order else "nothing new to show to an expert")

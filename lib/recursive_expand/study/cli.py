@@ -91,15 +91,24 @@ def _report(folder: Path) -> None:
 
 
 def _print_comparison(folder: Path) -> None:
-    from recursive_expand.study.compare import comparison_table
+    from recursive_expand.study.compare import comparison_tables
     from recursive_expand.study.results import load_results
 
-    table = comparison_table(load_results(folder))
-    shown = rich.table.Table(*table.header, title=table.caption, caption=table.note)
-    for number, row in enumerate(table.rows):
-        shown.add_row(*map(escape, row), end_section=number in table.rules)
-    _output.print(shown)
-    _say(f"table: {folder / 'tables' / table.name}.csv, .tex")
+    for table in comparison_tables(load_results(folder)):
+        # A column a preset: two or three of them fit any terminal, the dozen measures would not.
+        shown = rich.table.Table(title=table.caption, caption=table.note, caption_justify="left")
+        for cells in zip(table.header, *table.rows, strict=True):
+            if cells[0] == table.header[0]:
+                test_sets = cells
+            elif cells[0] == table.header[1]:
+                shown.add_column("")
+                for name in cells[1:]:
+                    shown.add_column(escape(name), justify="right")
+                shown.add_row(*map(escape, test_sets), end_section=True)
+            else:
+                shown.add_row(*map(escape, cells))
+        _output.print(shown)
+        _say(f"table: {folder / 'tables' / table.name}.csv, .tex")
 
 
 def _say(line: str) -> None:

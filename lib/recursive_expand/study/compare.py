@@ -29,6 +29,13 @@ _COLUMNS = (
     ("Calibration error", "calibration_error", ".3f"),
 )
 """Heading, column and form of what is measured of a preset."""
+_READING = (
+    "Mean ± half of the 95 % t-interval, over the seeds that every preset has run. Gain and change are against the "
+    "same run's round 0. Lead: final median Dice over that of {first}, seed by seed. Acceptance rate, first quarter "
+    "and calibration error are of the slices reviewed before that model. First quarter: how many times more slices "
+    "were accepted in the first quarter of every round's queue than in a random one. Calibration error: mean distance "
+    "between the probability of acceptance that came with a proposal and the share accepted."
+)
 
 
 def verdict_budgets(rounds: pd.DataFrame, *, max_verdicts: int = 0) -> pd.Series:
@@ -40,10 +47,13 @@ def verdict_budgets(rounds: pd.DataFrame, *, max_verdicts: int = 0) -> pd.Series
 
     Returns:
         One value a seed: the limit, or without one the smallest number among the presets of verdicts that a run's
-        last model could learn from.
+        last model could learn from, but enough for every run to have learned from its first review.
     """
-    budgets = rounds.groupby(_RUN)["verdicts_before"].max().groupby("seed").min()
-    return pd.Series(max_verdicts or budgets, index=budgets.index, name="budget")
+    ends = rounds.groupby(_RUN)["verdicts_before"].max().groupby("seed").min()
+    later = rounds[rounds["verdicts_before"] > 0]
+    firsts = later.groupby(_RUN)["verdicts_before"].min().groupby("seed").max()
+    enough = ends.combine(firsts.reindex(ends.index, fill_value=0), max)
+    return pd.Series(max_verdicts or enough, index=ends.index, name="budget")
 
 
 def newest_within(rounds: pd.DataFrame, budgets: pd.Series) -> pd.DataFrame:
@@ -114,8 +124,8 @@ def _triage(reviewed: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def comparison_table(results: Results) -> Table:
-    """All presets at the same number of verdicts, by test set, with intervals over seeds.
+def comparison_tables(results: Results) -> tuple[Table, Table]:
+    """All presets by test set, with intervals over seeds: at the same number of verdicts, and each at its own end.
 
     Only seeds count for which every preset has a run: half a study would compare presets on different seeds.
     """
@@ -126,33 +136,40 @@ def comparison_table(results: Results) -> Table:
         frame[frame["seed"].isin(seeds)] for frame in (results.patients, results.rounds, results.verdicts)
     )
     patients = patients[(patients.variant == VARIANTS[0]) & (patients.region == ANY)]
-    rows: list[tuple[str, ...]] = []
-    rules = set()
     limit = results.config.max_verdicts
-    if len(seeds):
-        budgets = verdict_budgets(rounds, max_verdicts=limit)
-        found = comparison_rows(patients, rounds, verdicts, budgets)
-        for test_set in results.config.tests:
+    budgets = verdict_budgets(rounds, max_verdicts=limit)
+    ends = pd.Series(np.inf, index=budgets.index)
+    equal = f"the study's limit of {limit}" if limit else "what the preset that ended with the fewest used"
+    equal += ", or one round's review where that is more" if not limit else ""
+
+    def table(name: str, title: str, allowed: pd.Series, rule: str) -> Table:
+        found = comparison_rows(patients, rounds, verdicts, allowed)
+        rows: list[tuple[str, ...]] = []
+        for test_set in results.config.tests if len(found) else ():
             of_set = found[found.test_set == test_set].set_index(["preset", "seed"])
             for preset in presets:
                 chosen = of_set.loc[preset]
                 lead = chosen["final_dice"] - of_set.loc[presets[0], "final_dice"]
                 cells = _cells(chosen.assign(lead=lead if preset != presets[0] else np.nan))
                 rows.append((test_set if preset == presets[0] else "", preset, str(len(chosen)), *cells))
-            rules.add(len(rows) - 1)
-    equal = f"the study's limit of {limit}" if limit else "the fewest that any preset's last model learned from"
-    return Table(
-        name="compare",
-        caption="Presets at the same number of verdicts: proposals (f, then g), any bleed, medians over patients",
-        header=("Data set", "Preset", "Seeds", *(heading for heading, _, _ in _COLUMNS)),
-        rows=tuple(rows),
-        rules=frozenset(rules),
-        note="Mean ± half of the 95 % t-interval, over the seeds that every preset has run. Gain and change are "
-        f"against the same run's round 0. Verdicts allowed, by seed: {equal}; a run is measured by its newest model "
-        "that learned from no more. Acceptance rate, first quarter, calibration error: of the slices reviewed before "
-        "that model. First quarter: how many times more slices were accepted in the first quarter of every round's "
-        "queue than in a random one. Calibration error: mean distance between the probability of acceptance that came "
-        f"with a proposal and the share accepted. Lead: final median Dice over that of {presets[0]}, by seed.",
+        return Table(
+            name=name,
+            caption=f"{title}: proposals (f, then g), any bleed, medians over patients",
+            header=("Data set", "Preset", "Seeds", *(heading for heading, _, _ in _COLUMNS)),
+            rows=tuple(rows),
+            rules=frozenset(range(len(presets) - 1, len(rows), len(presets))),
+            note=rule,
+        )
+
+    return (
+        table(
+            "compare",
+            "Presets at the same number of verdicts",
+            budgets,
+            f"A run is measured by its newest model that learned from no more verdicts than allowed: {equal}, by seed. "
+            + _READING.format(first=presets[0]),
+        ),
+        table("compare-ends", "Presets at their own ends", ends, "A run is measured by its last model."),
     )
 
 

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from recursive_expand.archives.atomic import write_atomic
 from recursive_expand.errors import RecursiveExpandError
-from recursive_expand.study.compare import comparison_table
+from recursive_expand.study.compare import comparison_tables
 from recursive_expand.study.config import slug
 from recursive_expand.study.data import StudyData, prepare_data
 from recursive_expand.study.evaluation import VARIANTS
@@ -130,8 +130,8 @@ def _sections(results: Results) -> Iterator[_Section]:
     if len(presets) > 1:
         yield _Section(
             "Presets side by side",
-            "What each preset gained over its own round 0 with no more verdicts than the others.",
-            tables=(comparison_table(results),),
+            "What each preset gained over its own round 0: with no more verdicts than the others, and at its own end.",
+            tables=comparison_tables(results),
         )
     figures, missing = _overlays(results)
     yield _Section(
