@@ -59,6 +59,15 @@ def test_roles(bhsd, tmp_path):
     assert next(iter(cases(tmp_path / "free").values())).role is Role.UNLABELLED
 
 
+def test_masks_are_no_scans_without_masks(bhsd, tmp_path):
+    (bhsd / "unlabel_1980").rename(tmp_path / "unlabel_1980")
+    for source in (bhsd, bhsd / "label_192"):
+        done = import_bhsd(source, tmp_path / "studies", CLASSES, role=Role.UNLABELLED)
+        assert not done.imported and done.left_out == [f"{source.name}: holds no volume"]
+    done = import_bhsd(tmp_path / "unlabel_1980", tmp_path / "studies", CLASSES, role=Role.UNLABELLED)
+    assert list(done.imported) == ["bhsd-00000001-0000000002"]
+
+
 def test_other_class_values(bhsd, tmp_path):
     import_bhsd(bhsd, tmp_path / "studies", CLASSES, values={1: "subarachnoid", 5: "subdural"})
     _, native = check_case(cases(tmp_path / "studies")["bhsd-b1d5d5e8-4cfa36b63f"], CLASSES)

@@ -11,6 +11,7 @@ import pytest
 from recursive_expand.archives.folder import FolderArchive, check_case
 from recursive_expand.cases import Role
 from recursive_expand.errors import InputError
+from recursive_expand.importers import cq500 as cq500_module
 from recursive_expand.importers.cq500 import PAPER_PATIENTS, import_cq500, parse_patients
 
 CLASSES = ("epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural")
@@ -119,6 +120,25 @@ def test_readers_who_leave_the_types_open_give_no_label(cq500, tmp_path, make_se
     assert not cases(tmp_path)["cq500-7"].image_labels
     assert any("saw ICH, which leaves the types open" in line for line in done.left_out)
     assert len(done.imported) == 3
+
+
+def test_damaged_files_cost_their_patient_at_most(cq500, tmp_path, make_series, monkeypatch):
+    make_series("CQ500-CT-48/CT Plain THIN").change(0, Columns=None).write()
+    torn = make_series("CQ500-CT-7/CT Plain").write().folder / "torn"
+    torn.write_bytes((torn.parent / "slice0").read_bytes())
+    whole = cq500_module.read_dicom
+
+    def read_dicom(path, **options):
+        if path.name == "torn":
+            raise InputError(path.name, "cannot be read as DICOM")
+        return whole(path, **options)
+
+    monkeypatch.setattr(cq500_module, "read_dicom", read_dicom)
+    done = load(cq500, tmp_path, patients=(4, 7, 48))
+    assert list(done.imported) == ["cq500-4", "cq500-7"]
+    text = "\n".join(done.left_out)
+    assert "CQ500-CT-48: slice0: its position is not known" in text
+    assert "cq500-7: torn: cannot be read as DICOM" in text
 
 
 def test_patients_are_given_as_the_paper_writes_them():

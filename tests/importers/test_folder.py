@@ -117,6 +117,14 @@ def test_what_does_not_fit_is_left_out(tree):
     ]
 
 
+def test_a_row_without_a_case_is_of_no_scan(tree, make_series):
+    tree.scans = make_series(".").write().folder
+    tree.scan("a.nii")
+    done = tree.load(Role.UNLABELLED, "case,patient,role\n,P1,test\n")
+    assert {case.role for case in tree.cases().values()} == {Role.UNLABELLED}
+    assert len(done.imported) == 2 and done.left_out == ["table.csv line 2: names no scan of the folder: ''"]
+
+
 def test_a_patient_in_two_roles_is_left_out_with_the_names(tree):
     tree.scan("a.nii")
     tree.scan("b.nii")

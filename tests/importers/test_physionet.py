@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -182,10 +183,13 @@ def test_pictures_are_stacked_in_the_order_of_their_numbers(pictures, tmp_path):
     assert np.flatnonzero(slices.any(axis=(1, 2))).tolist() == [1] and slices[1, 28, 28] == 2
 
 
-def test_another_folder_and_another_task_are_refused(tmp_path, raw):
+def test_another_folder_and_another_task_are_refused(tmp_path, raw, monkeypatch):
     with pytest.raises(InputError, match=r"studies: holds neither ct_scans and hemorrhage_diagnosis_raw_ct.csv"):
         (tmp_path / "studies").mkdir()
         import_physionet(tmp_path / "studies", tmp_path / "out", CLASSES)
+    monkeypatch.chdir(tmp_path / "studies")
+    with pytest.raises(InputError, match=r"^\.: holds neither ct_scans"):
+        import_physionet(Path(), tmp_path / "out", CLASSES)
     with pytest.raises(InputError, match="has no class subdural"):
         import_physionet(raw, tmp_path / "out", CLASSES[:4])
     assert not (tmp_path / "out").exists()

@@ -82,7 +82,7 @@ def test_test_slices_are_held_out_from_the_moment_they_are_there(pictures, monke
     pictures.add("b", None)
     written = []
     monkeypatch.setattr(
-        "recursive_expand.importers.slices.write_volume",
+        "recursive_expand.importers.content.write_volume",
         lambda path, volume: written.append((path.name, (path.parent / "cases.csv").read_text())),
     )
     pictures.load(role=Role.TEST)
@@ -92,6 +92,15 @@ def test_test_slices_are_held_out_from_the_moment_they_are_there(pictures, monke
     assert (pictures.case("a").role, pictures.case("b").role) == (Role.TEST, Role.TEST)
     assert pictures.case("a").pixel_label is not None and pictures.case("b").pixel_label is None
     assert (pictures.studies / "cases.csv").read_text() == "case_id,role\na,test\nb,test\n"
+
+
+def test_a_slice_that_the_table_gives_another_role_is_no_test_slice(pictures):
+    pictures.add("a")
+    pictures.studies.mkdir()
+    (pictures.studies / "cases.csv").write_text("case_id,role\na,pixel\n")
+    report = pictures.load(role=Role.TEST)
+    assert report.left_out == ["a.png: cases.csv gives case a the role pixel, not test; change that row"]
+    assert not list(pictures.studies.glob("*.nii.gz"))
 
 
 def test_image_slices_keep_only_the_classes_of_their_masks(pictures):
@@ -133,6 +142,25 @@ def test_what_is_there_is_skipped(pictures):
     pictures.add("b")
     report = pictures.load()
     assert (list(report.imported), report.skipped) == (["b"], ["a"])
+
+
+def test_a_broken_off_import_has_its_report_with_the_pictures_names(pictures):
+    pictures.add("a")
+    pictures.add("b")
+    pictures.add("c", None)
+    settings = SliceSettings(CLASSES, 40, 120, mask_class="subdural")
+
+    def stop(stage, done, total):
+        if done == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        import_slices(pictures.images, pictures.studies, settings, masks=pictures.masks, report=stop)
+    assert "imported,a,a.png," in (pictures.studies / "import-slices.csv").read_text()
+    pictures.load()
+    lines = (pictures.studies / "import-slices.csv").read_text().splitlines()
+    assert lines[1:3] == ['imported,a,a.png,"8 x 6 pixels, pixel"', 'imported,b,b.png,"8 x 6 pixels, pixel"']
+    assert lines[3].startswith("left out,c,c.png,has no mask of its name")
 
 
 def test_bad_pictures_are_left_out_one_by_one(pictures):

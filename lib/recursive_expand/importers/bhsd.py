@@ -16,15 +16,13 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from recursive_expand.archives.identifiers import split_name
 from recursive_expand.archives.images import read_volume
 from recursive_expand.cases import ImageLabels, Role
 from recursive_expand.errors import InputError
 from recursive_expand.importers.bleed_types import ABBREVIATIONS, check_types
 from recursive_expand.importers.content import CaseContent, PlannedCase, import_cases
-from recursive_expand.importers.mask_files import check_values, map_values, present_types, read_mask_on
+from recursive_expand.importers.mask_files import check_values, labels_of, map_values, present_types, read_mask_on
 from recursive_expand.importers.pseudonyms import rsna_patient
 from recursive_expand.importers.report import ImportReport, Progress, no_progress
 
@@ -53,7 +51,7 @@ def import_bhsd(
         studies: where the cases go; made if missing.
         classes: the task's class names.
         role: `pixel`, `test`, `image` (of masks, only the types of each slice are kept) or `unlabelled`.
-        values: class name by mask value; None: the data set's own.
+        values: class name by mask value; None or empty: the data set's own.
         report: told of the progress.
 
     Raises:
@@ -62,12 +60,14 @@ def import_bhsd(
     check_types(classes)
     check_values(values or {}, classes)
     done = ImportReport()
+    root = source / LABELLED if (source / LABELLED).is_dir() else source
     if role is Role.UNLABELLED:
-        folders = [path for path in sorted(source.glob(UNLABELLED)) if path.is_dir()] or [source]
+        folders = [path for path in sorted(source.glob(UNLABELLED)) if path.is_dir()]
+        if not folders and not (root / MASKS).is_dir():
+            folders = [source]
         images = [path for folder in folders for path in sorted(folder.rglob("*")) if split_name(path.name)]
         masks: dict[str, Path] = {}
     else:
-        root = source / LABELLED if (source / LABELLED).is_dir() else source
         if not (root / IMAGES).is_dir() or not (root / MASKS).is_dir():
             raise InputError(source.name or str(source), f"does not hold {LABELLED}/{IMAGES} and {LABELLED}/{MASKS}")
         images = [path for path in sorted((root / IMAGES).iterdir()) if split_name(path.name)]
@@ -89,9 +89,8 @@ def import_bhsd(
             )
         )
     if not planned:
-        done.leave_out(source.name, "holds no volume")
-    import_cases("bhsd", planned, studies, done, classes=classes, report=report)
-    return done
+        done.leave_out(source, "holds no volume")
+    return import_cases("bhsd", planned, studies, done, classes=classes, report=report)
 
 
 def _read_case(
@@ -110,21 +109,13 @@ def _read_case(
         mask = map_values(read_mask_on(mask_path, volume.geometry), values, classes, f"{MASKS}/{mask_path.name}")
     labels: dict[int | None, ImageLabels] = {}
     if mask is not None and role is Role.IMAGE:
-        labels = slice_labels(mask, classes)
+        labels = {number: labels_of(plane, classes) for number, plane in enumerate(mask)}
     size = " x ".join(map(str, volume.geometry.native_shape))
     return CaseContent(
         volume,
-        f"{size} voxels; {'no mask' if mask is None else present_types(mask, classes)}",
+        f"{size} voxels; {present_types(mask, classes)}",
         role=role,
         patient=rsna_patient(patient),
         mask=None if role is Role.IMAGE else mask,
         image_labels=labels,
     )
-
-
-def slice_labels(mask: np.ndarray, classes: Sequence[str]) -> dict[int | None, ImageLabels]:
-    """Types by slice number of a class mask (slices, rows, columns)."""
-    return {
-        number: ImageLabels(frozenset(classes[value - 1] for value in np.unique(plane) if value))
-        for number, plane in enumerate(mask)
-    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.markup import escape
@@ -127,11 +127,9 @@ def rsna_command(
         if cases not in ("slices", "series"):
             raise InputError(f"--as {cases!r}", "is not known; choose slices or series")
         sampling = Sampling(single_class, per_class, none, seed)
-        classes = load_task(task).classes
         # mypy does not narrow a str to the two literals.
-        if cases == "series":
-            return import_rsna(source, studies, classes, cases="series", sampling=sampling, report=progress)
-        return import_rsna(source, studies, classes, cases="slices", sampling=sampling, report=progress)
+        what: Literal["slices", "series"] = "series" if cases == "series" else "slices"
+        return import_rsna(source, studies, load_task(task).classes, cases=what, sampling=sampling, report=progress)
 
     _run(studies, work)
 
@@ -158,7 +156,7 @@ def cq500_command(
             load_task(task).classes,
             patients=parse_patients(patients),
             masks=masks,
-            values=_class_values(class_values) or None,
+            values=_class_values(class_values),
             report=progress,
         ),
     )
@@ -180,7 +178,7 @@ def bhsd_command(
             studies,
             load_task(task).classes,
             role=_role(role),
-            values=_class_values(class_values) or None,
+            values=_class_values(class_values),
             report=progress,
         ),
     )
@@ -245,7 +243,7 @@ def _role(text: str, choices: str = "pixel, image, test or unlabelled") -> Role:
 def _class_values(text: str | None) -> dict[int, str]:
     """`1=epidural,2=subdural` as a dictionary."""
     values: dict[int, str] = {}
-    for pair in (text or "").split(",") if text else []:
+    for pair in text.split(",") if text else []:
         value, _, name = (part.strip() for part in pair.partition("="))
         if not value.isdecimal() or int(value) == 0 or not name or int(value) in values:
             raise InputError(f"--class-values {pair!r}", "is not VALUE=NAME with a value from 1, each given once")

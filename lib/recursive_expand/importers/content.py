@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -70,6 +71,15 @@ class PlannedCase:
     named: str = ""
 
 
+def case_of_name(text: str) -> str:
+    """The case id that a file's name gives: what cannot be in an id is replaced by `-`.
+
+    Raises:
+        InputError: where nothing usable is left.
+    """
+    return check_new_id(re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-."))
+
+
 def import_cases(
     name: str,
     planned: Iterable[PlannedCase],
@@ -80,7 +90,7 @@ def import_cases(
     total: int | None = None,
     report: Progress = no_progress,
     stage: str = "importing cases",
-) -> None:
+) -> ImportReport:
     """Import cases one after the other; at most one is in memory.
 
     The image is written last, after its mask, its labels and its row in cases.csv: it is what says that the case is
@@ -95,6 +105,9 @@ def import_cases(
         total: how many there will be, for the progress; else `planned` is a sequence.
         report: told of the progress.
         stage: what the progress is called.
+
+    Returns:
+        `done`.
 
     Raises:
         InputError: where a table of the studies has other columns.
@@ -136,6 +149,7 @@ def import_cases(
         report(stage, number, max(total, number))
     finally:
         done.save(table)
+    return done
 
 
 class _TableError(InputError):

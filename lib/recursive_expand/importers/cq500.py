@@ -84,8 +84,8 @@ def import_cq500(
         classes: the task's class names.
         patients: their numbers; None: all.
         masks: a folder of masks; `<source>/masks` where it exists.
-        values: class name by the masks' value; None: the task's own values. Masks of one value, where the readers saw
-            one type alone, are of that type if `values` is None.
+        values: class name by the masks' value; None or empty: the task's own values, and masks of one value, where the
+            readers saw one type alone, are of that type.
         report: told of the progress.
 
     Raises:
@@ -122,9 +122,8 @@ def import_cq500(
         if patient in folders
     ]
     if not folders:
-        done.leave_out(source.name, "holds no folder CQ500CT<number>")
-    import_cases("cq500", planned, studies, done, classes=classes, report=report)
-    return done
+        done.leave_out(source, "holds no folder CQ500CT<number>")
+    return import_cases("cq500", planned, studies, done, classes=classes, report=report)
 
 
 def parse_patients(text: str) -> tuple[int, ...] | None:
@@ -219,8 +218,8 @@ def _read_case(
     mask = None
     if mask_path is not None:
         found = read_mask_on(mask_path, series.volume.geometry)
-        if values is None:
-            values = {value: name for value, name in enumerate(classes, start=1)}
+        if not values:
+            values = dict(enumerate(classes, start=1))
             if types is not None and len(types) == 1 and len(np.unique(found[found > 0])) == 1:
                 values = {int(found.max()): next(iter(types))}
         mask = map_values(found, values, classes, mask_path.name)
@@ -228,7 +227,7 @@ def _read_case(
     others = [candidate.name for candidate in candidates if candidate != best]
     return CaseContent(
         series.volume,
-        f"{best.name}: {series.what}; {'no mask' if mask is None else present_types(mask, classes)}",
+        f"{best.name}: {series.what}; {present_types(mask, classes)}",
         role=Role.TEST,
         patient=f"cq500-{int(number)}",
         mask=mask,
@@ -248,10 +247,14 @@ def _candidates(folders: Sequence[Path]) -> tuple[list[_Candidate], list[str]]:
     """Plain series of a patient, and why others are none."""
     groups: dict[tuple[str, str], list[tuple[Path, float, tuple[int, int]]]] = {}
     kinds: dict[tuple[str, str], str] = {}
+    passed_over: list[str] = []
     for path in sorted(path for folder in folders for path in folder.rglob("*") if path.is_file()):
         try:
             header = read_dicom(path, stop_before_pixels=True)
-        except (InvalidDicomError, InputError):
+        except InvalidDicomError:
+            continue
+        except InputError as error:
+            passed_over.append(str(error))
             continue
         position, orientation = header.get("ImagePositionPatient"), header.get("ImageOrientationPatient")
         if header.get("Modality") != "CT" or not position or not orientation:
@@ -259,14 +262,16 @@ def _candidates(folders: Sequence[Path]) -> tuple[list[_Candidate], list[str]]:
         normal = np.cross(np.array(orientation[:3], float), np.array(orientation[3:], float))
         key = (path.parent.name, str(header.get("SeriesInstanceUID")))
         place = float(normal @ np.array(position, float))
-        groups.setdefault(key, []).append((path, place, (int(header.Columns), int(header.Rows))))
+        # Of a file that is cut short, `read_series` says so.
+        shape = int(header.get("Columns") or 0), int(header.get("Rows") or 0)
+        groups.setdefault(key, []).append((path, place, shape))
         described = f"{path.parent.name} {header.get('SeriesDescription', '')}"
         reason = _NOT_PLAIN.search(_PLAIN.sub("", described))
         if reason:
             kinds[key] = f"series {path.parent.name} is not plain ({reason.group()})"
         elif header.get("ContrastBolusAgent"):
             kinds[key] = f"series {path.parent.name} is not plain (ContrastBolusAgent)"
-    candidates, passed_over = [], []
+    candidates = []
     for key, found in sorted(groups.items()):
         places = np.unique(np.round([place for _, place, _ in found], 2))
         if key in kinds:

@@ -81,7 +81,7 @@ def find_series(source: Path, done: ImportReport, report: Progress = no_progress
     if foreign:
         done.leave_out(f"{foreign} files", "are not DICOM")
     if not series:
-        done.leave_out(source.name, f"holds no CT image ({len(files)} files were looked at)")
+        done.leave_out(source, f"holds no CT image ({len(files)} files were looked at)")
     return series
 
 

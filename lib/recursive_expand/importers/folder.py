@@ -12,17 +12,16 @@ does not name them.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from recursive_expand.archives.identifiers import check_new_id, split_name
+from recursive_expand.archives.identifiers import split_name
 from recursive_expand.archives.images import read_volume
 from recursive_expand.cases import ImageLabels, Role
 from recursive_expand.errors import InputError
-from recursive_expand.importers.content import CaseContent, PlannedCase, import_cases
+from recursive_expand.importers.content import CaseContent, PlannedCase, case_of_name, import_cases
 from recursive_expand.importers.dicom import case_of_series, find_series, read_series_case
 from recursive_expand.importers.label_csv import Row, read_table
 from recursive_expand.importers.mask_files import check_values, map_values, present_types, read_mask_on
@@ -82,21 +81,20 @@ def import_folder(
     masks = _by_key(settings.masks) if settings.masks else {}
     planned, used_rows, used_masks = [], set(), set()
     for case_id, path_keys, files in _scans(source, settings.masks, studies, done, report):
-        keys = [case_id, *path_keys]
+        keys = [key for key in (case_id, *path_keys) if key]
         row = next((key for key in keys if key in said), None)
         mask = next((key for key in keys if key in masks), None)
         used_rows.add(row)
         used_masks.add(mask)
-        read = partial(_read_case, files, said.get(row or "", _Said()), masks.get(mask or ""), settings)
+        read = partial(_read_case, files, said[row] if row else _Said(), masks[mask] if mask else None, settings)
         planned.append(PlannedCase(case_id, path_keys[0], read))
     for key in sorted(said.keys() - used_rows):
         done.leave_out(said[key].line, f"names no scan of the folder: {key!r}")
     for path in sorted(set(masks.values()) - {masks[key] for key in used_masks if key is not None}):
         done.leave_out(f"masks: {path.name}", "belongs to no scan of the folder")
     if not planned:
-        done.leave_out(source.name, "holds no scans (.nii.gz, .nii, .nrrd or DICOM)")
-    import_cases("folder", planned, studies, done, classes=settings.classes, report=report)
-    return done
+        done.leave_out(source, "holds no scans (.nii.gz, .nii, .nrrd or DICOM)")
+    return import_cases("folder", planned, studies, done, classes=settings.classes, report=report)
 
 
 def _scans(
@@ -112,7 +110,7 @@ def _scans(
         relative = path.relative_to(source).as_posix()
         bare = relative.removesuffix(parts[1])
         try:
-            case_id = check_new_id(re.sub(r"[^A-Za-z0-9._-]+", "-", bare).strip("-."))
+            case_id = case_of_name(bare)
         except InputError as error:
             done.leave_out(relative, error.reason)
             continue
@@ -196,12 +194,11 @@ def _read_case(files: Sequence[Path], said: _Said, mask_path: Path | None, setti
         raise InputError(said.line, f"slice {beyond[0]} is out of range: slices are numbered 0 to {shape[0] - 1}")
     mask = None
     if mask_path is not None and role in (Role.PIXEL, Role.TEST):
-        values = settings.values or {value: name for value, name in enumerate(settings.classes, start=1)}
+        values = settings.values or dict(enumerate(settings.classes, start=1))
         mask = map_values(read_mask_on(mask_path, content.volume.geometry), values, settings.classes, mask_path.name)
-    told = "no mask" if mask is None else present_types(mask, settings.classes)
     return replace(
         content,
-        what=f"{content.what}; {role}, {told}",
+        what=f"{content.what}; {role}, {present_types(mask, settings.classes)}",
         role=role,
         patient=said.patient or content.patient,
         mask=mask,

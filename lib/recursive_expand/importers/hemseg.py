@@ -76,18 +76,10 @@ def import_hemseg(
     exams = _exams(source)
     root = rsna_root(rsna)
     done = ImportReport()
-    report("reading labels", 0, 1)
-    labels = read_rsna_labels(root / TABLE)
-    report("reading labels", 1, 1)
-    masks: dict[str, Path] = {}
-    for path in sorted(source.rglob("label/*.nii.gz")):
-        masks[path.name.removesuffix(".nii.gz")] = path
+    labels = read_rsna_labels(root / TABLE, report)
     # The larger set last: it counts where an exam is in both.
-    masks |= {
-        path.name.removesuffix(".nii.gz"): path
-        for path in sorted(source.rglob("label/*.nii.gz"))
-        if "HemSeg-500" in path.parts
-    }
+    files = sorted(source.rglob("label/*.nii.gz"), key=lambda path: ("HemSeg-500" in path.parts, path))
+    masks = {path.name.removesuffix(".nii.gz"): path for path in files}
     for name in sorted(masks.keys() - exams.keys()):
         done.leave_out(f"{name}.nii.gz", f"is in no list {EXAMS}")
     for name in sorted(exams.keys() - masks.keys()):
@@ -100,8 +92,7 @@ def import_hemseg(
         )
         for name in sorted(exams.keys() & masks.keys())
     ]
-    import_cases("hemseg", planned, studies, done, classes=classes, report=report)
-    return done
+    return import_cases("hemseg", planned, studies, done, classes=classes, report=report)
 
 
 def _exams(source: Path) -> dict[str, _Exam]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recursive_expand.archives.images import read_geometry, read_mask
-from recursive_expand.cases import Geometry
+from recursive_expand.cases import Geometry, ImageLabels
 from recursive_expand.errors import InputError
 
 FAR = 20.0
@@ -84,7 +84,14 @@ def check_values(values: Mapping[int, str], classes: Sequence[str]) -> None:
             )
 
 
-def present_types(mask: NDArray[np.uint8], classes: Sequence[str]) -> str:
+def labels_of(mask: NDArray[np.uint8], classes: Sequence[str]) -> ImageLabels:
+    """The classes in a mask of any shape, as image-level labels."""
+    return ImageLabels(frozenset(classes[value - 1] for value in np.unique(mask) if value))
+
+
+def present_types(mask: NDArray[np.uint8] | None, classes: Sequence[str]) -> str:
     """The classes in a mask, as a clause with the number of slices of each."""
+    if mask is None:
+        return "no mask"
     counts = {name: int((mask == value).any(axis=(1, 2)).sum()) for value, name in enumerate(classes, start=1)}
     return ", ".join(f"{name} in {count} slices" for name, count in counts.items() if count) or "nothing marked"

@@ -119,8 +119,7 @@ def import_physionet(
             f"pixel spacing is not in a picture: {FIELD_OF_VIEW:g} mm over its columns and {SLICE_STEP:g} mm between "
             "slices are assumed"
         )
-    import_cases("physionet", planned, studies, done, report=report)
-    return done
+    return import_cases("physionet", planned, studies, done, report=report)
 
 
 def _root(source: Path) -> tuple[Path, bool]:
@@ -133,7 +132,8 @@ def _root(source: Path) -> tuple[Path, bool]:
         if (root / PICTURE_TABLE).is_file() and (root / "Patients_CT").is_dir():
             return root, False
     raise InputError(
-        source.name, f"holds neither ct_scans and {RAW_TABLE} (1.3.1) nor Patients_CT and {PICTURE_TABLE} (1.0.0)"
+        source.name or str(source),
+        f"holds neither ct_scans and {RAW_TABLE} (1.3.1) nor Patients_CT and {PICTURE_TABLE} (1.0.0)",
     )
 
 

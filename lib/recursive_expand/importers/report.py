@@ -41,8 +41,10 @@ class ImportReport:
     sources: dict[str, str] = field(default_factory=dict)
     details: list[tuple[str, str, str]] = field(default_factory=list)
 
-    def leave_out(self, source: str, reason: str, *, case_id: str = "") -> None:
+    def leave_out(self, source: str | Path, reason: str, *, case_id: str = "") -> None:
         """Add a line on something that is not imported, `case_id` being the case that it would have been part of."""
+        if isinstance(source, Path):
+            source = source.name or str(source)
         self.left_out.append(f"{source}: {reason}")
         self.details.append((case_id, source, reason))
 

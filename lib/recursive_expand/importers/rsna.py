@@ -90,9 +90,7 @@ def import_rsna(
     root = rsna_root(source)
     done = ImportReport()
     names = image_files(root)
-    report("reading labels", 0, 1)
-    labels = read_rsna_labels(root / TABLE)
-    report("reading labels", 1, 1)
+    labels = read_rsna_labels(root / TABLE, report)
     for image, reason in sorted((labels.left_out | KNOWN_CORRUPT).items()):
         if image in names or image in labels.left_out:
             done.leave_out(image, reason)
@@ -101,13 +99,12 @@ def import_rsna(
     if cases == "series":
         studies.mkdir(parents=True, exist_ok=True)
         planned = list(_series(root, types, studies, done, report))
-        import_cases("rsna", planned, studies, done, classes=classes, report=report, stage="importing series")
-        return done
+        return import_cases("rsna", planned, studies, done, classes=classes, report=report, stage="importing series")
     groups = _groups(types, classes, sampling)
     chosen = chain.from_iterable(_sample(root, images, most, types, done) for images, most in groups)
     total = sum(len(images) if most is None else min(most, len(images)) for images, most in groups)
-    import_cases("rsna", chosen, studies, done, classes=classes, total=total, report=report, stage="importing slices")
-    return done
+    stage = "importing slices"
+    return import_cases("rsna", chosen, studies, done, classes=classes, total=total, report=report, stage=stage)
 
 
 def rsna_root(source: Path) -> Path:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recursive_expand.archives.folder import FolderArchive
-from recursive_expand.archives.identifiers import check_new_id
-from recursive_expand.archives.images import MIN_SIDE, write_mask, write_volume
-from recursive_expand.cases import Geometry, ImageLabels, Role, Volume
+from recursive_expand.archives.images import MIN_SIDE
+from recursive_expand.cases import Geometry, Role, Volume
 from recursive_expand.errors import InputError
+from recursive_expand.importers.content import CaseContent, PlannedCase, case_of_name, import_cases
+from recursive_expand.importers.mask_files import labels_of
 from recursive_expand.importers.pictures import EXTENSIONS, read_binary_mask, read_class_mask, read_grey
 from recursive_expand.importers.report import ImportReport, Progress, no_progress
-from recursive_expand.importers.study_tables import LabelRows, RoleRows
 
 SLICE_THICKNESS = 5.0
 """Millimetres along the slice axis, which no single slice can tell; nothing is computed from it."""
@@ -74,55 +73,25 @@ def import_slices(
             studies with other columns.
     """
     values = _check(source, masks, settings)
-    studies.mkdir(parents=True, exist_ok=True)
-    archive = FolderArchive(studies)
-    (studies / "labels" / "final").mkdir(parents=True, exist_ok=True)
     done = ImportReport()
     done.notes.append(f"pixel spacing is not in a picture: {settings.spacing:g} mm is assumed (--spacing)")
     pictures = _by_stem(source, done)
-    by_stem = _by_stem(masks, done) if masks else {}
-    taken: dict[str, str] = {}
-    roles, labels = RoleRows(studies), LabelRows(studies, settings.classes)
-    for number, (stem, path) in enumerate(sorted(pictures.items())):
-        report("importing slices", number, len(pictures))
+    masks_by_stem = _by_stem(masks, done) if masks else None
+    planned: dict[str, PlannedCase] = {}
+    for stem, path in sorted(pictures.items()):
         try:
-            case_id = case_of_stem(stem)
-            if taken.setdefault(case_id.casefold(), path.name) != path.name:
-                raise InputError(path.name, f"would be case {case_id}, as {taken[case_id.casefold()]} is; rename one")
-            if archive.image_path(case_id) is not None:
-                done.skipped.append(case_id)
-                continue
-            hu = _hounsfield(path, settings)
-            mask = _mask(path, by_stem.get(stem), hu.shape, settings, values) if masks else None
+            case_id = case_of_name(stem)
         except InputError as error:
             done.leave_out(error.source, error.reason)
             continue
-        geometry = _geometry(hu.shape, settings.spacing)
-        # The image last: it is what says that the case is there, with its role.
-        if settings.role is Role.TEST:
-            roles.add(case_id, Role.TEST)
-        if mask is not None and settings.role is Role.IMAGE:
-            present = {name for value, name in enumerate(settings.classes, start=1) if (mask == value).any()}
-            labels.add(case_id, [(None, ImageLabels(frozenset(present)))])
-        elif mask is not None:
-            native = geometry.orientation.to_native(mask[None])
-            write_mask(studies / "labels" / "final" / f"{case_id}.nii.gz", native, geometry)
-        write_volume(studies / f"{case_id}.nii.gz", Volume(hu[None], geometry))
-        done.imported[case_id] = f"{hu.shape[1]} x {hu.shape[0]} pixels, {settings.role}"
-    report("importing slices", len(pictures), len(pictures))
+        read = partial(_read_case, path, masks_by_stem, settings, values)
+        first = planned.setdefault(case_id.casefold(), PlannedCase(case_id, path.name, read))
+        if first.source != path.name:
+            done.leave_out(path.name, f"would be case {case_id}, as {first.source} is; rename one")
     if not pictures:
-        done.leave_out(source.name, f"holds no pictures ({', '.join(EXTENSIONS)})")
-    done.save(studies / "import-slices.csv")
-    return done
-
-
-def case_of_stem(stem: str) -> str:
-    """The case id of a picture: its name, with what cannot be in an id replaced by `-`.
-
-    Raises:
-        InputError: where nothing usable is left.
-    """
-    return check_new_id(re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-."))
+        done.leave_out(source, f"holds no pictures ({', '.join(EXTENSIONS)})")
+    cases, stage = list(planned.values()), "importing slices"
+    return import_cases("slices", cases, studies, done, classes=settings.classes, report=report, stage=stage)
 
 
 def _check(source: Path, masks: Path | None, settings: SliceSettings) -> dict[int, int]:
@@ -161,6 +130,24 @@ def _by_stem(folder: Path, done: ImportReport) -> dict[str, Path]:
         if len(paths) > 1:
             done.leave_out(", ".join(path.name for path in paths), "have the same name; keep one")
     return {stem: paths[0] for stem, paths in found.items() if len(paths) == 1}
+
+
+def _read_case(
+    path: Path, masks: Mapping[str, Path] | None, settings: SliceSettings, values: Mapping[int, int]
+) -> CaseContent:
+    hu = _hounsfield(path, settings)
+    mask = None if masks is None else _mask(path, masks.get(path.stem), hu.shape, settings, values)
+    content = CaseContent(
+        Volume(hu[None], _geometry(hu.shape, settings.spacing)),
+        f"{hu.shape[1]} x {hu.shape[0]} pixels, {settings.role}",
+        # The other roles follow from the labels.
+        role=Role.TEST if settings.role is Role.TEST else None,
+    )
+    if mask is None:
+        return content
+    if settings.role is Role.IMAGE:
+        return replace(content, image_labels={None: labels_of(mask, settings.classes)})
+    return replace(content, mask=mask[None])
 
 
 def _hounsfield(path: Path, settings: SliceSettings) -> NDArray[np.int16]:
