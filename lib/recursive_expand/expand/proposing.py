@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from filelock import FileLock
@@ -79,57 +80,50 @@ def propose(
     for case_id, prediction in predictor.propose_volumes(volumes(), allowed):
         case, volume = in_flight.pop(case_id)
         allowed.pop(case_id, None)
-        yield _freeze_as_judged(study, case, volume, prediction, model_sha256, round_index, serve=serve)
+        yield _freeze_as_judged(study, _Made(case, volume, prediction, model_sha256, round_index), serve=serve)
         done += volume.hu.shape[0]
         if progress is not None:
             progress.step(done, "slices")
 
 
-def _freeze_as_judged(
-    study: Study,
-    case: CaseRecord,
-    volume: Volume,
-    prediction: Prediction,
-    model_sha256: str,
-    round_index: int,
-    *,
-    serve: bool,
-) -> ProposalRecord:
+@dataclass(frozen=True)
+class _Made:
+    """What f and g made of a case in a round."""
+
+    case: CaseRecord
+    volume: Volume
+    prediction: Prediction
+    model_sha256: str
+    round_index: int
+
+
+def _freeze_as_judged(study: Study, made: _Made, *, serve: bool) -> ProposalRecord:
     """Freeze a prediction; where an expert judges the case's last proposal meanwhile, with regard to that too."""
     while True:
         try:
-            return _freeze(study, case, volume, prediction, model_sha256, round_index, serve=serve)
+            return _freeze(study, made, serve=serve)
         except OutdatedDraft:
             continue
 
 
-def _freeze(
-    study: Study,
-    case: CaseRecord,
-    volume: Volume,
-    prediction: Prediction,
-    model_sha256: str,
-    round_index: int,
-    *,
-    serve: bool,
-) -> ProposalRecord:
+def _freeze(study: Study, made: _Made, *, serve: bool) -> ProposalRecord:
+    case, volume, prediction = made.case, made.volume, made.prediction
     mask = prediction.mask.copy()
     verdicts = study.ledger.verdicts_of(case.case_id)
     whole, same = _clear_what_was_judged(study, case, volume, mask, verdicts)
     # The server (POST /infer) and the training subprocess may both make a case's first proposal.
     with FileLock(study.workspace.freeze_lock):
-        existing = study.ledger.proposal_of_round(case.case_id, round_index)
+        existing = study.ledger.proposal_of_round(case.case_id, made.round_index)
         if existing is not None:
             return existing
-        ignore = prediction.ignore
-        sha256 = freeze_files(study.workspace, round_index, case.case_id, mask, ignore, volume.geometry)
+        sha256 = freeze_files(study.workspace, made.round_index, case.case_id, mask, prediction.ignore, volume.geometry)
         per_slice = np.count_nonzero(mask, axis=(1, 2))
         filled = np.flatnonzero(per_slice)
         confidence = _mean_confidence(prediction, per_slice)
         draft = ProposalDraft(
             case_id=case.case_id,
             sha256=sha256,
-            model_sha256=model_sha256,
+            model_sha256=made.model_sha256,
             slices=tuple(int(n) for n in filled),
             unchanged_slices=same,
             voxels=_voxels_by_class(mask, study.task),
@@ -138,7 +132,7 @@ def _freeze(
             features=_features(study.task, volume, prediction, mask, confidence),
         )
         judged = [verdict.verdict_id for verdict in verdicts]
-        return study.ledger.freeze(round_index, draft, serve=serve, judged=judged)
+        return study.ledger.freeze(made.round_index, draft, serve=serve, judged=judged)
 
 
 def _voxels_by_class(mask: NDArray[np.uint8], task: Task) -> dict[str, int]:
