@@ -83,7 +83,7 @@ def _tables(run: Path, data: Any, seed: int) -> dict[str, list[dict[str, Any]]]:
             by_slice = score_slices(mask, truth, geometry, CLASSES, tolerance=2.0)[0]
             for variant in ("f+g", "f"):
                 for table, found, own in (
-                    ("patients.csv", whole, {"cases": 1}),
+                    ("patients.csv", whole, {"cases": 1, "patient_sha256": data.patients["held out"][case.patient]}),
                     ("slices.csv.gz", by_slice, {"case_id": case.case_id, "slice": 0}),
                 ):
                     tables[table] += [

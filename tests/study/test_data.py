@@ -156,14 +156,25 @@ def test_table_1_over_folds_counts_every_patient_once(tmp_path: Path, patients: 
     config = _folds(tmp_path, patients, range(3))
     keys = {"preset": "paper", "test_set": "left out", "variant": VARIANTS[0], "region": ANY}
     rows = [
-        {**keys, "data_sha256": data.sha256, "patient": patient, "stage": stage, **dict.fromkeys(METRICS, 0.5)}
+        {**keys, "patient_sha256": sha256, "patient": patient, "stage": stage, **dict.fromkeys(METRICS, 0.5)}
         for data in (prepare_data(config, CLASSES, seed) for seed in config.seeds)
-        for patient in {test.patient for test in data.tests["left out"]}
+        for patient, sha256 in data.patients["left out"].items()
         for stage in ("before", "after")
     ]
     nothing = pd.DataFrame()
     results = Results(config.output, config, [], pd.DataFrame(rows), nothing, nothing, nothing, nothing)
     assert result_table(results, "paper").rows[0][0] == "left out (n = 3)"
+
+
+def test_a_patient_is_known_by_what_is_measured_of_them(tmp_path: Path, source: Path) -> None:
+    """Whoever every fold tests is one patient, not one a fold."""
+    config = _folds(tmp_path, source / "studies", range(2), truth=str(source / "truth"))
+    folds = [prepare_data(config, CLASSES, seed).patients["left out"] for seed in config.seeds]
+    assert folds[0]["test-001"] == folds[1]["test-001"] != folds[0]["test-002"]
+    shutil.copytree(source, tmp_path / "copy")
+    shutil.copy(tmp_path / "copy/truth/test-002.nii.gz", tmp_path / "copy/truth/test-001.nii.gz")
+    other = _folds(tmp_path, tmp_path / "copy" / "studies", range(2), truth=str(tmp_path / "copy" / "truth"))
+    assert prepare_data(other, CLASSES, 0).patients["left out"]["test-001"] != folds[0]["test-001"]
 
 
 def test_the_hash_is_that_of_the_content(tmp_path: Path, source: Path) -> None:

@@ -40,19 +40,19 @@ def test_equal_pairs_differ_in_nothing() -> None:
 
 def _rows(values: dict[tuple[int, str, str, str], float]) -> pd.DataFrame:
     rows = [(*key, value) for key, value in values.items()]
-    return pd.DataFrame(rows, columns=["seed", "data_sha256", "patient", "stage", "dice"])
+    return pd.DataFrame(rows, columns=["seed", "patient_sha256", "patient", "stage", "dice"])
 
 
 def test_a_patients_value_is_the_mean_over_seeds() -> None:
     table = pairs(
         _rows(
             {
-                (0, "d", "a", "before"): 0.2,
-                (1, "d", "a", "before"): 0.4,
-                (0, "d", "a", "after"): 0.6,
-                (1, "d", "a", "after"): 0.8,
-                (0, "d", "a", "between"): 0.0,
-                (0, "d", "b", "before"): 0.1,
+                (0, "A", "a", "before"): 0.2,
+                (1, "A", "a", "before"): 0.4,
+                (0, "A", "a", "after"): 0.6,
+                (1, "A", "a", "after"): 0.8,
+                (0, "A", "a", "between"): 0.0,
+                (0, "B", "b", "before"): 0.1,
             }
         ),
         "dice",
@@ -61,12 +61,12 @@ def test_a_patients_value_is_the_mean_over_seeds() -> None:
     assert table.after.tolist() == pytest.approx([0.7])
 
 
-def test_patients_of_other_data_are_others() -> None:
-    rows = _rows({(s, d, "a", stage): 0.5 for s, d in ((0, "d"), (1, "e")) for stage in ("before", "after")})
+def test_other_patients_of_the_same_name_are_others() -> None:
+    rows = _rows({(s, d, "a", stage): 0.5 for s, d in ((0, "A"), (1, "B")) for stage in ("before", "after")})
     assert len(pairs(rows, "dice")) == 2
 
 
 def test_gains_are_one_a_seed() -> None:
     stages = {"before": 0.1, "after": 0.3}
-    rows = _rows({(s, "d", p, stage): v * (s + 1) for s in (0, 1) for p in "ab" for stage, v in stages.items()})
+    rows = _rows({(s, p.upper(), p, stage): v * (s + 1) for s in (0, 1) for p in "ab" for stage, v in stages.items()})
     assert median_gains(rows, "dice").to_dict() == pytest.approx({0: 0.2, 1: 0.4})

@@ -51,6 +51,8 @@ class StudyData:
         cases: its usable cases; those of the patient who is left out have the role `test`.
         truth: true masks of cases without an expert mask, by case id.
         tests: test sets by name.
+        patients: of every test set, by patient: hash over names and sizes of the images and the voxels of the masks.
+            The same patient has the same hash whichever run measures them; others of the same name have another.
         sha256: hash over names, sizes and roles of all images, the voxels of all masks, and the tables.
         left_out: the patient who is left out in this run, if one is.
     """
@@ -59,6 +61,7 @@ class StudyData:
     cases: tuple[FoundCase, ...]
     truth: dict[str, Path]
     tests: dict[str, tuple[TestCase, ...]]
+    patients: dict[str, dict[str, str]]
     sha256: str
     left_out: str | None = None
 
@@ -105,7 +108,8 @@ def prepare_data(config: StudyConfig, classes: Sequence[str], seed: int) -> Stud
             "simulated expert judges by them; add them, or give these cases the role test",
         )
     tests = {name: _test_set(name, where, cases, truth, classes) for name, where in config.tests.items()}
-    return StudyData(studies, cases, truth, tests, _sha256(studies, cases, truth, tests), left_out)
+    patients = {name: _patients(found) for name, found in tests.items()}
+    return StudyData(studies, cases, truth, tests, patients, _sha256(studies, cases, truth, tests), left_out)
 
 
 def write_view(data: StudyData, folder: Path) -> None:
@@ -200,15 +204,16 @@ def _masks(folder: Path) -> dict[str, Path]:
     return {name[0]: path for name, path in parts if name is not None and not path.name.startswith(".")}
 
 
+def _patients(found: Iterable[TestCase]) -> dict[str, str]:
+    parts: dict[str, list[object]] = {}
+    for test in found:
+        parts.setdefault(test.patient, []).append([*_image(test.image), _mask(test.mask)])
+    return {patient: hashlib.sha256(canonical(body).encode()).hexdigest() for patient, body in parts.items()}
+
+
 def _sha256(
     studies: Path, cases: Sequence[FoundCase], truth: dict[str, Path], tests: dict[str, tuple[TestCase, ...]]
 ) -> str:
-    def mask(path: Path | None) -> str | None:
-        return None if path is None else voxel_sha256(read_mask(path))
-
-    def image(path: Path) -> list[object]:
-        return [path.name, path.stat().st_size]
-
     tables = {
         name: hashlib.sha256((studies / name).read_bytes()).hexdigest()
         for name in (CASES, IMAGE_LABELS)
@@ -216,12 +221,20 @@ def _sha256(
     }
     proposable = [case.case_id for case in cases if case.role in (Role.IMAGE, Role.UNLABELLED)]
     body = {
-        "cases": [[*image(case.path), case.role, mask(case.pixel_label)] for case in cases],
-        "truth": [[case_id, mask(truth[case_id])] for case_id in proposable],
-        "tests": {name: [[*image(t.image), t.patient, mask(t.mask)] for t in found] for name, found in tests.items()},
+        "cases": [[*_image(case.path), case.role, _mask(case.pixel_label)] for case in cases],
+        "truth": [[case_id, _mask(truth[case_id])] for case_id in proposable],
+        "tests": {name: [[*_image(t.image), t.patient, _mask(t.mask)] for t in found] for name, found in tests.items()},
         "tables": tables,
     }
     return hashlib.sha256(canonical(body).encode()).hexdigest()
+
+
+def _mask(path: Path | None) -> str | None:
+    return None if path is None else voxel_sha256(read_mask(path))
+
+
+def _image(path: Path) -> list[object]:
+    return [path.name, path.stat().st_size]
 
 
 def _link(source: Path, target: Path) -> None:

@@ -243,7 +243,8 @@ def _measure_all(
                         "round": round_.round,
                         "model_sha256": round_.model,
                     }
-                    patients += [{**keys, **row} for row in by_patient]
+                    known_as = data.patients[name]
+                    patients += [{**keys, "patient_sha256": known_as[row["patient"]], **row} for row in by_patient]
                     if stage != "between":
                         slices += [{**keys, **row} for row in by_slice]
     return patients, slices

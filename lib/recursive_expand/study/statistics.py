@@ -76,7 +76,7 @@ def pairs(patients: pd.DataFrame, metric: str) -> pd.DataFrame:
     """A metric before and after, one row a patient.
 
     A patient who was measured in runs with several seeds has the mean over these, so that repeating a run does not
-    make the interval narrower. Patients of different data are different patients, whatever they are called.
+    make the interval narrower. Who is the same patient is told by `patient_sha256`, not by the name.
 
     Args:
         patients: rows of `patients.csv` of one preset, test set, variant and region, with `stage` before or after.
@@ -86,7 +86,7 @@ def pairs(patients: pd.DataFrame, metric: str) -> pd.DataFrame:
         Columns `before` and `after`, without patients that lack one of them.
     """
     rows = patients[patients.stage.isin(["before", "after"])]
-    table = rows.pivot_table(index=["data_sha256", "patient"], columns="stage", values=metric, aggfunc="mean")
+    table = rows.pivot_table(index="patient_sha256", columns="stage", values=metric, aggfunc="mean")
     return table.reindex(columns=["before", "after"]).dropna()
 
 
