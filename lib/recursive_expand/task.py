@@ -67,9 +67,9 @@ class Training(_Settings):
     """Epochs of every later round (the paper: 3)."""
     learning_rate: float = Field(default=2e-3, gt=0)
     later_learning_rate: float = Field(default=1e-4, gt=0)
-    schedule: Literal["constant", "cosine"] = "constant"
-    """The learning rate of each training: constant, or falling by epoch along half a cosine (Loshchilov and Hutter,
-    2017), so that the last weights do not depend on the last few slices."""
+    later_schedule: Literal["constant", "cosine"] = "constant"
+    """The learning rate of later rounds: constant, or falling by epoch along half a cosine (Loshchilov and Hutter,
+    2017), so that the last weights do not depend on the last few slices. Round 0's is constant."""
     batch_size: int = Field(default=4, ge=1)
     crop_to_head: bool = True
     """Train on the head's box instead of the whole slice. Off: equation 1's mean runs over all H x W pixels."""

@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from _bench.material import TASK_FILE
+from _bench.material import CONF, TASK_FILE
 from recursive_expand.expand.ordering import queue_order
 from recursive_expand.expand.study import Study, open_study
 from recursive_expand.expand.training_set import build_training_set
@@ -29,7 +29,7 @@ def link_all(source: Path, target: Path) -> None:
 
 def open_bench_study(studies: Path, conf: dict[str, str]) -> Study:
     """The study over a folder, under the app's own task."""
-    return open_study(str(studies), TASK_FILE, conf)
+    return open_study(str(studies), TASK_FILE, {**CONF, **conf})
 
 
 def publish(study: Study, weights: Path, sha256: str) -> None:

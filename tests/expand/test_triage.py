@@ -117,6 +117,8 @@ def test_a_round_is_served_by_score(study):
     assert any(p.score != pytest.approx(p.confidence) for p, _ in study.ledger.queue(now=0))
 
 
-def test_by_default_nothing_is_foretold(reviewing):
-    assert all(proposal.score is None for proposal, _ in reviewing.ledger.queue(now=0))
-    assert all(one.features is None for one in reviewing.ledger.triage_candidates())
+def test_in_the_balanced_order_nothing_is_foretold(study):
+    run_round(dataclasses.replace(study, task=study.task.model_copy(update={"order": "balanced"})))
+    assert study.ledger.queue(now=0)
+    assert all(proposal.score is None for proposal, _ in study.ledger.queue(now=0))
+    assert all(one.features is None for one in study.ledger.triage_candidates())

@@ -41,16 +41,17 @@ def test_an_interrupted_training_ends_with_the_same_bits(
     monkeypatch, make_task, network, examples, tmp_path, stop_after, schedule
 ):
     monkeypatch.setattr(train_module, "SECONDS_BETWEEN_CHECKPOINTS", 0)
-    task = make_task(training={"augment": True, "schedule": schedule})
+    task = make_task(training={"augment": True, "later_schedule": schedule})
     first, checkpoint = copy.deepcopy(network), tmp_path / "round.safetensors"
-    expected = train(task, network, examples, epochs=3, **SETTINGS)
+    settings = {"learning_rate": 1e-2, "round_index": 1}
+    expected = train(task, network, examples, epochs=3, **settings)
 
     def interrupt(epoch, epochs, loss):
         if epoch == stop_after:
             raise Interrupted
 
     with pytest.raises(Interrupted):
-        train(task, copy.deepcopy(first), examples, epochs=3, checkpoint=checkpoint, on_epoch=interrupt, **SETTINGS)
+        train(task, copy.deepcopy(first), examples, epochs=3, checkpoint=checkpoint, on_epoch=interrupt, **settings)
     epochs_told = []
     losses = train(
         task,
@@ -59,7 +60,7 @@ def test_an_interrupted_training_ends_with_the_same_bits(
         epochs=3,
         checkpoint=checkpoint,
         on_epoch=lambda *told: epochs_told.append(told[:2]),
-        **SETTINGS,
+        **settings,
     )
     assert losses == expected
     assert epochs_told == [(epoch, 3) for epoch in range(stop_after + 1, 4)]
@@ -67,7 +68,7 @@ def test_an_interrupted_training_ends_with_the_same_bits(
     assert not first.training
 
 
-def test_the_learning_rate_falls_along_half_a_cosine(monkeypatch, make_task, network, examples):
+def test_the_learning_rate_of_later_rounds_falls_along_half_a_cosine(monkeypatch, make_task, network, examples):
     rates = []
 
     class Watched(torch.optim.Adam):
@@ -76,9 +77,12 @@ def test_the_learning_rate_falls_along_half_a_cosine(monkeypatch, make_task, net
             return super().step(*args, **kwargs)
 
     monkeypatch.setattr(torch.optim, "Adam", Watched)
-    train(make_task(training={"schedule": "cosine"}), network, examples, epochs=4, **SETTINGS)
-    by_epoch = list(dict.fromkeys(rates))
-    assert by_epoch == pytest.approx([1e-2, 1e-2 * 0.853553, 1e-2 * 0.5, 1e-2 * 0.146447], rel=1e-5)
+    task = make_task(training={"later_schedule": "cosine"})
+    train(task, network, examples, epochs=4, learning_rate=1e-2, round_index=1)
+    assert list(dict.fromkeys(rates)) == pytest.approx([1e-2, 1e-2 * 0.853553, 1e-2 * 0.5, 1e-2 * 0.146447], rel=1e-5)
+    rates.clear()
+    train(task, network, examples, epochs=2, learning_rate=1e-2, round_index=0)
+    assert set(rates) == {1e-2}
 
 
 def test_a_broken_or_foreign_checkpoint_is_ignored(task, network, examples, tmp_path):

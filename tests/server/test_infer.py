@@ -51,7 +51,7 @@ def test_the_frozen_proposal_is_served_as_it_is(infer, app, proposed, suffix):
         "state": "",
         "voxels": {},
         "confidence": 0,
-        "score": None,
+        "score": round(proposal.score, 4),
     }  # fmt: skip
 
 

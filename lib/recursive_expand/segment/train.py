@@ -100,7 +100,7 @@ def train(
     with _deterministic(device), ThreadPoolExecutor(_BATCHES_AHEAD if device.type == "cuda" else 1) as readers:
         for epoch in range(len(losses), epochs):
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate * _share_of_rate(task, epoch, epochs)
+                group["lr"] = learning_rate * _share_of_rate(task, round_index, epoch, epochs)
             batches = _batches(task, examples, boxes, readers, round_index, epoch, rank, world_size)
             losses.append(_train_epoch(model, optimizer, precision, batches, task, device, world_size))
             if not math.isfinite(losses[-1]):
@@ -120,9 +120,9 @@ def train(
     return losses
 
 
-def _share_of_rate(task: Task, epoch: int, epochs: int) -> float:
+def _share_of_rate(task: Task, round_index: int, epoch: int, epochs: int) -> float:
     """By what the learning rate is multiplied in an epoch, from 1 down; never 0."""
-    if task.training.schedule == "constant":
+    if round_index == 0 or task.training.later_schedule == "constant":
         return 1.0
     return (1 + math.cos(math.pi * epoch / epochs)) / 2
 
