@@ -2,9 +2,10 @@
 
 import dataclasses
 import hashlib
+from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recursive_expand.cases import ImageLabels, Role
@@ -123,16 +124,38 @@ def test_a_patient_s_cases_are_locked_together(tmp_path, task, seed):
     ledger.close()
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_the_validation_share_is_drawn_by_patient(tmp_path, task, seed):
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    sizes=st.lists(st.integers(1, 20), min_size=1, max_size=8),
+    share=st.floats(0, 0.9),
+    seed=st.integers(0, 99),
+)
+def test_whole_patients_are_locked_up_to_the_share_of_slices(tmp_path_factory, task, sizes, share, seed):
+    ledger = Ledger(tmp_path_factory.mktemp("ledger") / "other.sqlite")
+    ledger.register(
+        [
+            CaseEntry(f"p{n}-{k}", Role.PIXEL, "", "1", slices=1, patient=f"P{n}")
+            for n, size in enumerate(sizes)
+            for k in range(size)
+        ]
+    )
+    lock_validation(ledger, task.model_copy(update={"validation_share": share, "seed": seed}))
+    locked = Counter(case.patient for case in ledger.iter_cases() if case.validation)
+    ledger.close()
+    assert all(locked[patient] == sizes[int(patient[1:])] for patient in locked)
+    assert len(locked) < len(sizes)
+    assert locked or share == 0 or len(sizes) < 3
+    # The one that is locked for want of a fitting one is the smallest.
+    assert locked.total() <= share * sum(sizes) + max(locked.values(), default=0) / 2 or locked.total() == min(sizes)
+
+
+def test_a_patient_with_most_of_the_slices_is_trained_on(tmp_path, task):
     ledger = Ledger(tmp_path / "other.sqlite")
-    whose = {"a": "P1", "b": "P1", "c": "P1", "d": "P2", "e": "P2", "f": None, "g": None}
-    ledger.register([CaseEntry(c, Role.PIXEL, "", "1", slices=1, patient=p) for c, p in whose.items()])
-    lock_validation(ledger, task.model_copy(update={"validation_share": 0.5, "seed": seed}))
-    locked = {case.case_id for case in ledger.iter_cases() if case.validation}
-    # Two of the four: P1, P2, f and g.
-    assert sum(group <= locked for group in ({"a", "b", "c"}, {"d", "e"}, {"f"}, {"g"})) == 2
-    assert not any(0 < len(group & locked) < len(group) for group in ({"a", "b", "c"}, {"d", "e"}))
+    whose = ["many"] * 18 + ["few"] * 3 + ["one"]
+    ledger.register([CaseEntry(f"p{n}", Role.PIXEL, "", "1", slices=1, patient=who) for n, who in enumerate(whose)])
+    for seed in range(5):
+        lock_validation(ledger, task.model_copy(update={"validation_share": 0.2, "seed": seed}))
+        assert {case.patient for case in ledger.iter_cases() if case.validation} == {"few", "one"}
     ledger.close()
 
 

@@ -18,12 +18,10 @@ SETTINGS: dict[str, Any] = {
     "conf": {
         "channels": [8, 16, 32, 64],
         "epochs": 40,
-        "later_epochs": 8,
         "learning_rate": 0.005,
-        "later_learning_rate": 0.001,
         "batch_size": 4,
     },
-    "expert": {"tau": 0.5},
+    "expert": {"tau": 0.3},
     "max_rounds": 2,
 }
 
