@@ -67,8 +67,8 @@ class Training(_Settings):
     """Epochs of every later round (the paper: 3)."""
     learning_rate: float = Field(default=2e-3, gt=0)
     later_learning_rate: float = Field(default=1e-3, gt=0)
-    """The paper names no learning rate; this is Adam's own default. With 1e-4 the paper's three epochs teach too little,
-    with round 0's 2e-3 the rounds swing (docs/study.md)."""
+    """The paper names no learning rate; this is Adam's own default. With 1e-4 the paper's three epochs teach too
+    little, with round 0's 2e-3 the rounds swing."""
     later_schedule: Literal["constant", "cosine"] = "constant"
     """The learning rate of later rounds: constant, or falling by epoch along half a cosine (Loshchilov and Hutter,
     2017), so that the last weights do not depend on the last few slices. Round 0's is constant."""

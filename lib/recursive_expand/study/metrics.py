@@ -75,11 +75,13 @@ class Metric:
         name: its heading.
         unit: mm, mL, or nothing.
         higher_is_better: whether a rise is an improvement.
+        digits: decimal places in tables.
     """
 
     name: str
     unit: str
     higher_is_better: bool
+    digits: int = 3
 
     @property
     def heading(self) -> str:
@@ -92,9 +94,9 @@ METRICS = {
     "iou": Metric("IoU", "", True),
     "precision": Metric("Precision", "", True),
     "recall": Metric("Recall", "", True),
-    "hd95": Metric("HD95", "mm", False),
+    "hd95": Metric("HD95", "mm", False, digits=1),
     "nsd": Metric("NSD", "", True),
-    "volume_error": Metric("Volume error", "mL", False),
+    "volume_error": Metric("Volume error", "mL", False, digits=2),
 }
 """Every metric, in the order of the tables; the first four are the paper's."""
 

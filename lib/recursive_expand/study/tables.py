@@ -83,9 +83,9 @@ def result_table(results: Results, preset: str, *, variant: str = VARIANTS[0]) -
         n = compared["dice"].after.n
         stages = (("Before", "before"), ("After", "after"))
         for label, stage in stages:
-            cells = (show(getattr(compared[metric], stage)) for metric in METRICS)
+            cells = (show(getattr(compared[name], stage), digits=m.digits) for name, m in METRICS.items())
             rows.append((f"{test_set} (n = {n})" if stage == "before" else "", label, *cells))
-        changes = (_change(compared[metric].median_change) for metric in METRICS)
+        changes = (_change(compared[name].median_change, metric.digits) for name, metric in METRICS.items())
         rows.append(("", "Median change", *changes))
         rows.append(("", "Wilcoxon p", *(_p(compared[metric].p) for metric in METRICS)))
         rules.add(len(rows) - 1)
@@ -113,7 +113,7 @@ def class_table(results: Results, preset: str) -> Table:
                 for metric in METRICS
             }
             n = compared["dice"].after.n
-            cells = (_arrow(compared[metric]) for metric in METRICS)
+            cells = (_arrow(compared[name], metric.digits) for name, metric in METRICS.items())
             rows.append((test_set if region == ANY else "", region, str(n), *cells))
         rules.add(len(rows) - 1)
     return Table(
@@ -238,12 +238,12 @@ def _used_verdicts(results: Results, preset: str) -> Summary:
     return summarise(rounds.loc[rounds.groupby("seed")["round"].idxmax(), "verdicts_before"].to_numpy())
 
 
-def _change(value: float) -> str:
+def _change(value: float, digits: int) -> str:
     if np.isnan(value):
         return NONE
-    if abs(value) < 5e-4:
-        return f"{SAME} 0.000"
-    return f"{UP if value > 0 else DOWN} {abs(value):.3f}"
+    if round(abs(value), digits) == 0:
+        return f"{SAME} {0:.{digits}f}"
+    return f"{UP if value > 0 else DOWN} {abs(value):.{digits}f}"
 
 
 def _signed(summary: Summary) -> str:
@@ -253,10 +253,10 @@ def _signed(summary: Summary) -> str:
     return text if np.isnan(summary.half_width) else f"{text} ± {summary.half_width:.3f}"
 
 
-def _arrow(compared: Comparison) -> str:
+def _arrow(compared: Comparison, digits: int) -> str:
     if compared.after.n == 0:
         return NONE
-    return f"{compared.before.median:.3f} → {compared.after.median:.3f}"
+    return f"{compared.before.median:.{digits}f} → {compared.after.median:.{digits}f}"
 
 
 def _p(value: float) -> str:
