@@ -248,4 +248,5 @@ def _link(source: Path, target: Path) -> None:
 
 def _copy(source: Path, target: Path) -> None:
     if not target.exists():
-        shutil.copyfile(source, target)
+        with atomic_path(target) as temporary:  # a broken-off copy would be taken for the file
+            shutil.copyfile(source, temporary)
