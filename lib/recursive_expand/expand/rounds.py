@@ -170,13 +170,7 @@ def _train_and_publish(study: Study, round_: RoundRecord, progress: Progress, *,
     started = time.monotonic()
     task, device = study.task, choose_device()
     training_set = TrainingSet.from_json(study.ledger.training_set(round_.round))
-    base = None
-    if round_.base_model is not None:
-        base = Predictor(task, study.network(round_.base_model), device)
-    predict = (
-        _predict_as_teacher(study, round_) if task.training.targets == "teacher" else _predict_as_before(study, round_)
-    )
-    examples = build_examples(study, training_set, round_.round, predict)
+    examples = build_examples(study, training_set, round_.round, _predict_targets(study, round_))
     first = round_.round == 0
     epochs = task.training.epochs if first else task.training.later_epochs
 
@@ -202,7 +196,9 @@ def _train_and_publish(study: Study, round_: RoundRecord, progress: Progress, *,
     held_out = bool(training_set.validation)
     cases = training_set.validation if held_out else tuple(case_id for case_id, _, _ in training_set.pixel)
     new = validate(study, Predictor(task, network, device), cases) | {"held_out": held_out}
-    old = validate(study, base, cases) if base is not None and task.gate else None
+    old = None
+    if round_.base_model is not None and task.gate:
+        old = validate(study, Predictor(task, study.network(round_.base_model), device), cases)
     promoted = holds(task, new, old)
     if not promoted:
         logger.warning("Round %d: the gate keeps the old model (new %s, old %s)", round_.round, new, old)
@@ -216,6 +212,14 @@ def _train_and_publish(study: Study, round_: RoundRecord, progress: Progress, *,
     checkpoint.unlink(missing_ok=True)
     shutil.rmtree(study.workspace.targets(round_.round), ignore_errors=True)
     return round_
+
+
+def _predict_targets(study: Study, round_: RoundRecord) -> PredictSlices | None:
+    """What the targets of accepted slices are predicted by; None where they are frozen, and in round 0."""
+    kind = study.task.training.targets
+    if kind == "teacher":
+        return _predict_as_teacher(study, round_)
+    return _predict_as_before(study, round_) if kind == "previous" else None
 
 
 def _predict_as_before(study: Study, round_: RoundRecord) -> PredictSlices | None:
