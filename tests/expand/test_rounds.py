@@ -6,9 +6,10 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 
 from recursive_expand.errors import InputError
-from recursive_expand.expand import rounds
+from recursive_expand.expand import gate, rounds
 from recursive_expand.expand.frozen import frozen_mask
 from recursive_expand.expand.labels import write_labels
 from recursive_expand.expand.progress import read_progress
@@ -16,6 +17,7 @@ from recursive_expand.expand.rounds import NothingToDo, close_review_if_done, it
 from recursive_expand.expand.training_set import TrainingSet
 from recursive_expand.ledger import RoundState, VerdictKind
 from recursive_expand.segment.losses import IGNORE
+from recursive_expand.segment.weights import mean_weights
 
 ACCEPT, REJECT = VerdictKind.ACCEPT, VerdictKind.REJECT
 
@@ -225,7 +227,7 @@ def test_a_stopped_round_goes_on_under_the_settings_it_began_with(expanded, monk
 
 
 def test_the_gate_keeps_the_old_model(expanded, monkeypatch):
-    monkeypatch.setattr(rounds, "holds", lambda _task, _new, old: old is None)
+    monkeypatch.setattr(gate, "holds", lambda *_: False)
     round_1 = run_round(expanded)
     old = expanded.ledger.round(0).model
     assert (round_1.model, round_1.promoted) == (old, False)
@@ -240,6 +242,20 @@ def test_a_model_that_falls_below_the_old_one_is_held_back(expanded):
     round_1 = run_round(under(expanded, training=awful))
     assert round_1.report["validation"]["dice"] < round_1.report["previous_validation"]["dice"] - 0.05
     assert (round_1.model, round_1.promoted) == (expanded.ledger.round(0).model, False)
+
+
+def test_a_model_that_does_not_hold_is_averaged_with_the_old_one(expanded, monkeypatch):
+    answers = iter([False, True])
+    monkeypatch.setattr(gate, "holds", lambda *_: next(answers))
+    round_1 = run_round(expanded)
+    old = expanded.ledger.round(0).model
+    assert len({old, round_1.trained_model, round_1.model}) == 3
+    assert round_1.promoted and round_1.report["averaged"]
+    states = [expanded.network(model).state_dict() for model in (old, round_1.trained_model)]
+    published = expanded.network(round_1.model).state_dict()
+    for name, mean in mean_weights(states).items():
+        assert torch.equal(published[name], mean)
+    assert {p.model_sha256 for c in ("i0", "u0") for p in expanded.ledger.proposals_of(c)} >= {round_1.model}
 
 
 def test_the_paper_s_preset_runs_two_rounds(study, reopen):

@@ -19,6 +19,7 @@ from recursive_expand.archives.atomic import sweep
 from recursive_expand.cases import Role, Volume
 from recursive_expand.errors import RecursiveExpandError
 from recursive_expand.expand.constraints import allowed_classes
+from recursive_expand.expand.gate import choose_model
 from recursive_expand.expand.ordering import queue_order
 from recursive_expand.expand.progress import Progress
 from recursive_expand.expand.proposing import cases_to_propose, propose
@@ -28,7 +29,6 @@ from recursive_expand.expand.study import Study, choose_device
 from recursive_expand.expand.targets import PredictSlices, build_examples
 from recursive_expand.expand.training_set import TrainingSet, build_training_set, lock_validation
 from recursive_expand.expand.triage import acceptance_scores
-from recursive_expand.expand.validation import holds, validate
 from recursive_expand.ledger import RoundRecord, RoundState
 from recursive_expand.ledger.chain import canonical
 from recursive_expand.segment.losses import IGNORE
@@ -193,19 +193,9 @@ def _train_and_publish(study: Study, round_: RoundRecord, progress: Progress, *,
         on_epoch=on_epoch,
     )
     trained = save_weights(network, study.workspace.models)
-    held_out = bool(training_set.validation)
-    cases = training_set.validation if held_out else tuple(case_id for case_id, _, _ in training_set.pixel)
-    new = validate(study, Predictor(task, network, device), cases) | {"held_out": held_out}
-    old = None
-    if round_.base_model is not None and task.gate:
-        old = validate(study, Predictor(task, study.network(round_.base_model), device), cases)
-    promoted = holds(task, new, old)
-    if not promoted:
-        logger.warning("Round %d: the gate keeps the old model (new %s, old %s)", round_.round, new, old)
-    model = trained if promoted or round_.base_model is None else round_.base_model
-    report: dict[str, Any] = {"losses": losses, "validation": new, "train_seconds": time.monotonic() - started}
-    if old is not None:
-        report["previous_validation"] = old
+    model, report = choose_model(study, round_, training_set, network, trained)
+    report |= {"losses": losses, "train_seconds": time.monotonic() - started}
+    promoted = model != round_.base_model
     round_ = study.ledger.publish_model(
         round_.round, trained_model=trained, model=model, promoted=promoted, report=report
     )

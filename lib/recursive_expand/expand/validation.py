@@ -1,4 +1,4 @@
-"""How good is a model on the locked validation share, and may it replace the old one?"""
+"""How good is a model on the locked validation share?"""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 from recursive_expand.expand.study import Study
 from recursive_expand.segment.metrics import Counts, count
 from recursive_expand.segment.predict import Predictor
-from recursive_expand.task import Task
 
 METRICS = ("dice", "iou", "precision", "recall")
 
@@ -35,18 +34,3 @@ def validate(study: Study, predictor: Predictor, case_ids: Sequence[str]) -> dic
     means = {metric: fmean(getattr(counts, metric) for counts in found) for metric in METRICS}
     together = sum(found, Counts())
     return means | {"cases": len(found), "pooled": {metric: getattr(together, metric) for metric in METRICS}}
-
-
-def holds(task: Task, new: dict[str, Any], old: dict[str, Any] | None) -> bool:
-    """The gate: Dice and recall of the new model are within the tolerance of the old one's.
-
-    They are those of all voxels together. Of the few cases that are locked, one without blood moves a mean by 1 / cases
-    for a single wrong voxel, which would close the gate on a better model.
-
-    Args:
-        task: `gate` and `gate_tolerance`.
-        new, old: what `validate` returned; `old` is None in round 0, where there is nothing to fall back to.
-    """
-    if not task.gate or old is None:
-        return True
-    return all(new["pooled"][metric] >= old["pooled"][metric] - task.gate_tolerance for metric in ("dice", "recall"))

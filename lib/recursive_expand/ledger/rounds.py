@@ -122,8 +122,9 @@ class Rounds(Proposals):
         Args:
             round_index: the round.
             trained_model: the weights it made.
-            model: the weights it proposes with: those, or the old ones where the gate held them back.
-            promoted: whether the two are the same.
+            model: the weights it proposes with: those, their mean with the old ones, or the old ones where the gate
+                held them back.
+            promoted: whether they are not the old ones.
             report: what to add to the round's report.
         """
         with self.write() as connection:
