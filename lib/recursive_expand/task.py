@@ -123,7 +123,8 @@ class Task(_Settings):
     gate: bool = True
     """A new model replaces the old one only if the locked validation share holds."""
     validation_share: float = Field(default=0.2, ge=0, lt=1)
-    """Share of the pixel cases that is never trained on; 0: metrics are reported on the pixel set itself."""
+    """Share of the pixel slices, in whole patients, that is never trained on; 0: metrics are reported on the pixel set
+    itself."""
     gate_tolerance: float = Field(default=0.05, ge=0, le=1)
     """By how much validation Dice and recall may fall before the gate keeps the old model."""
     min_expansion: int = Field(default=0, ge=0)

@@ -52,4 +52,6 @@ def publish(study: Study, weights: Path, sha256: str) -> None:
 
 def open_review(study: Study) -> None:
     """Open round 0's review over the proposals there are."""
-    study.ledger.open_review(0, order=queue_order(study.ledger.open_candidates()), report={})
+    candidates = study.ledger.open_candidates()
+    order = queue_order((one.proposal_id, one.leading_class, one.confidence) for one in candidates)
+    study.ledger.open_review(0, order=order, report={})

@@ -60,7 +60,7 @@ def begin(ledger, round_index, training_set, slices=(0, 1)):
     for case_id in "abc":
         sha256 = hashlib.sha256(f"{case_id}{round_index}".encode()).hexdigest()
         ledger.freeze(round_index, ProposalDraft(case_id, sha256, "m", slices, (), {"subdural": 1}, 0.5, False))
-    ledger.open_review(round_index, order=[p for p, _, _ in ledger.open_candidates()], report={})
+    ledger.open_review(round_index, order=[c.proposal_id for c in ledger.open_candidates()], report={})
 
 
 def say(ledger, case_id, verdict, rejected=()):
@@ -173,7 +173,7 @@ def test_accepted_slices_join_and_are_new_once(ledger, task):
     second = say(ledger, "b", VerdictKind.REJECT)
     training_set = build_training_set(ledger, task, 1)
     sha256 = ledger.current_proposal("a").sha256
-    assert training_set.accepted == (AcceptedSlices("a", 0, sha256, (0,)),)
+    assert training_set.accepted == (AcceptedSlices("a", 0, sha256, (0,), new=True),)
     assert training_set.verdict_ids == (first.verdict_id, second.verdict_id)
     assert training_set.new_slices == 1
     begin(ledger, 1, training_set, (1,))

@@ -109,7 +109,7 @@ def test_a_round_is_served_by_score(study):
     run_round(risky)
     first = [proposal for proposal, _ in study.ledger.queue(now=0)]
     assert len(first) > 1 and all(p.score == pytest.approx(p.confidence) for p in first)
-    assert all(one.features and "agreement" in one.features for one in study.ledger.triage_candidates())
+    assert all(one.features and "agreement" in one.features for one in study.ledger.open_candidates())
     _review(risky)
     run_round(risky)
     scores = [proposal.score for proposal, _ in study.ledger.queue(now=0)]
@@ -121,4 +121,4 @@ def test_in_the_balanced_order_nothing_is_foretold(study):
     run_round(dataclasses.replace(study, task=study.task.model_copy(update={"order": "balanced"})))
     assert study.ledger.queue(now=0)
     assert all(proposal.score is None for proposal, _ in study.ledger.queue(now=0))
-    assert all(one.features is None for one in study.ledger.triage_candidates())
+    assert all(one.features is None for one in study.ledger.open_candidates())

@@ -47,7 +47,7 @@ def _start(ledger: Ledger, round_index: int, verdict_ids: tuple[int, ...] = ()) 
 
 def _open(ledger: Ledger, round_index: int) -> None:
     """The review of a round, in order of proposal."""
-    ledger.open_review(round_index, order=[p for p, _, _ in ledger.open_candidates()], report={})
+    ledger.open_review(round_index, order=[c.proposal_id for c in ledger.open_candidates()], report={})
 
 
 @pytest.fixture(scope="session")

@@ -98,7 +98,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 self.queue.remove(case_id)
             if slices:
                 self.queue.append(case_id)
-        candidates = {p: self.case_of(p) for p, _, _ in self.ledger.open_candidates()}
+        candidates = {p: self.case_of(p) for p in (c.proposal_id for c in self.ledger.open_candidates())}
         assert sorted(candidates.values()) == sorted(self.queue)
         order = sorted(candidates, key=lambda p: candidates[p], reverse=True)
         self.ledger.open_review(self.round, order=order, report={})

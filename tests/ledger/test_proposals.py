@@ -138,8 +138,8 @@ def test_the_queue_opens_in_the_given_order(ledger, entry, draft, start):
         ledger.freeze(0, draft(case_id))
     assert ask(ledger, "x") is None  # not before the review opens
     candidates = ledger.open_candidates()
-    assert [(leading, confidence) for _, leading, confidence in candidates] == [("subdural", 0.8)] * 3
-    ledger.open_review(0, order=[p for p, _, _ in reversed(candidates)], report={})
+    assert [(one.leading_class, one.confidence) for one in candidates] == [("subdural", 0.8)] * 3
+    ledger.open_review(0, order=[one.proposal_id for one in reversed(candidates)], report={})
     assert [ask(ledger, client) for client in "xyz"] == ["c", "b", "a"]
 
 

@@ -57,6 +57,6 @@ def test_a_ledger_of_an_earlier_version_gets_the_new_columns(tmp_path):
         old.execute("ALTER TABLE proposals DROP COLUMN score")
         old.execute("ALTER TABLE proposals DROP COLUMN features")
     ledger = Ledger(path)
-    assert ledger.triage_candidates() == []
+    assert ledger.open_candidates() == []
     ledger.close()
     Ledger(path).close()  # nothing is added twice

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from recursive_expand.study.calibration import (
     PER_BIN,
+    best_order,
     calibration_bins,
     calibration_error,
     first_quarter_lift,
@@ -72,5 +73,13 @@ def test_a_volume_is_one_place_in_the_queue() -> None:
 
 @given(accepted=st.lists(st.booleans(), min_size=1, max_size=40).filter(any))
 def test_no_order_beats_the_one_that_puts_the_accepted_first(accepted: list[bool]) -> None:
-    best = first_quarter_lift(queue(sorted(accepted, reverse=True)))
+    best = first_quarter_lift(best_order(queue(accepted)))
+    assert best == first_quarter_lift(queue(sorted(accepted, reverse=True)))
     assert first_quarter_lift(queue(accepted)) <= best <= len(accepted) / sum(accepted) + 1e-9
+
+
+def test_of_volumes_those_come_first_of_which_most_is_accepted() -> None:
+    volumes = pd.DataFrame(
+        {"round": 0, "order": [0, 0, 1, 1, 2, 2], "accepted": [True, False, False, False, True, True]}
+    )
+    assert best_order(volumes)["order"].tolist() == [1, 1, 2, 2, 0, 0]

@@ -21,13 +21,20 @@ def rounds() -> pd.DataFrame:
 
 
 def test_without_a_limit_the_cheapest_preset_sets_the_budget_of_each_seed(rounds: pd.DataFrame) -> None:
-    assert verdict_budgets(rounds[rounds.seed == 0]).to_dict() == {0: 120}
+    assert verdict_budgets(rounds[rounds.seed == 0]).to_dict() == {0: 100}
     assert verdict_budgets(rounds, max_verdicts=60).to_dict() == {0: 60, 1: 60}
+
+
+def test_the_budget_is_lowered_to_what_coarser_rounds_use(rounds: pd.DataFrame) -> None:
+    """Of 120 verdicts `slow` can only use 100, so `quick` may use no more than these either."""
+    budgets = verdict_budgets(rounds[rounds.seed == 0])
+    newest = newest_within(rounds[rounds.seed == 0], budgets).set_index("preset")
+    assert newest["verdicts_before"].to_dict() == {"slow": 100, "quick": 50}
 
 
 def test_every_run_may_learn_from_its_first_review(rounds: pd.DataFrame) -> None:
     """`slow` needs 100 verdicts for its first round; at the 30 that `quick` ends with it would count as untaught."""
-    assert verdict_budgets(rounds).to_dict() == {0: 120, 1: 100}
+    assert verdict_budgets(rounds).to_dict() == {0: 100, 1: 100}
     assert verdict_budgets(rounds[rounds["verdicts_before"] == 0]).to_dict() == {0: 0, 1: 0}
 
 
@@ -77,7 +84,7 @@ def test_the_table_has_a_row_a_preset_with_intervals_over_seeds(made_up: StudyCo
     gain, acceptance = table.header.index("Gain of median Dice"), table.header.index("Acceptance rate")
     assert table.rows[0][gain] == f"{medians['after'] - medians['before']:+.3f} ± 0.000"
     assert table.rows[0][acceptance] == "0.667 ± 0.000"
-    assert comparison_tables(results)[1].rows == table.rows  # both runs end with the same number of verdicts
+    assert comparison_tables(results)[1].rows == table.rows  # all runs end with the same number of verdicts
     lead = table.header.index("Lead")
     assert table.rows[0][lead] == NONE
     finals = [chosen[(chosen.preset == p) & (chosen.stage == "after")]["dice"].median() for p in ("no g", "paper")]
@@ -89,3 +96,23 @@ def test_seeds_that_a_preset_has_not_run_are_left_out(made_up: StudyConfig) -> N
     unfinished = results.rounds.drop(results.rounds.query("preset == 'paper' and seed == 1").index)
     object.__setattr__(results, "rounds", unfinished)
     assert [row[2] for row in comparison_tables(results)[0].rows] == ["1", "1"]
+
+
+def test_at_its_own_end_a_run_may_have_used_more_verdicts(made_up: StudyConfig) -> None:
+    results = load_results(made_up.output)
+    longer = results.rounds.query("preset == 'paper' and round == 1").assign(round=2, verdicts_before=90)
+    better = results.patients.query("preset == 'paper' and round == 1").assign(round=2, stage="between", dice=1.0)
+    object.__setattr__(results, "rounds", pd.concat([results.rounds, longer], ignore_index=True))
+    object.__setattr__(results, "patients", pd.concat([results.patients, better], ignore_index=True))
+    equal, ends = comparison_tables(results)
+    used, final = equal.header.index("Verdicts used"), equal.header.index("Final median Dice")
+    assert [table.rows[0][used] for table in (equal, ends)] == ["30 ± 0", "90 ± 0"]
+    assert ends.rows[0][final] == "1.000 ± 0.000" != equal.rows[0][final]
+    assert equal.rows[1] != ends.rows[1]  # the lead is over another Dice
+
+
+def test_a_test_set_that_no_run_has_is_left_out(made_up: StudyConfig) -> None:
+    results = load_results(made_up.output)
+    more = results.config.model_copy(update={"tests": {"new": "test", **results.config.tests}})
+    object.__setattr__(results, "config", more)
+    assert [row[0] for row in comparison_tables(results)[0].rows] == ["held out", ""]

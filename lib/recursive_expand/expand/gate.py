@@ -66,10 +66,13 @@ def holds(task: Task, new: dict[str, Any], old: dict[str, Any]) -> bool:
     """Whether Dice and recall of a new model are within the tolerance of the old one's.
 
     They are those of all voxels together. Of the few cases that are locked, one without blood moves a mean by 1 / cases
-    for a single wrong voxel, which would close the gate on a better model.
+    for a single wrong voxel, which would close the gate on a better model. Where none of them holds blood, nothing can
+    be said, and the new model holds.
 
     Args:
         task: `gate_tolerance`.
         new, old: what `validate` returned.
     """
+    if not new["pooled"]["bleed_voxels"]:
+        return True
     return all(new["pooled"][metric] >= old["pooled"][metric] - task.gate_tolerance for metric in ("dice", "recall"))

@@ -1,4 +1,4 @@
-"""The order of the queue: classes balanced, cleanest first."""
+"""The order of the queue: classes in turn, the most acceptable first."""
 
 from __future__ import annotations
 

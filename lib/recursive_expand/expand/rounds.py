@@ -216,33 +216,33 @@ def _predict_as_before(study: Study, round_: RoundRecord) -> PredictSlices | Non
     """What f, without g, made of some slices of a case in the previous recursion (the paper's final stage)."""
     if round_.base_model is None:
         return None
-    task = study.task.model_copy(update={"refinement": study.task.refinement.model_copy(update={"mode": "off"})})
-    predictor = Predictor(task, study.network(round_.base_model), choose_device())
-
-    def predict(case_id: str, volume: Volume, slices: tuple[int, ...]) -> NDArray[np.uint8]:
-        return predictor.predict(replace(volume, hu=volume.hu[list(slices)])).mask
-
-    return predict
+    without_g = study.task.refinement.model_copy(update={"mode": "off", "min_area": 0.0})
+    task = study.task.model_copy(update={"refinement": without_g})
+    return _predict_by(study, Predictor(task, study.network(round_.base_model), choose_device()))
 
 
 def _predict_as_teacher(study: Study, round_: RoundRecord) -> PredictSlices | None:
-    """Predictions of the mean of the models published so far, under image-level labels, with the ignore band."""
+    """What the mean of the models published so far, then g, makes of some slices of a case."""
     published = [earlier.model for earlier in study.ledger.list_rounds() if earlier.round < round_.round]
     models = list(dict.fromkeys(model for model in published if model is not None))  # a gate may have kept one
     if not models:
         return None
-    task, network = study.task, study.network(models[-1])
+    network = study.network(models[-1])
     network.load_state_dict(mean_weights([study.network(model).state_dict() for model in models]))
-    predictor = Predictor(task, network, choose_device())
+    return _predict_by(study, Predictor(study.task, network, choose_device()))
+
+
+def _predict_by(study: Study, predictor: Predictor) -> PredictSlices:
+    """A predictor's masks of some slices; where wanted, with image-level labels obeyed and the ignore band left out."""
 
     def predict(case_id: str, volume: Volume, slices: tuple[int, ...]) -> NDArray[np.uint8]:
         allowed = None
-        if task.use_image_labels:
+        if study.task.use_image_labels:
             case = study.ledger.case(case_id)
             known = allowed_classes(case.image_labels, case.slices)
             allowed = [known[number] for number in slices]
         prediction = predictor.predict(replace(volume, hu=volume.hu[list(slices)]), allowed)
-        if task.training.ignore_band:
+        if study.task.training.ignore_band:
             prediction.mask[prediction.ignore] = IGNORE
         return prediction.mask
 
@@ -266,12 +266,13 @@ def _propose_and_open(study: Study, round_: RoundRecord, progress: Progress) -> 
             progress=progress,
         ):
             pass
+    by_risk = study.task.order == "risk"
     candidates = study.ledger.open_candidates()
-    scores: dict[int, float] = {}
-    if study.task.order == "risk":
-        scores = acceptance_scores(study.ledger.triage_candidates(), study.ledger.judged_proposals())
-        candidates = [(number, leading_class, scores[number]) for number, leading_class, _ in candidates]
-    order = queue_order(candidates, likely_first=study.task.order == "risk")
+    scores = acceptance_scores(candidates, study.ledger.judged_proposals()) if by_risk else {}
+    order = queue_order(
+        ((one.proposal_id, one.leading_class, scores.get(one.proposal_id, one.confidence)) for one in candidates),
+        likely_first=by_risk,
+    )
     report = {"propose_seconds": time.monotonic() - started, "proposals": study.ledger.count_proposals(round_.round)}
     round_ = study.ledger.open_review(round_.round, order=order, report=report, scores=scores)
     progress.say(f"{len(order)} proposals wait for a verdict" if order else "nothing new to show to an expert")
@@ -293,6 +294,7 @@ def iter_round_reports(study: Study) -> Iterator[dict[str, Any]]:
             "losses": report.get("losses", []),
             "validation": report.get("validation"),
             "promoted": round_.promoted,
+            "averaged": report.get("averaged", False),
             "proposals": study.ledger.count_proposals(round_.round),
             "accepted": counts["accept"],
             "rejected": counts["reject"],

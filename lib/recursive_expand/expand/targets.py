@@ -43,8 +43,7 @@ def build_examples(
         examples += [_example(case_id, volume, n, targets[n], with_dice=True) for n in range(case.slices)]
     for accepted in training_set.accepted:
         volume = study.volume(study.ledger.case(accepted.case_id))
-        newly = accepted.round + 1 == round_index
-        masks = _accepted_targets(study, accepted, volume, predict, newly=newly)
+        masks = _accepted_targets(study, accepted, volume, predict)
         targets = _keep(study, round_index, f"{accepted.case_id}.{accepted.round}", masks)
         for n, target in zip(accepted.slices, targets, strict=True):
             examples.append(_example(accepted.case_id, volume, n, target, accepted=True))
@@ -78,11 +77,11 @@ def _example(
 
 
 def _accepted_targets(
-    study: Study, accepted: AcceptedSlices, volume: Volume, predict: PredictSlices | None, *, newly: bool
+    study: Study, accepted: AcceptedSlices, volume: Volume, predict: PredictSlices | None
 ) -> NDArray[np.uint8]:
     training = study.task.training
     # The previous recursion's mask of a slice that it brought in is the one that was accepted.
-    as_accepted = training.targets == "frozen" or (training.targets == "previous" and newly)
+    as_accepted = training.targets == "frozen" or (training.targets == "previous" and accepted.new)
     if predict is not None and not as_accepted:
         return predict(accepted.case_id, volume, accepted.slices)
     native = frozen_mask(study.workspace, accepted.round, accepted.case_id)

@@ -18,12 +18,16 @@ from recursive_expand.task import Task
 
 @dataclass(frozen=True)
 class AcceptedSlices:
-    """Slices of one proposal that an expert accepted (in `TrainingSet.rejected`: rejected)."""
+    """Slices of one proposal that an expert accepted (in `TrainingSet.rejected`: rejected).
+
+    `round` is the proposal's; `new` says that no earlier round trained on them.
+    """
 
     case_id: str
     round: int
     proposal_sha256: str
     slices: tuple[int, ...]
+    new: bool = False
 
 
 @dataclass(frozen=True)
@@ -135,8 +139,9 @@ def build_training_set(ledger: Ledger, task: Task, round_index: int) -> Training
         verdict_ids.append(verdict.verdict_id)
         if verdict.accepted_slices and verdict.case_id in proposable:
             found = (verdict.case_id, verdict.round, verdict.proposal_sha256, verdict.accepted_slices)
-            accepted.append(AcceptedSlices(*found))
-            new_slices += len(verdict.accepted_slices) if verdict.used_by is None else 0
+            new = verdict.used_by is None
+            accepted.append(AcceptedSlices(*found, new=new))
+            new_slices += len(verdict.accepted_slices) if new else 0
     clean: list[tuple[str, tuple[int, ...]]] = []
     if round_index > 0 and task.use_image_labels:
         others = sum(slices for _, slices, _ in pixel) + sum(len(a.slices) for a in accepted)
@@ -165,7 +170,7 @@ def _rejected_slices(ledger: Ledger, proposable: Collection[str]) -> tuple[Accep
 
 
 def _slices_from_json(stored: list[dict[str, Any]]) -> tuple[AcceptedSlices, ...]:
-    return tuple(AcceptedSlices(a["case_id"], a["round"], a["proposal_sha256"], tuple(a["slices"])) for a in stored)
+    return tuple(AcceptedSlices(**{**one, "slices": tuple(one["slices"])}) for one in stored)
 
 
 def _clean_slices(ledger: Ledger, task: Task, round_index: int, *, most: int) -> list[tuple[str, tuple[int, ...]]]:

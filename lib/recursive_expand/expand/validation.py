@@ -23,7 +23,8 @@ def validate(study: Study, predictor: Predictor, case_ids: Sequence[str]) -> dic
 
     Returns:
         `{"dice", "iou", "precision", "recall", "cases", "pooled"}`: means over cases (see `segment.metrics` for empty
-        masks), and in `pooled` the same four of all cases' voxels taken together.
+        masks), and in `pooled` the same four of all cases' voxels taken together, and `bleed_voxels`, those of the
+        references.
     """
 
     volumes = ((case_id, study.volume(study.ledger.case(case_id))) for case_id in case_ids)
@@ -33,4 +34,6 @@ def validate(study: Study, predictor: Predictor, case_ids: Sequence[str]) -> dic
         found.append(count(prediction.mask, truth, len(study.task.classes)).any_bleed)
     means = {metric: fmean(getattr(counts, metric) for counts in found) for metric in METRICS}
     together = sum(found, Counts())
-    return means | {"cases": len(found), "pooled": {metric: getattr(together, metric) for metric in METRICS}}
+    pooled = {metric: getattr(together, metric) for metric in METRICS}
+    pooled["bleed_voxels"] = together.true_positive + together.false_negative
+    return means | {"cases": len(found), "pooled": pooled}

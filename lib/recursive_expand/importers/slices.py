@@ -82,7 +82,7 @@ def import_slices(
         try:
             case_id = case_of_name(stem)
         except InputError as error:
-            done.leave_out(error.source, error.reason)
+            done.leave_out(path.name, f"{error.reason}; rename it")
             continue
         read = partial(_read_case, path, masks_by_stem, settings, values)
         first = planned.setdefault(case_id.casefold(), PlannedCase(case_id, path.name, read))

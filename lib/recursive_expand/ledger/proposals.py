@@ -114,15 +114,8 @@ class Proposals(Store):
             row = connection.execute(_of_round(case_id, round_index)).first()
         return to_proposal(row) if row else None
 
-    def open_candidates(self) -> list[tuple[int, str, float]]:
-        """(proposal id, leading class, confidence) of every open proposal, for ordering the queue."""
-        query = select(proposals.c.proposal_id, proposals.c.leading_class, proposals.c.confidence)
-        query = query.where(proposals.c.state == ProposalState.OPEN).order_by(proposals.c.case_id)
-        with self.read() as connection:
-            return [(row.proposal_id, row.leading_class or "", row.confidence) for row in connection.execute(query)]
-
-    def triage_candidates(self) -> list[Candidate]:
-        """Every open proposal with what its acceptance is foretold from."""
+    def open_candidates(self) -> list[Candidate]:
+        """Every open proposal, as the queue's order and triage look at it."""
         query = select(proposals).where(proposals.c.state == ProposalState.OPEN).order_by(proposals.c.proposal_id)
         with self.read() as connection:
             return [

@@ -104,9 +104,9 @@ def train(
             batches = _batches(task, examples, boxes, readers, round_index, epoch, rank, world_size)
             losses.append(_train_epoch(model, optimizer, precision, batches, task, device, world_size))
             if not math.isfinite(losses[-1]):
+                setting = "learning_rate" if round_index == 0 else "later_learning_rate"
                 raise RecursiveExpandError(
-                    f"the loss became {losses[-1]} in epoch {epoch + 1}; lower --conf learning_rate "
-                    f"(now {learning_rate:g})"
+                    f"the loss became {losses[-1]} in epoch {epoch + 1}; lower --conf {setting} (now {learning_rate:g})"
                 )
             due = time.monotonic() - written >= SECONDS_BETWEEN_CHECKPOINTS or epoch + 1 == epochs
             if checkpoint and rank == 0 and due:

@@ -14,14 +14,14 @@ from recursive_expand.expand.study import Study
 
 
 class RecursiveExpand(Strategy):
-    """The queue: classes balanced, cleanest first, each case leased to one client at a time.
+    """The queue: classes in turn, the most acceptable first, each case leased to one client at a time.
 
     Args:
         study: the study.
     """
 
     def __init__(self, study: Study) -> None:
-        super().__init__("Recursive expand: the next undecided proposal, classes balanced, cleanest first")
+        super().__init__("Recursive expand: the next undecided proposal, classes in turn, the most acceptable first")
         self._study = study
 
     def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any]:

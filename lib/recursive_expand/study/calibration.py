@@ -44,6 +44,13 @@ def first_quarter_lift(verdicts: pd.DataFrame) -> float:
     return accepted / expected if expected else np.nan
 
 
+def best_order(verdicts: pd.DataFrame) -> pd.DataFrame:
+    """The verdicts of one run as if every round's queue had begun with the proposals of which most was accepted."""
+    share = verdicts.groupby(["round", "order"])["accepted"].transform(lambda slices: slices.astype(float).mean())
+    places = pd.MultiIndex.from_arrays([-share, verdicts["order"]])
+    return verdicts.assign(order=pd.Series(pd.factorize(places, sort=True)[0], index=verdicts.index))
+
+
 def calibration_bins(scores: NDArray[np.float64], accepted: NDArray[np.bool_], *, bins: int = BINS) -> pd.DataFrame:
     """Bins with as many verdicts each.
 

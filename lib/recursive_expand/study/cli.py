@@ -43,7 +43,7 @@ def compare_command(
         typer.Argument(metavar="CONFIG.yaml", help="A study with two presets or more: see docs/compare.yaml."),
     ],
 ) -> None:
-    """Run what is missing, then print and report the presets at the same number of verdicts."""
+    """Run what is missing, then print and report the presets: at the same number of verdicts, and at their own ends."""
     from recursive_expand.study.config import load_config
 
     with _lines_for_errors():

@@ -53,7 +53,7 @@ class StudiesSettings(_Settings):
     @model_validator(mode="after")
     def _one_source(self) -> StudiesSettings:
         if (self.folder is None) == (self.phantom is None):
-            raise ValueError("give either folder (with truth) or phantom")
+            raise ValueError("give either folder or phantom")
         if self.leave_one_patient_out and self.folder is None:
             raise ValueError("leave_one_patient_out goes with folder, not with phantom")
         return self

@@ -51,7 +51,7 @@ class StudyData:
         cases: its usable cases; those of the patient who is left out have the role `test`.
         truth: true masks of cases without an expert mask, by case id.
         tests: test sets by name.
-        patients: of every test set, by patient: hash over names and sizes of the images and the voxels of the masks.
+        patients: of every test set, by patient: hash over the files of the images and the voxels of the masks.
             The same patient has the same hash whichever run measures them; others of the same name have another.
         sha256: hash over names, sizes and roles of all images, the voxels of all masks, and the tables.
         left_out: the patient who is left out in this run, if one is.
@@ -207,7 +207,9 @@ def _masks(folder: Path) -> dict[str, Path]:
 def _patients(found: Iterable[TestCase]) -> dict[str, str]:
     parts: dict[str, list[object]] = {}
     for test in found:
-        parts.setdefault(test.patient, []).append([*_image(test.image), _mask(test.mask)])
+        with test.image.open("rb") as file:
+            image = hashlib.file_digest(file, "sha256").hexdigest()
+        parts.setdefault(test.patient, []).append([image, _mask(test.mask)])
     return {patient: hashlib.sha256(canonical(body).encode()).hexdigest() for patient, body in parts.items()}
 
 

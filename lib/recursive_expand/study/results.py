@@ -84,6 +84,10 @@ def load_results(folder: Path) -> Results:
 
 def _read(path: Path, run: dict[str, Any]) -> pd.DataFrame:
     frame = pd.read_csv(path, dtype={"patient": str, "case_id": str})
+    if path.name == FILES[0] and "patient_sha256" not in frame:
+        raise InputError(
+            str(path), "was written by an earlier version; remove its run's folder and run the study again"
+        )
     for column in ("data_sha256", "seed", "preset"):
         frame.insert(0, column, run[column])
     return frame

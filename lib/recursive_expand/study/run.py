@@ -271,6 +271,7 @@ def _round_row(ledger: Ledger, round_: RoundRecord) -> dict[str, Any]:
         "round": round_.round,
         "state": round_.state,
         "promoted": round_.promoted,
+        "averaged": round_.report.get("averaged", False),
         **{f"trained_{source}": training.get(source, 0) for source in ("pixel", "accepted", "clean", "new")},
         **{f"validation_{name}": validation.get(name) for name in ("dice", "iou", "precision", "recall")},
         "validation_held_out": validation.get("held_out"),
