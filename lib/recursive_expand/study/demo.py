@@ -10,19 +10,14 @@ from recursive_expand.study.config import StudyConfig, parse_config
 SETTINGS: dict[str, Any] = {
     "title": "Recursive ICH: the study in small",
     "studies": {
-        "phantom": {"pixel": 40, "image": 60, "test": 40, "size": 64, "single_slices": True, "seed": 2020},
+        "phantom": {"pixel": 60, "image": 120, "test": 60, "size": 96, "single_slices": True, "seed": 2020},
     },
     "tests": {"shifted scanner": "test"},
     "presets": ["paper", "default"],
     "seeds": [0, 1],
-    "conf": {
-        "channels": [8, 16, 32, 64],
-        "epochs": 40,
-        "learning_rate": 0.005,
-        "batch_size": 4,
-    },
+    "conf": {"channels": [16, 32, 64, 128], "epochs": 80},
     "expert": {"tau": 0.3},
-    "max_rounds": 2,
+    "max_rounds": 3,
 }
 
 
