@@ -59,8 +59,8 @@ nav a{margin-right:1rem;color:#1f5f99} .lead{color:#4a555c;max-width:75ch}
 figure{margin:1.2rem 0;text-align:center} figure img{max-width:100%;height:auto}
 figcaption{color:#4a555c;font-size:.9rem;max-width:80ch;margin:.3rem auto}
 .scroll{overflow-x:auto}
-table{border-collapse:collapse;font-size:.83rem;margin:1rem 0;font-variant-numeric:tabular-nums}
-caption{text-align:left;font-weight:600;padding-bottom:.4rem} th,td{text-align:left;padding:.28rem .6rem .28rem 0}
+table{border-collapse:collapse;font-size:.78rem;margin:1rem 0;font-variant-numeric:tabular-nums}
+caption{text-align:left;font-weight:600;padding-bottom:.4rem} th,td{text-align:left;padding:.28rem .5rem .28rem 0}
 th{border-bottom:1.5px solid #1d2429;border-top:1.5px solid #1d2429} td{white-space:nowrap}
 tr.rule td{border-bottom:1px solid #aab3b8} tbody tr:last-child td{border-bottom:1.5px solid #1d2429}
 .note{color:#4a555c;font-size:.83rem;max-width:95ch;margin-top:-.5rem}
