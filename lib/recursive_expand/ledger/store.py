@@ -93,8 +93,9 @@ class Store:
 
 def _add_new_columns(connection: Connection) -> None:
     """A ledger of an earlier version gets the columns that were added since; they hold nothing in its old rows."""
+    inspector = inspect(connection)
     for table in metadata.sorted_tables:
-        there = {column["name"] for column in inspect(connection).get_columns(table.name)}
+        there = {column["name"] for column in inspector.get_columns(table.name)}
         for column in table.columns:
             if column.name not in there:
                 definition = CreateColumn(column).compile(dialect=connection.dialect)

@@ -41,8 +41,8 @@ _READING = (
     "same run's round 0. Lead: final median Dice over that of {first}, seed by seed. Acceptance rate, first quarter "
     "and calibration error are of the slices reviewed before that model. First quarter: how many times more slices "
     "were accepted in the first quarter of what was reviewed in every round than in a random one; no order can beat "
-    "the best. Calibration error: mean distance "
-    "between the probability of acceptance that came with a proposal and the share accepted."
+    "the best. Calibration error: mean distance between the probability of acceptance that came with a proposal and "
+    "the share accepted."
 )
 
 
@@ -102,13 +102,12 @@ def comparison_rows(
     newest = newest_within(rounds, budgets)
     medians = patients.groupby(["test_set", *_RUN, "round"])[list(GAINS)].median()
     rows = []
-    for test_set in patients["test_set"].unique():
-        for run in newest.itertuples():
+    for run in newest.itertuples():
+        of_run = (verdicts.preset == run.preset) & (verdicts.seed == run.seed)
+        triage = _triage(verdicts[of_run & (verdicts["round"] < run.round)])
+        for test_set in patients["test_set"].unique():
             first = medians.loc[(test_set, run.preset, run.seed, 0)]
             last = medians.loc[(test_set, run.preset, run.seed, run.round)]
-            reviewed = verdicts[
-                (verdicts.preset == run.preset) & (verdicts.seed == run.seed) & (verdicts["round"] < run.round)
-            ]
             rows.append(
                 {
                     "test_set": test_set,
@@ -116,7 +115,7 @@ def comparison_rows(
                     "seed": run.seed,
                     "round": run.round,
                     "verdicts": run.verdicts_before,
-                    **_triage(reviewed),
+                    **triage,
                     "first_dice": first["dice"],
                     "final_dice": last["dice"],
                     **{f"{metric}_gain": last[metric] - first[metric] for metric in GAINS},
@@ -152,8 +151,8 @@ def comparison_tables(results: Results) -> tuple[Table, Table]:
     limit = results.config.max_verdicts
     budgets = verdict_budgets(rounds, max_verdicts=limit)
     ends = pd.Series(np.inf, index=budgets.index)
-    equal = f"the study's limit of {limit}" if limit else "what the preset that ended with the fewest used"
-    equal += ", or one round's review where that is more" if not limit else ""
+    fewest = "what the preset that ended with the fewest used, or one round's review where that is more"
+    equal = f"the study's limit of {limit}" if limit else fewest
 
     def table(name: str, title: str, allowed: pd.Series, rule: str) -> Table:
         found = comparison_rows(patients, rounds, verdicts, allowed)

@@ -6,7 +6,7 @@ import csv
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,8 +108,9 @@ def prepare_data(config: StudyConfig, classes: Sequence[str], seed: int) -> Stud
             "simulated expert judges by them; add them, or give these cases the role test",
         )
     tests = {name: _test_set(name, where, cases, truth, classes) for name, where in config.tests.items()}
-    patients = {name: _patients(found) for name, found in tests.items()}
-    return StudyData(studies, cases, truth, tests, patients, _sha256(studies, cases, truth, tests), left_out)
+    hashes = {test.mask: _mask(test.mask) for found in tests.values() for test in found}
+    patients = {name: _patients(found, hashes) for name, found in tests.items()}
+    return StudyData(studies, cases, truth, tests, patients, _sha256(studies, cases, truth, tests, hashes), left_out)
 
 
 def write_view(data: StudyData, folder: Path) -> None:
@@ -204,17 +205,22 @@ def _masks(folder: Path) -> dict[str, Path]:
     return {name[0]: path for name, path in parts if name is not None and not path.name.startswith(".")}
 
 
-def _patients(found: Iterable[TestCase]) -> dict[str, str]:
+def _patients(found: Iterable[TestCase], hashes: Mapping[Path, str | None]) -> dict[str, str]:
+    """Hash of every patient; `hashes` are those of the masks' voxels."""
     parts: dict[str, list[object]] = {}
     for test in found:
         with test.image.open("rb") as file:
             image = hashlib.file_digest(file, "sha256").hexdigest()
-        parts.setdefault(test.patient, []).append([image, _mask(test.mask)])
+        parts.setdefault(test.patient, []).append([image, hashes[test.mask]])
     return {patient: hashlib.sha256(canonical(body).encode()).hexdigest() for patient, body in parts.items()}
 
 
 def _sha256(
-    studies: Path, cases: Sequence[FoundCase], truth: dict[str, Path], tests: dict[str, tuple[TestCase, ...]]
+    studies: Path,
+    cases: Sequence[FoundCase],
+    truth: dict[str, Path],
+    tests: dict[str, tuple[TestCase, ...]],
+    hashes: Mapping[Path, str | None],
 ) -> str:
     tables = {
         name: hashlib.sha256((studies / name).read_bytes()).hexdigest()
@@ -225,7 +231,9 @@ def _sha256(
     body = {
         "cases": [[*_image(case.path), case.role, _mask(case.pixel_label)] for case in cases],
         "truth": [[case_id, _mask(truth[case_id])] for case_id in proposable],
-        "tests": {name: [[*_image(t.image), t.patient, _mask(t.mask)] for t in found] for name, found in tests.items()},
+        "tests": {
+            name: [[*_image(t.image), t.patient, hashes[t.mask]] for t in found] for name, found in tests.items()
+        },
         "tables": tables,
     }
     return hashlib.sha256(canonical(body).encode()).hexdigest()
