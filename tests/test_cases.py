@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recursive_expand.cases import Geometry, Orientation, voxel_sha256
+from recursive_expand.cases import Geometry, Orientation, SeriesReference, voxel_sha256
+from recursive_expand.errors import InputError
 
 SHAPES = st.tuples(*[st.integers(2, 6)] * 3)
 PERMUTATIONS = st.sampled_from(list(itertools.permutations(range(3))))
@@ -95,3 +96,37 @@ def test_the_hash_tells_shapes_and_voxels_apart():
 def test_only_uint8_is_hashed():
     with pytest.raises(TypeError, match="int16"):
         voxel_sha256(np.zeros((2, 2, 2), np.int16))  # type: ignore[arg-type]
+
+
+def series_reference(**changes):
+    facts = {
+        "series_instance_uid": "1.2.3",
+        "study_instance_uid": "1.2",
+        "sop_instance_uids": ["1.2.3.1", "1.2.3.2", "1.2.3.3"],
+        "image_position_patient": [[0, 0, 0], [0, 1, 5], [0, 2, 10]],
+        "image_orientation_patient": [1, 0, 0, 0, 1, 0],
+        "pixel_spacing_mm": [0.5, 0.4],
+        "tilt_degrees": 11.3099,
+        "slice_spacings_mm": [5, 5],
+    }
+    return facts | changes
+
+
+def test_a_series_reference_comes_back_from_json():
+    facts = series_reference(study_instance_uid=None)
+    found = SeriesReference.from_json({**facts, "files": 4})
+    assert found.to_json() == facts
+    assert found.positions.shape == (3, 3) and found.study_instance_uid is None
+
+
+def test_what_0_1_0_wrote_is_read():
+    old = series_reference()
+    del old["study_instance_uid"]
+    assert SeriesReference.from_json(old).sop_instance_uids[2] == "1.2.3.3"
+    assert SeriesReference.from_json({"data_set": "PhysioNet CT-ICH", "source_slices": [1]}) is None
+
+
+@pytest.mark.parametrize("changes", [{"sop_instance_uids": ["1"]}, {"tilt_degrees": None}, {"pixel_spacing_mm": []}])
+def test_half_a_series_reference_is_refused(changes):
+    with pytest.raises(InputError, match=r"geometry\.json: does not place a series"):
+        SeriesReference.from_json(series_reference(**changes))
