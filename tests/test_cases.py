@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recursive_expand.cases import Geometry, LabelMap, Orientation, voxel_sha256
+from recursive_expand.cases import Geometry, LabelMap, Orientation, SeriesReference, voxel_sha256
+from recursive_expand.errors import InputError
 
 SHAPES = st.tuples(*[st.integers(2, 6)] * 3)
 PERMUTATIONS = st.sampled_from(list(itertools.permutations(range(3))))
@@ -154,3 +155,37 @@ def test_what_is_no_label_map_is_refused():
         LabelMap(np.zeros((3, 4, 6), np.uint8), GEOMETRY)
     with pytest.raises(ValueError, match="the value 3 is no class; classes are epidural, subdural"):
         label(s1=3).voxels()
+
+
+def series_reference(**changes):
+    facts = {
+        "series_instance_uid": "1.2.3",
+        "study_instance_uid": "1.2",
+        "sop_instance_uids": ["1.2.3.1", "1.2.3.2", "1.2.3.3"],
+        "image_position_patient": [[0, 0, 0], [0, 1, 5], [0, 2, 10]],
+        "image_orientation_patient": [1, 0, 0, 0, 1, 0],
+        "pixel_spacing_mm": [0.5, 0.4],
+        "tilt_degrees": 11.3099,
+        "slice_spacings_mm": [5, 5],
+    }
+    return facts | changes
+
+
+def test_a_series_reference_comes_back_from_json():
+    facts = series_reference(study_instance_uid=None)
+    found = SeriesReference.from_json({**facts, "files": 4})
+    assert found.to_json() == facts
+    assert found.positions.shape == (3, 3) and found.study_instance_uid is None
+
+
+def test_what_0_1_0_wrote_is_read():
+    old = series_reference()
+    del old["study_instance_uid"]
+    assert SeriesReference.from_json(old).sop_instance_uids[2] == "1.2.3.3"
+    assert SeriesReference.from_json({"data_set": "PhysioNet CT-ICH", "source_slices": [1]}) is None
+
+
+@pytest.mark.parametrize("changes", [{"sop_instance_uids": ["1"]}, {"tilt_degrees": None}, {"pixel_spacing_mm": []}])
+def test_half_a_series_reference_is_refused(changes):
+    with pytest.raises(InputError, match=r"geometry\.json: does not place a series"):
+        SeriesReference.from_json(series_reference(**changes))

@@ -1,16 +1,19 @@
-"""Cases: a scan's voxels in Hounsfield units, its geometry, its role and its image-level labels."""
+"""Cases: a scan's voxels in Hounsfield units, its geometry, its series, its role and its image-level labels."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
+
+from recursive_expand.errors import InputError
 
 AIR_HU = -1024
 
@@ -112,6 +115,72 @@ class Geometry:
         return s, r, c
 
 
+@dataclass(frozen=True, eq=False)
+class SeriesReference:
+    """The DICOM series that a volume was read from, and the way from each slice back to its instance.
+
+    Attributes:
+        series_instance_uid: SeriesInstanceUID.
+        study_instance_uid: StudyInstanceUID; None where it is not known.
+        sop_instance_uids: SOPInstanceUID by slice number.
+        positions: (slices, 3) float64, ImagePositionPatient by slice number: LPS millimetres.
+        orientation: (6,) float64, ImageOrientationPatient: directions of a row, then of a column, LPS.
+        pixel_spacing: (2,) float64, mm between rows, then between columns.
+        tilt_degrees: angle between the slices' normal and the line through their positions.
+        slice_spacings_mm: (slices - 1,) float64, distances between neighbours along the normal, in mm.
+    """
+
+    series_instance_uid: str
+    study_instance_uid: str | None
+    sop_instance_uids: tuple[str, ...]
+    positions: NDArray[np.float64]
+    orientation: NDArray[np.float64]
+    pixel_spacing: NDArray[np.float64]
+    tilt_degrees: float
+    slice_spacings_mm: NDArray[np.float64]
+
+    def to_json(self) -> dict[str, Any]:
+        """What `geometry/<case>.geometry.json` holds of it: names as DICOM has them, distances to 0.1 micrometres."""
+        return {
+            "series_instance_uid": self.series_instance_uid,
+            "study_instance_uid": self.study_instance_uid,
+            "sop_instance_uids": list(self.sop_instance_uids),
+            "image_position_patient": self.positions.tolist(),
+            "image_orientation_patient": self.orientation.tolist(),
+            "pixel_spacing_mm": self.pixel_spacing.tolist(),
+            "tilt_degrees": round(self.tilt_degrees, 4),
+            "slice_spacings_mm": [round(float(spacing), 4) for spacing in self.slice_spacings_mm],
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> SeriesReference | None:
+        """Read what `to_json` made; other keys are of no account.
+
+        Returns:
+            None where the content tells of no series: that of pictures, and of what 0.1.0 wrote for data sets.
+
+        Raises:
+            InputError: where it tells of a series, but not all, or not of as many slices throughout.
+        """
+        if not content.get("series_instance_uid"):
+            return None
+        try:
+            uids = tuple(map(str, content["sop_instance_uids"]))
+            study = content.get("study_instance_uid")
+            return cls(
+                str(content["series_instance_uid"]),
+                None if study is None else str(study),
+                uids,
+                np.array(content["image_position_patient"], np.float64).reshape(len(uids), 3),
+                np.array(content["image_orientation_patient"], np.float64).reshape(6),
+                np.array(content["pixel_spacing_mm"], np.float64).reshape(2),
+                float(content["tilt_degrees"]),
+                np.array(content["slice_spacings_mm"], np.float64).reshape(len(uids) - 1),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError("geometry.json", f"does not place a series ({error}); import the series anew") from error
+
+
 @dataclass(frozen=True)
 class Volume:
     """A case's voxels.
@@ -119,10 +188,12 @@ class Volume:
     Attributes:
         hu: (slices, rows, columns) int16, Hounsfield units; possibly a read-only memory map.
         geometry: where these voxels are.
+        series: the DICOM series they were read from; None for other files.
     """
 
     hu: NDArray[np.int16]
     geometry: Geometry
+    series: SeriesReference | None = None
 
 
 def voxel_sha256(mask: NDArray[np.uint8]) -> str:
