@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 import nibabel as nib
@@ -213,6 +214,117 @@ def voxel_sha256(mask: NDArray[np.uint8]) -> str:
     digest = hashlib.sha256(("x".join(map(str, mask.shape)) + "\n").encode())
     digest.update(np.ascontiguousarray(mask).data)
     return digest.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class LabelMap:
+    """A mask of class values that knows where its voxels are. Never changed: each change is a new one.
+
+    Attributes:
+        native: (i, j, k) uint8 class values, C- or Fortran-contiguous and read-only; 0 is background.
+        geometry: where these voxels are; for a proposal or an expert mask, its image's.
+        classes: the task's class names: class k has value k + 1. Empty where nobody asks for names.
+
+    Raises:
+        TypeError: for another data type.
+        ValueError: for an array that does not fit the geometry.
+
+    Example:
+        >>> geometry = Geometry.of((4, 4, 2), np.diag([-1.0, -1.0, 5.0, 1.0]))
+        >>> label = LabelMap(np.ones((4, 4, 2), np.uint8), geometry, ("subdural",))
+        >>> label.filled, label.emptied([1]).filled, label.voxels()
+        ((0, 1), (0,), {'subdural': 32})
+    """
+
+    native: NDArray[np.uint8]
+    geometry: Geometry
+    classes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        native = self.native
+        if native.dtype != np.uint8:
+            raise TypeError(f"a label map holds uint8, not {native.dtype}")
+        if native.shape != self.geometry.native_shape:
+            raise ValueError(f"an array of {native.shape} does not fit an image of {self.geometry.native_shape}")
+        if not (native.flags.c_contiguous or native.flags.f_contiguous):
+            native = np.ascontiguousarray(native)
+        native = native.view()
+        native.flags.writeable = False
+        object.__setattr__(self, "native", native)
+        object.__setattr__(self, "classes", tuple(self.classes))
+
+    @classmethod
+    def from_slices(cls, slices: NDArray[np.uint8], geometry: Geometry, classes: Collection[str] = ()) -> LabelMap:
+        """The label map of a (slices, rows, columns) uint8 array; the voxels are copied unless they lie native."""
+        return cls(np.ascontiguousarray(geometry.orientation.to_native(slices)), geometry, tuple(classes))
+
+    @classmethod
+    def background(cls, geometry: Geometry, classes: Collection[str] = ()) -> LabelMap:
+        """A label map without any foreground."""
+        return cls(np.zeros(geometry.native_shape, np.uint8), geometry, tuple(classes))
+
+    @property
+    def slices(self) -> NDArray[np.uint8]:
+        """A read-only view of the voxels as (slices, rows, columns)."""
+        return self.geometry.orientation.to_slices(self.native)
+
+    @cached_property
+    def sha256(self) -> str:
+        """`voxel_sha256` of the native voxels."""
+        return voxel_sha256(self.native)
+
+    @cached_property
+    def filled(self) -> tuple[int, ...]:
+        """Numbers of the slices with foreground, in order."""
+        return tuple(int(number) for number in np.flatnonzero(self.slices.any(axis=(1, 2))))
+
+    @cached_property
+    def values(self) -> tuple[int, ...]:
+        """The foreground values that occur, in order; those above `len(classes)` are no class."""
+        return tuple(int(value) for value in np.flatnonzero(self._counts.sum(axis=0)) if value)
+
+    def slice_voxels(self) -> dict[int, dict[str, int]]:
+        """Number of voxels by slice number and class name; slices and classes without voxels are left out.
+
+        Raises:
+            ValueError: where a value is no class.
+        """
+        return {
+            number: {self._name(int(value)): int(self._counts[number, value]) for value in present}
+            for number in self.filled
+            if (present := np.flatnonzero(self._counts[number, 1:]) + 1).size
+        }
+
+    def voxels(self) -> dict[str, int]:
+        """Number of voxels by class name; classes without voxels are left out.
+
+        Raises:
+            ValueError: where a value is no class.
+        """
+        total = self._counts.sum(axis=0)
+        return {self._name(value): int(total[value]) for value in self.values}
+
+    def emptied(self, slice_numbers: Collection[int]) -> LabelMap:
+        """The same with these slices all background."""
+        slices = self.slices.copy()
+        slices[list(slice_numbers)] = 0
+        return LabelMap.from_slices(slices, self.geometry, self.classes)
+
+    def kept(self, slice_numbers: Collection[int]) -> LabelMap:
+        """The same with all but these slices background."""
+        slices = np.zeros_like(self.slices)
+        slices[list(slice_numbers)] = self.slices[list(slice_numbers)]
+        return LabelMap.from_slices(slices, self.geometry, self.classes)
+
+    @cached_property
+    def _counts(self) -> NDArray[np.int64]:
+        """(slices, 256) voxels by slice and value; slice by slice, since `bincount` makes int64 of what it counts."""
+        return np.stack([np.bincount(plane.ravel(), minlength=256) for plane in self.slices])
+
+    def _name(self, value: int) -> str:
+        if value > len(self.classes):
+            raise ValueError(f"the value {value} is no class; classes are {', '.join(self.classes) or 'not given'}")
+        return self.classes[value - 1]
 
 
 @dataclass(frozen=True)
