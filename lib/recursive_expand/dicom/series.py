@@ -126,7 +126,6 @@ def read_slice(path: Path) -> tuple[Volume, pydicom.Dataset]:
     return Volume(geometry.orientation.to_slices(hu.T[:, :, None]), geometry), dataset
 
 
-
 @dataclass
 class _Omissions:
     """What is not in the volume.
