@@ -23,7 +23,10 @@ MOST_CASES = 64
 MOST_BYTES = 256 << 20
 """A batch ends with so many cases or so many bytes of voxels, whichever comes first."""
 
-MOST_WAITING = 2
+WRITERS = 2
+"""Threads that compress and write; zlib leaves Python's lock while it works."""
+
+MOST_WAITING = 3
 """Cases in memory that are not written yet."""
 
 _MAKING = ".recursive-import"
@@ -54,7 +57,7 @@ class Batches:
         shutil.rmtree(self._making, ignore_errors=True)  # of a run that was killed
         self._making.mkdir()
         self._folders = [studies / "labels" / "final", studies / "geometry", studies]
-        self._pool = ThreadPoolExecutor(1, "import-writer")
+        self._pool = ThreadPoolExecutor(WRITERS, "import-writer")
         self._batch: list[Future[_Made]] = []
         self._bytes = 0
 
