@@ -117,8 +117,8 @@ def test_a_mask_of_another_shape_is_refused_before_its_voxels_are_read(tmp_path)
     path = tmp_path / "m.nii.gz"
     write_label(path, LabelMap.background(_geometry()))
     assert read_label(path, shape=(8, 9, 3)).values == ()
-    path.write_bytes(path.read_bytes()[:-20])  # its voxels are damaged, which nobody gets to see
-    with pytest.raises(InputError, match="m.nii.gz: has 8 x 9 x 3 voxels, its image 9 x 8 x 3"):
+    path.write_bytes(path.read_bytes()[:-1])  # its voxels are damaged, which nobody gets to see
+    with pytest.raises(InputError, match=r"m.nii.gz: has 8 x 9 x 3 voxels, its image 9 x 8 x 3"):
         read_label(path, shape=(9, 8, 3))
 
 

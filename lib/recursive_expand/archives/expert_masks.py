@@ -9,6 +9,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from recursive_expand.archives.bounded import read_bounded
 from recursive_expand.archives.identifiers import split_name
 from recursive_expand.archives.images import read_info
 from recursive_expand.archives.scan import SetAside
@@ -120,11 +121,7 @@ def inside(path: Path, root: Path) -> bool:
 def _read_info_file(label: Path) -> dict[str, Any]:
     path = info_file(label)
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_INFO + 1)
-        if len(content) > MAX_INFO:
-            raise InputError(path.name, f"has more than {MAX_INFO} bytes")
-        info = json.loads(content)
+        info = json.loads(read_bounded(path, MAX_INFO))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError, MemoryError) as error:

@@ -14,6 +14,7 @@ import nibabel as nib
 
 from recursive_expand.archives.archive import FINAL, TAGS
 from recursive_expand.archives.atomic import atomic_path, sweep, sync_folder, write_atomic
+from recursive_expand.archives.bounded import read_bounded
 from recursive_expand.archives.expert_masks import ExpertMasks, file_signature, info_file, inside
 from recursive_expand.archives.identifiers import EXTENSIONS, check_id, check_new_id, split_name
 from recursive_expand.archives.images import read_geometry, read_label, read_volume, write_label
@@ -158,8 +159,7 @@ class FolderArchive:
         if not path.exists() or not inside(path, self.studies):
             return None
         try:
-            with path.open("rb") as file:
-                content = json.loads(file.read(_MAX_REFERENCE))
+            content = json.loads(read_bounded(path, _MAX_REFERENCE))
             if not isinstance(content, dict):
                 raise ValueError("holds no object")
             return SeriesReference.from_json(content)

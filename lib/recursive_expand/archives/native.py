@@ -18,8 +18,8 @@ MAX_CASE_BYTES = 2**31
 """Default of how many bytes a case's voxels may take, be it as stored or as HU: 2 GiB."""
 DEFLATE_RATIO = 1032
 """Deflate packs no more bytes than that into one: what claims more is truncated."""
-PORTION = 2**20
-"""Voxels that are converted at a time, so that a large slice needs no large temporaries."""
+PORTION = 2**16
+"""Voxels that are converted, or bytes that are unpacked, at a time: what is needed beside the result stays small."""
 HU_BYTES = 2
 """Of a voxel in HU."""
 
@@ -204,7 +204,7 @@ def inflate(file: BinaryIO, size: int, source: str, *, skip: int = 0, available:
     try:
         # The checksum follows the last byte: one more is asked for so that it is read.
         while seen < wanted or not stream.eof:
-            packed = packed or file.read(PORTION // 4)
+            packed = packed or file.read(PORTION)
             if not packed:
                 if seen < wanted:
                     reason = f"{wanted - seen} of {wanted} bytes are missing"

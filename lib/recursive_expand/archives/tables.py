@@ -11,6 +11,7 @@ from functools import cache, partial
 from io import StringIO
 from pathlib import Path
 
+from recursive_expand.archives.bounded import read_bounded
 from recursive_expand.archives.identifiers import split_name
 from recursive_expand.archives.scan import SetAside
 from recursive_expand.cases import ImageLabels, Role
@@ -157,14 +158,13 @@ def _read(path: Path, names: Sequence[str]) -> tuple[list[str], Iterator[tuple[s
         InputError: where the table is there and not understood.
     """
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_TABLE + 1)
+        content = read_bounded(path, MAX_TABLE)
+    except InputError as error:
+        raise InputError(error.source, f"{error.reason}; {_MEND}") from error
     except FileNotFoundError:
         return [], iter(())
     except OSError as error:
         raise InputError(path.name, f"cannot be read ({error.strerror}); {_MEND}") from error
-    if len(content) > MAX_TABLE:
-        raise InputError(path.name, f"has more than {MAX_TABLE} bytes; {_MEND}")
     text = _decoded(content, path.name)
     first = text.split("\n", 1)[0]
     delimiter = max(",;\t", key=first.count)
