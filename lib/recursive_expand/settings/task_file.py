@@ -54,8 +54,11 @@ def load_settings(path: Path, conf: Mapping[str, Any] | None = None) -> Settings
         raise InputError(path.name, "must be a mapping of settings")
     presets = raw.pop("presets", None) or {}
     preset = conf.pop("preset", None) or raw.get("preset")
-    if not isinstance(presets, dict) or preset not in presets:
-        raise InputError(path.name, f"there is no preset {preset!r}; choose one of {', '.join(sorted(presets))}")
+    if not isinstance(presets, dict):
+        raise InputError(path.name, f"presets = {presets!r} must map each preset's name to its settings")
+    if not isinstance(preset, str) or preset not in presets:
+        known = ", ".join(sorted(map(str, presets)))
+        raise InputError(path.name, f"there is no preset {preset!r}; choose one of {known}")
     own = presets[preset] or {}
     if not isinstance(own, dict):
         raise InputError(path.name, f"preset {preset!r} must be a mapping of settings")
