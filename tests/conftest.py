@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from recursive_expand.archives.images import write_mask, write_volume
-from recursive_expand.cases import Geometry, Volume
+from recursive_expand.archives.images import write_label, write_volume
+from recursive_expand.cases import Geometry, LabelMap, Volume
 from recursive_expand.expand.frozen import freeze_files
 from recursive_expand.expand.registration import register_cases
 from recursive_expand.expand.rounds import run_round
@@ -65,8 +65,8 @@ def _write_studies(folder: Path) -> dict[str, NDArray[np.uint8]]:
         truth[case_id] = mask
         write_volume(folder / f"{case_id}.nii.gz", Volume(hu, GEOMETRY), fsync=False)
         if role in ("pixel", "test"):
-            native = np.ascontiguousarray(GEOMETRY.orientation.to_native(mask))
-            write_mask(folder / "labels" / "final" / f"{case_id}.nii.gz", native, GEOMETRY, fsync=False)
+            label = LabelMap.from_slices(mask, GEOMETRY)
+            write_label(folder / "labels" / "final" / f"{case_id}.nii.gz", label, fsync=False)
     _write_csv(folder / "cases.csv", [("case_id", "role"), *ROLES.items()])
     labels = [
         (case_id, number, *(int(value in truth[case_id][number]) for value in range(1, len(CLASSES) + 1)))

@@ -11,8 +11,8 @@ import pytest
 
 from recursive_expand.archives.cache import VoxelCache
 from recursive_expand.archives.folder import FolderArchive, check_case
-from recursive_expand.archives.images import read_mask, write_mask, write_volume
-from recursive_expand.cases import Geometry, Role, Volume
+from recursive_expand.archives.images import read_label, write_label, write_volume
+from recursive_expand.cases import Geometry, LabelMap, Role, Volume
 from recursive_expand.errors import InputError
 
 CLASSES = ("epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural")
@@ -33,7 +33,7 @@ class Studies:
 
     def mask(self, name, value=1, shape=(6, 5, 4), affine=GEOMETRY.affine):
         path = self.root / "labels" / "final" / name
-        write_mask(path, np.full(shape, value, np.uint8), Geometry.of(shape, affine), fsync=False)
+        write_label(path, LabelMap(np.full(shape, value, np.uint8), Geometry.of(shape, affine)), fsync=False)
         return path
 
     def text(self, name, content):
@@ -271,7 +271,7 @@ def test_labels_are_written_with_their_story_and_removed(studies):
     mask[1, 2, 3] = 2
     path = archive.write_label("a", "final", mask, GEOMETRY, {"verdict": "accept", "reviewer": "Ä"})
     assert path == archive.label_path("a", "final") == archive.studies / "labels" / "final" / "a.nii.gz"
-    assert np.array_equal(read_mask(path), mask)
+    assert np.array_equal(read_label(path).native, mask)
     assert json.loads(path.with_name("a.json").read_bytes()) == {"verdict": "accept", "reviewer": "Ä"}
     assert studies.roles() == {"a": Role.UNLABELLED}  # accepted, not drawn
     archive.write_label("a", "rejected", mask, GEOMETRY, {"verdict": "reject"})

@@ -15,8 +15,8 @@ import SimpleITK
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recursive_expand.archives.images import read_geometry, read_mask, read_volume, write_mask, write_volume
-from recursive_expand.cases import Geometry, Volume
+from recursive_expand.archives.images import read_geometry, read_label, read_volume, write_label, write_volume
+from recursive_expand.cases import Geometry, LabelMap, Volume
 from recursive_expand.errors import InputError
 
 TILTED = np.array([[-0.5, 0, 0, 120], [0, -0.46, -0.2, 110], [0, -0.15, 5.0, -30], [0, 0, 0, 1]])
@@ -49,17 +49,19 @@ def test_masks_come_back_as_written_and_itk_reads_the_same(sides, permutation, s
     geometry = Geometry.of(shape, affine)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
-        write_mask(path, mask, geometry)
-        assert np.array_equal(read_mask(path), mask)
-        assert np.allclose(read_geometry(path).affine, affine, atol=1e-4)
-        assert read_geometry(path).orientation == geometry.orientation
+        write_label(path, LabelMap(mask, geometry))
+        read = read_label(path, ("a", "b"))
+        assert np.array_equal(read.native, mask) and read.classes == ("a", "b")
+        assert np.allclose(read.geometry.affine, affine, atol=1e-4)
+        assert read.geometry.orientation == geometry.orientation
+        assert np.array_equal(read.geometry.affine, read_geometry(path).affine)
         itk = SimpleITK.ReadImage(str(path))
         assert np.array_equal(SimpleITK.GetArrayFromImage(itk).transpose(2, 1, 0), mask)
         assert np.allclose(itk.GetOrigin(), (-10, 20, 30), atol=1e-4)
 
 
 def test_a_nifti_mask_has_both_transforms(tmp_path):
-    write_mask(tmp_path / "m.nii.gz", np.ones((6, 6, 3), np.uint8), Geometry.of((6, 6, 3), TILTED))
+    write_label(tmp_path / "m.nii.gz", LabelMap(np.ones((6, 6, 3), np.uint8), Geometry.of((6, 6, 3), TILTED)))
     header = nib.load(tmp_path / "m.nii.gz").header
     assert header["qform_code"] > 0 and header["sform_code"] > 0
     assert np.allclose(header.get_sform(), TILTED, atol=1e-5)
@@ -76,7 +78,7 @@ def test_masks_of_any_data_type_are_read(tmp_path, dtype, extension):
         nrrd.write(str(path), mask.astype(dtype), {"encoding": "raw"})
     else:
         nib.Nifti1Image(mask.astype(dtype), TILTED, dtype=np.dtype(dtype)).to_filename(path)
-    read = read_mask(path)
+    read = read_label(path).native
     assert read.dtype == np.uint8 and np.array_equal(read, mask)
 
 
@@ -85,7 +87,7 @@ def test_a_mask_value_that_is_no_class_number_is_named(tmp_path, value):
     mask = np.zeros((4, 4, 2), np.float32)
     mask[1, 2, 1] = value
     with pytest.raises(InputError, match=r"m.nii: holds the value (0.5|-1|256|nan|inf)"):
-        read_mask(write_nifti(tmp_path / "m.nii", mask))
+        read_label(write_nifti(tmp_path / "m.nii", mask))
 
 
 def test_scaling_of_masks_is_applied(tmp_path):
@@ -93,7 +95,7 @@ def test_scaling_of_masks_is_applied(tmp_path):
     image = bytearray(path.read_bytes())
     image[112:120] = np.array([2, -1], "<f4").tobytes()
     path.write_bytes(image)
-    assert set(read_mask(path).ravel()) == {5}
+    assert set(read_label(path).native.ravel()) == {5}
 
 
 @settings(max_examples=30, deadline=None)
@@ -297,9 +299,7 @@ def test_a_missing_file_is_named(tmp_path):
 def test_arrays_that_do_not_fit_are_not_written(tmp_path):
     geometry = Geometry.of((4, 5, 6), np.eye(4))
     with pytest.raises(ValueError, match="does not fit"):
-        write_mask(tmp_path / "a.nii.gz", np.zeros((4, 5, 7), np.uint8), geometry)
-    with pytest.raises(TypeError, match="int16"):
-        write_mask(tmp_path / "a.nii.gz", np.zeros((4, 5, 6), np.int16), geometry)  # type: ignore[arg-type]
+        write_volume(tmp_path / "a.nii.gz", Volume(np.zeros((7, 5, 4), np.int16), geometry))
     with pytest.raises(ValueError, match=r"not a.png"):
-        write_mask(tmp_path / "a.png", np.zeros((4, 5, 6), np.uint8), geometry)
+        write_label(tmp_path / "a.png", LabelMap.background(geometry))
     assert not list(tmp_path.iterdir())

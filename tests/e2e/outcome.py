@@ -6,8 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from recursive_expand.archives.images import read_mask
-from recursive_expand.cases import voxel_sha256
+from recursive_expand.archives.images import read_label
 from recursive_expand.ledger import Ledger
 
 WORKSPACE = ".recursive"
@@ -53,7 +52,7 @@ def outcome(studies: Path) -> dict[str, Any]:
 def labels(studies: Path) -> dict[str, str]:
     """SHA-256 of every label's voxels, by path."""
     found = sorted((studies / "labels").rglob("*.nii.gz"))
-    return {str(path.relative_to(studies)): voxel_sha256(read_mask(path)) for path in found}
+    return {str(path.relative_to(studies)): read_label(path).sha256 for path in found}
 
 
 def files(studies: Path) -> list[str]:

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import yaml
 
-from recursive_expand.archives.images import read_geometry, write_mask
+from recursive_expand.archives.images import read_geometry, write_label
+from recursive_expand.cases import LabelMap
 from recursive_expand.phantom import CLASSES
 from recursive_expand.study.config import StudyConfig, parse_config
 from recursive_expand.study.data import prepare_data
@@ -76,8 +77,7 @@ def _tables(run: Path, data: Any, seed: int) -> dict[str, list[dict[str, Any]]]:
             mask = np.roll(truth, SHIFT[stage], axis=2)
             predictions = run / "predictions" / f"round_{index:04d}" / "held-out"
             predictions.mkdir(parents=True, exist_ok=True)
-            native = np.ascontiguousarray(geometry.orientation.to_native(mask))
-            write_mask(predictions / f"{case.case_id}.nii.gz", native, geometry)
+            write_label(predictions / f"{case.case_id}.nii.gz", LabelMap.from_slices(mask, geometry))
             keys = {"test_set": "held out", "stage": stage, "round": index, "model_sha256": f"model{index}"}
             whole = pool([score_mask(mask, truth, geometry, CLASSES, tolerance=2.0)])
             by_slice = score_slices(mask, truth, geometry, CLASSES, tolerance=2.0)[0]

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from recursive_expand.archives.folder import FolderArchive
-from recursive_expand.archives.images import read_mask
+from recursive_expand.archives.images import read_label
 from recursive_expand.cases import Role
 from recursive_expand.errors import InputError
 from recursive_expand.phantom import CLASSES, write_study
@@ -189,7 +189,7 @@ def test_the_hash_is_that_of_the_content(tmp_path: Path, source: Path) -> None:
 def test_table_2_counts_masks_and_labels(tmp_path: Path, source: Path) -> None:
     data = prepare_data(_config(tmp_path, source), CLASSES, 0)
     rows = {(row["data_set"], row["kind"]): row["slices"] for row in distribution_rows(data, CLASSES)}
-    truth = [np.unique(read_mask(data.truth[f"image-{n:03d}"])) for n in (1, 2, 3)]
+    truth = [np.unique(read_label(data.truth[f"image-{n:03d}"]).native) for n in (1, 2, 3)]
     for value, name in enumerate(CLASSES, start=1):
         assert rows["image", name] == sum(value in found for found in truth)
     assert rows["unlabelled", "Unknown"] == rows["unlabelled", "Total slices"] == 1

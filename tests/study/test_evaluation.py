@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recursive_expand.archives.images import read_geometry, read_mask, read_volume
+from recursive_expand.archives.images import read_geometry, read_label, read_volume
 from recursive_expand.cases import Volume
 from recursive_expand.errors import InputError
 from recursive_expand.phantom import CLASSES, write_study
@@ -25,8 +25,8 @@ class _Oracle:
         self.cases = {case.case_id: case for case in cases}
 
     def propose_volumes(self, volumes: Iterable[tuple[str, Volume]]) -> Iterator[tuple[str, Prediction]]:
-        for case_id, volume in volumes:
-            mask = volume.geometry.orientation.to_slices(read_mask(self.cases[case_id].mask)).copy()
+        for case_id, _ in volumes:
+            mask = read_label(self.cases[case_id].mask).slices.copy()
             mask[0] = 0
             zeros = np.zeros(len(mask), np.float32)
             yield case_id, Prediction(mask, np.zeros(mask.shape, bool), zeros, zeros)
@@ -53,8 +53,8 @@ def test_rows_are_by_patient_and_by_slice(cases, tmp_path: Path) -> None:
     missed = sum(row["false_negative"] for row in slices if row["slice"] == 0)
     assert sum(row["false_negative"] for row in whole) == sum(row["false_negative"] for row in slices) == missed
     assert len(measured.patients) == 2 * (1 + len(CLASSES))
-    kept = read_mask(tmp_path / "kept" / "test-001.nii.gz")
-    assert kept.shape == read_geometry(cases[0].image).native_shape
+    kept = read_label(tmp_path / "kept" / "test-001.nii.gz")
+    assert kept.native.shape == read_geometry(cases[0].image).native_shape
 
 
 def test_a_mask_of_another_shape_is_named(cases, tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recursive_expand.archives.images import write_mask
-from recursive_expand.cases import Geometry, voxel_sha256
+from recursive_expand.archives.images import write_label
+from recursive_expand.cases import Geometry, LabelMap, voxel_sha256
 from recursive_expand.errors import RecursiveExpandError
 from recursive_expand.study.config import ExpertSettings
 from recursive_expand.study.expert import Judgement, SimulatedExpert, judge, with_errors
@@ -119,8 +119,8 @@ def served(tmp_path: Path) -> Iterator[tuple[str, type[_FakeServer], Path]]:
     proposal = np.zeros_like(truth)
     proposal[:2, :, 0] = 3
     proposal[4:, :, 2] = 3
-    write_mask(tmp_path / "truth.nii.gz", truth, GEOMETRY)
-    write_mask(tmp_path / "m.nrrd", proposal, GEOMETRY)
+    write_label(tmp_path / "truth.nii.gz", LabelMap(truth, GEOMETRY))
+    write_label(tmp_path / "m.nrrd", LabelMap(proposal, GEOMETRY))
 
     class Handler(_FakeServer):
         mask = (tmp_path / "m.nrrd").read_bytes()

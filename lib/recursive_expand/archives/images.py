@@ -1,7 +1,8 @@
-"""Image files as volumes in HU and as masks: NIfTI and NRRD."""
+"""Image files as volumes in HU and as label maps: NIfTI and NRRD."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from recursive_expand.archives import nifti, nrrd
 from recursive_expand.archives.atomic import atomic_path
 from recursive_expand.archives.native import NativeHeader, NativeImage
-from recursive_expand.cases import Geometry, Volume
+from recursive_expand.cases import Geometry, LabelMap, Volume
 from recursive_expand.errors import InputError
 
 MIN_SIDE = 4
@@ -46,41 +47,43 @@ def read_geometry(path: Path) -> Geometry:
     return _geometry(header, path.name)
 
 
-def read_mask(path: Path) -> NDArray[np.uint8]:
-    """Read a mask of class values in the file's own axes.
+def read_label(path: Path, classes: Collection[str] = ()) -> LabelMap:
+    """Read a mask of class values, with where its voxels are: the file is parsed once.
+
+    Args:
+        path: NIfTI or NRRD of any data type; a scaling is applied.
+        classes: the task's class names, if anybody is going to ask for them.
 
     Returns:
-        (i, j, k) uint8 in Fortran order, from whatever data type the file has.
+        Its native voxels are in Fortran order.
 
     Raises:
         InputError: as `read_volume` does, and for a value that is no whole number from 0 to 255.
     """
     image = _read(path)
-    voxels = image.voxels
-    if image.header.scaled:
-        voxels = voxels * image.header.slope + image.header.intercept
-    if voxels.dtype == np.uint8:
-        return voxels.copy(order="F")
-    mask = np.clip(np.nan_to_num(voxels, nan=-1.0), 0, 255).astype(np.uint8, order="F")
-    wrong = mask != voxels
-    if wrong.any():
-        value = voxels[wrong][0]
-        raise InputError(path.name, f"holds the value {value:g}; a mask holds whole numbers from 0 to 255")
-    return mask
+    geometry = Geometry.of(image.header.shape, image.header.affine)
+    return LabelMap(_class_values(image, path.name), geometry, tuple(classes))
 
 
-def write_mask(path: Path, mask: NDArray[np.uint8], geometry: Geometry, *, fsync: bool = True) -> None:
-    """Write a mask so that ITK, Slicer and `read_mask` read the same voxels: atomically.
+def write_label(path: Path, label: LabelMap, *, fsync: bool = True) -> None:
+    """Write a label map so that ITK, Slicer and `read_label` read the same voxels: atomically.
 
     Args:
         path: .nii.gz, .nii or .nrrd.
-        mask: class values in the image's native axes (i, j, k).
-        geometry: the image's.
+        label: its voxels and where they are; class names are not written.
         fsync: whether it is on disk before this returns.
     """
-    if mask.dtype != np.uint8:
-        raise TypeError(f"a mask is written as uint8, not {mask.dtype}")
-    _write(path, mask, geometry, fsync=fsync)
+    _write(path, label.native, label.geometry, fsync=fsync)
+
+
+def read_mask(path: Path) -> NDArray[np.uint8]:
+    """To be removed: `read_label` took its place."""
+    return read_label(path).native.copy(order="F")
+
+
+def write_mask(path: Path, mask: NDArray[np.uint8], geometry: Geometry, *, fsync: bool = True) -> None:
+    """To be removed: `write_label` took its place."""
+    write_label(path, LabelMap(mask, geometry), fsync=fsync)
 
 
 def write_volume(path: Path, volume: Volume, *, fsync: bool = True) -> None:
@@ -127,6 +130,20 @@ def _geometry(header: NativeHeader, source: str) -> Geometry:
     if min(rows, columns) < MIN_SIDE:
         raise InputError(source, f"its slices have {rows} x {columns} voxels: too few for a CT")
     return geometry
+
+
+def _class_values(image: NativeImage, source: str) -> NDArray[np.uint8]:
+    """(i, j, k) uint8 in Fortran order, from whatever data type the file has."""
+    voxels = image.voxels
+    if image.header.scaled:
+        voxels = voxels * image.header.slope + image.header.intercept
+    if voxels.dtype == np.uint8:
+        return voxels.copy(order="F")
+    mask = np.clip(np.nan_to_num(voxels, nan=-1.0), 0, 255).astype(np.uint8, order="F")
+    wrong = mask != voxels
+    if wrong.any():
+        raise InputError(source, f"holds the value {voxels[wrong][0]:g}; a mask holds whole numbers from 0 to 255")
+    return mask
 
 
 def _hounsfield(stored: NDArray, header: NativeHeader, source: str) -> NDArray[np.int16]:

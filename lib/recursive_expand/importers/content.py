@@ -17,9 +17,9 @@ from pydicom.errors import InvalidDicomError
 from recursive_expand.archives.atomic import write_atomic
 from recursive_expand.archives.folder import FolderArchive
 from recursive_expand.archives.identifiers import check_new_id, split_name
-from recursive_expand.archives.images import write_mask, write_volume
+from recursive_expand.archives.images import write_label, write_volume
 from recursive_expand.archives.patients import compatible
-from recursive_expand.cases import ImageLabels, Role, Volume
+from recursive_expand.cases import ImageLabels, LabelMap, Role, Volume
 from recursive_expand.errors import InputError
 from recursive_expand.importers.report import ImportReport, Progress, no_progress
 from recursive_expand.importers.series import identifiers_as_they_are
@@ -175,10 +175,9 @@ def _import_case(plan: PlannedCase, studies: Path, roles: RoleRows, labels: Labe
             labels.add(case_id, content.image_labels.items())
     except InputError as error:
         raise _TableError(error.source, error.reason) from error
-    geometry = content.volume.geometry
     if content.mask is not None:
-        native = np.ascontiguousarray(geometry.orientation.to_native(content.mask))
-        write_mask(studies / "labels" / "final" / f"{case_id}.nii.gz", native, geometry)
+        label = LabelMap.from_slices(content.mask, content.volume.geometry)
+        write_label(studies / "labels" / "final" / f"{case_id}.nii.gz", label)
     if content.facts:
         (studies / "geometry").mkdir(exist_ok=True)
         facts = json.dumps(dict(content.facts), indent=1).encode()

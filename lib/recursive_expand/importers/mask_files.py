@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from recursive_expand.archives.images import read_geometry, read_mask
+from recursive_expand.archives.images import read_label
 from recursive_expand.cases import Geometry, ImageLabels
 from recursive_expand.errors import InputError
 
@@ -29,14 +29,15 @@ def read_mask_on(path: Path, geometry: Geometry) -> NDArray[np.uint8]:
         (slices, rows, columns) uint8, the file's values.
 
     Raises:
-        InputError: for a mask of another size, one that lies elsewhere, and as `read_mask` does.
+        InputError: for a mask of another size, one that lies elsewhere, and as `read_label` does.
     """
-    mask, own = read_mask(path), read_geometry(path)
+    label = read_label(path)
+    own = label.geometry
     turn = nib.orientations.ornt_transform(
         nib.orientations.io_orientation(own.affine), nib.orientations.io_orientation(geometry.affine)
     )
     affine = own.affine @ nib.orientations.inv_ornt_aff(turn, own.native_shape)
-    native = nib.orientations.apply_orientation(mask, turn)
+    native = nib.orientations.apply_orientation(label.native, turn)
     if native.shape != geometry.native_shape:
         sizes = (" x ".join(map(str, shape)) for shape in (native.shape, geometry.native_shape))
         raise InputError(path.name, "has {} voxels, its scan {}; a mask has its scan's grid".format(*sizes))

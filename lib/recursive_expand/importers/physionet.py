@@ -30,7 +30,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from recursive_expand.archives.images import MIN_SIDE, read_mask, read_volume
+from recursive_expand.archives.images import MIN_SIDE, read_label, read_volume
 from recursive_expand.cases import Geometry, Role, Volume
 from recursive_expand.errors import InputError
 from recursive_expand.importers.bleed_types import OUTSIDE_IN, check_types
@@ -206,7 +206,7 @@ def _read_raw(root: Path, name: str) -> _Scan:
         raise InputError(name, "has no mask of its name in masks/")
     volume = read_volume(root / "ct_scans" / name)
     # By index: the data set's own script never looks at the affines.
-    native = read_mask(mask_path)
+    native = read_label(mask_path).native
     if native.shape != volume.geometry.native_shape:
         raise InputError(f"masks/{name}", f"has {native.shape} voxels, its scan {volume.geometry.native_shape}")
     if volume.geometry.orientation.axes[0] != 2:

@@ -13,10 +13,10 @@ from pathlib import Path
 from recursive_expand.archives.atomic import atomic_path
 from recursive_expand.archives.folder import FolderArchive
 from recursive_expand.archives.identifiers import split_name
-from recursive_expand.archives.images import read_mask
+from recursive_expand.archives.images import read_label
 from recursive_expand.archives.scan import FoundCase
 from recursive_expand.archives.tables import CASES, IMAGE_LABELS
-from recursive_expand.cases import Role, voxel_sha256
+from recursive_expand.cases import Role
 from recursive_expand.errors import InputError
 from recursive_expand.ledger.chain import canonical
 from recursive_expand.phantom import write_study
@@ -240,7 +240,7 @@ def _sha256(
 
 
 def _mask(path: Path | None) -> str | None:
-    return None if path is None else voxel_sha256(read_mask(path))
+    return None if path is None else read_label(path).sha256
 
 
 def _image(path: Path) -> list[object]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from recursive_expand.archives.images import read_geometry, read_mask
+from recursive_expand.archives.images import read_geometry, read_label
 from recursive_expand.cases import ImageLabels, Role
 from recursive_expand.study.data import StudyData
 
@@ -49,7 +49,7 @@ def distribution_rows(data: StudyData, classes: Sequence[str]) -> list[dict[str,
 
 
 def _in_mask(path: Path, classes: Sequence[str]) -> list[Present]:
-    slices = read_geometry(path).orientation.to_slices(read_mask(path))
+    slices = read_label(path).slices
     return [frozenset(classes[value - 1] for value in np.unique(plane) if value) for plane in slices]
 
 

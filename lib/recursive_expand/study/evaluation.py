@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recursive_expand.archives.images import read_mask, read_volume, write_mask
-from recursive_expand.cases import Geometry, Volume
+from recursive_expand.archives.images import read_label, read_volume, write_label
+from recursive_expand.cases import Geometry, LabelMap, Volume
 from recursive_expand.errors import InputError
 from recursive_expand.expand.study import choose_device
 from recursive_expand.ledger import RoundRecord
@@ -104,8 +104,8 @@ def measure(
             measured.slices += [{**keys, "region": name, **found.row()} for name, found in of_slice.items()]
         if predictions is not None:
             predictions.mkdir(parents=True, exist_ok=True)
-            native = np.ascontiguousarray(geometry.orientation.to_native(prediction.mask))
-            write_mask(predictions / f"{case_id}.nii.gz", native, geometry, fsync=False)
+            label = LabelMap.from_slices(prediction.mask, geometry)
+            write_label(predictions / f"{case_id}.nii.gz", label, fsync=False)
         on_case()
     for patient, parts in by_patient.items():
         measured.patients += [
@@ -121,7 +121,7 @@ def reference(case: TestCase, geometry: Geometry, classes: int) -> NDArray[np.ui
     Raises:
         InputError: it has another shape than its image, or a value that is no class.
     """
-    native = read_mask(case.mask)
+    native = read_label(case.mask).native
     if native.shape != geometry.native_shape:
         raise InputError(case.mask.name, f"has {native.shape} voxels, its image {geometry.native_shape}")
     highest = int(native.max(initial=0))

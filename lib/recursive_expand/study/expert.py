@@ -16,8 +16,7 @@ from monailabel.client import MONAILabelClient
 from monailabel.client.client import MONAILabelClientException
 from numpy.typing import NDArray
 
-from recursive_expand.archives.images import read_geometry, read_mask
-from recursive_expand.cases import voxel_sha256
+from recursive_expand.archives.images import read_geometry, read_label
 from recursive_expand.errors import RecursiveExpandError
 from recursive_expand.study.config import ExpertSettings
 
@@ -127,18 +126,18 @@ class SimulatedExpert:
             file, params = self._client.infer(self._model, case_id, {"result_extension": ".nrrd"})
         except (MONAILabelClientException, OSError) as error:
             raise RecursiveExpandError(f"the server did not answer the simulated expert ({error})") from error
-        mask = np.ascontiguousarray(read_mask(Path(file)))
+        proposal = read_label(Path(file))
         Path(file).unlink()
-        if voxel_sha256(mask) != params["proposal"]:
+        if proposal.sha256 != params["proposal"]:
             raise RecursiveExpandError(f"case {case_id}: the mask is not the proposal that the reply names")
-        judgement = self._judge(case_id, mask, params["round"])
+        judgement = self._judge(case_id, proposal.native, params["round"])
         self._send(case_id, params["proposal"], judgement)
         return judgement
 
     def _judge(self, case_id: str, mask: NDArray[np.uint8], round_index: int) -> Judgement:
         path = self._truth(case_id)
         orientation = read_geometry(path).orientation
-        truth = read_mask(path)
+        truth = read_label(path).native
         if truth.shape != mask.shape:
             raise RecursiveExpandError(f"{path.name}: the true mask has {truth.shape} voxels, its image {mask.shape}")
         judgement = judge(orientation.to_slices(truth), orientation.to_slices(mask), tau=self._settings.tau)

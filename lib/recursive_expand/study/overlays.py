@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from recursive_expand.archives.images import read_mask, read_volume
+from recursive_expand.archives.images import read_label, read_volume
 from recursive_expand.errors import RecursiveExpandError
 from recursive_expand.segment.head import head_box
 from recursive_expand.study.config import slug
@@ -157,7 +157,7 @@ def _read(case: TestCase, number: int, masks: list[Path], dice: tuple[float, flo
     orientation = volume.geometry.orientation
     truth = reference(case, volume.geometry, len(classes))[number] > 0
     before, after = (
-        orientation.to_slices(read_mask(folder / f"{case.case_id}.nii.gz"))[number] > 0 for folder in masks
+        orientation.to_slices(read_label(folder / f"{case.case_id}.nii.gz").native)[number] > 0 for folder in masks
     )
     title = case.case_id if len(volume.hu) == 1 else f"{case.case_id}, slice {number}"
     return Shown(title, volume.hu[number], truth, before, after, dice)
