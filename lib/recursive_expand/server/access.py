@@ -66,7 +66,7 @@ class Access:
     def from_environment(cls, host: str = LOOPBACK) -> Self:
         """As `of`, with the origins and, where it is set, the host that environment variables name."""
         allowed = (origin.strip() for origin in os.environ.get(ALLOW_ORIGIN, "").split(","))
-        return cls.of(os.environ.get(HOST) or host, [origin for origin in allowed if origin])
+        return cls.of(os.environ.get(HOST) or host, filter(None, allowed))
 
     def refusal(self, method: str, headers: Headers) -> str | None:
         """Why a request is refused, in one line; None where it may pass.

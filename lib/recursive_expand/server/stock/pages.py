@@ -52,7 +52,7 @@ def get_docs(request: Request) -> HTMLResponse:
         for path, methods in schema["paths"].items()
         for method, route in methods.items()
     ]
-    title = html.escape(schema["info"]["title"])
+    title = html.escape(app_instance().name)
     prefix = settings.MONAI_LABEL_API_STR
     page = f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
 <style>body{{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}}

@@ -101,6 +101,9 @@ def _stop(stop: Callable[[], Any]) -> Any:
 
 
 def _shown(task: dict[str, Any]) -> dict[str, Any]:
-    """A copy: the task's last lines grow in another thread."""
-    details = task.get("details")
-    return {**task, "details": list(details.copy())} if details is not None else dict(task)
+    """A copy, whose last lines are without a traceback's; they grow in another thread meanwhile."""
+    shown = dict(task)
+    if "details" in task:
+        lines = task["details"].copy()
+        shown["details"] = [line for line in lines if line and not line[0].isspace() and "Traceback" not in line]
+    return shown
