@@ -17,6 +17,19 @@ app.add_typer(import_app, name="import")
 app.add_typer(study_app, name="study")
 
 
+@app.command(
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    help="Serve a folder of scans: --studies DIR [--host --port --conf KEY VALUE ... --app DIR --allow-origin ORIGIN].",
+)
+def serve(context: typer.Context) -> None:
+    """Hand the options to the server, whose own parser takes pairs, which typer's does not."""
+    # Imported here: the other commands need no server.
+    from recursive_expand.server.serve import main as start
+
+    start(context.args)
+
+
 @app.callback()
 def main() -> None:
     """Keep commands below their names, also while there is only one."""

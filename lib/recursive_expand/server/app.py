@@ -11,7 +11,6 @@ from typing import Any
 import monailabel.app as monailabel_server
 from fastapi import HTTPException
 from filelock import FileLock, Timeout
-from monailabel.config import settings
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.infer_v2 import InferTask
 from monailabel.interfaces.tasks.strategy import Strategy
@@ -24,12 +23,12 @@ from recursive_expand.expand.study import open_study
 from recursive_expand.ledger import VerdictKind
 from recursive_expand.server.conductor import Conductor
 from recursive_expand.server.datastore import RecursiveDatastore
-from recursive_expand.server.infer import ProposalInfer, is_upload
+from recursive_expand.server.infer import ProposalInfer
 from recursive_expand.server.loopback import bind_to_loopback_unless_told
-from recursive_expand.server.routes import closed, router
 from recursive_expand.server.strategies import AnyCase, RecursiveExpand
+from recursive_expand.server.surface import install_surface
 from recursive_expand.server.tasks import ProposeAll, RoundTrain
-from recursive_expand.server.threads import answer_in_threads, put_first
+from recursive_expand.server.uploads import is_upload
 
 logger = logging.getLogger(__name__)
 
@@ -113,9 +112,7 @@ class RecursiveExpandApp:
             raise RecursiveExpandError(
                 f"another server uses the workspace {self.study.workspace.root}; stop it, or give --conf workspace DIR"
             ) from error
-        monailabel_server.app.include_router(router, prefix=settings.MONAI_LABEL_API_STR)
-        answer_in_threads(monailabel_server.app)
-        put_first(monailabel_server.app, closed)
+        install_surface(monailabel_server.app)
         super().on_init_complete()  # type: ignore[misc]
         address = bind_to_loopback_unless_told()
         if address is not None:
