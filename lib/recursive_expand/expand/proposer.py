@@ -75,7 +75,7 @@ class Proposer:
 
     def __init__(self, recursion: Recursion, round_index: int, model_sha256: str, predictor: Predictor) -> None:
         self._recursion = recursion
-        self._round_index = round_index
+        self.round_index = round_index
         self.model_sha256 = model_sha256
         self._predictor = predictor
 
@@ -128,7 +128,7 @@ class Proposer:
             allowed.pop(case_id, None)
             yield Made(
                 case_id=case_id,
-                round_index=self._round_index,
+                round_index=self.round_index,
                 model_sha256=self.model_sha256,
                 label=LabelMap.from_slices(prediction.mask, geometry, classes),
                 ignore=prediction.ignore,
@@ -136,6 +136,11 @@ class Proposer:
                 flip_dice=prediction.flip_dice,
             )
         yield from unreadable
+
+    def predict(self, volume: Volume) -> LabelMap:
+        """f's and g's mask of any image, whatever is known of it; nothing is stored."""
+        prediction = self._predictor.predict(volume)
+        return LabelMap.from_slices(prediction.mask, volume.geometry, self._recursion.settings.task.classes)
 
     def freeze(self, made: Made, *, serve: bool = False) -> ProposalRecord:
         """Freeze what was made, with regard to what experts said of the case, also while it was made.

@@ -78,9 +78,9 @@ def next_step(state: State, review: Review) -> Step:
                 return Step.WAIT_FOR_PIXEL_LABELS
             return _unless_held(state, Step.TRAIN)
         case RoundState.TRAINING:
-            return Step.TRAIN
+            return _unless_held(state, Step.TRAIN)
         case RoundState.PROPOSING:
-            return Step.PROPOSE
+            return _unless_held(state, Step.PROPOSE)
         case RoundState.FAILED | RoundState.STOPPED:
             if not state.asked:
                 return Step.RESUME_NEEDED

@@ -209,5 +209,3 @@ class Conductor(threading.Thread):
             self._recursion.ledger.rounds.interrupt(begun.round, error=error)
         else:
             self.hold(error or "the round was stopped before it began; POST /recursive/rounds starts it")
-
-

@@ -94,7 +94,7 @@ def read_status(recursion: Recursion, conductor: Conductor) -> Status:
 
 
 def _state(state: RoundState | None, step: Step, *, has_pixel: bool) -> State:
-    if state in (None, RoundState.CLOSED) and step is Step.RESUME_NEEDED:
+    if step is Step.RESUME_NEEDED and state is not RoundState.FAILED:
         return "stopped"
     if state is None:
         return "training" if has_pixel else "waiting_for_pixel_labels"

@@ -53,7 +53,9 @@ class RoundTrain(TrainTask):
             end_with_parent()
             give_way()
         try:
-            round_ = run_round(self._recursion, only=request.get("only"), multi_gpu=bool(request.get("multi_gpu", True)))
+            round_ = run_round(
+                self._recursion, only=request.get("only"), multi_gpu=bool(request.get("multi_gpu", True))
+            )
         except (NothingToDo, NotReady) as nothing:
             logger.warning("%s", nothing)
             return {"message": str(nothing)}

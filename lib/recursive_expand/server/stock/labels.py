@@ -10,17 +10,21 @@ from fastapi.responses import FileResponse
 from monailabel.interfaces.utils.app import app_instance
 from monailabel.utils.others.generic import get_mime_type
 
+from recursive_expand.ledger import Actor, VerdictKind, VerdictRecord
+from recursive_expand.server.actors import ACTOR
 from recursive_expand.server.inputs import parse_object
 from recursive_expand.server.refusals import as_http
 from recursive_expand.server.roles import ADMIN, ANNOTATOR, USER
 from recursive_expand.server.stock.fields import SubmissionFields, form_fields
+from recursive_expand.server.submissions import submit_label
 from recursive_expand.server.uploads import uploaded
 
 router = APIRouter(prefix="/datastore", tags=["Datastore"])
 
 
-@router.put("/label", dependencies=[ANNOTATOR], summary="Submit a label")
+@router.put("/label", summary="Submit a label")
 def put_label(
+    actor: Annotated[Actor, ACTOR],
     image: str,
     label: Annotated[UploadFile, File()],
     params: Annotated[str, Form(description="JSON object: client_id, reviewer, verdict, reason, ...")] = "{}",
@@ -28,11 +32,16 @@ def put_label(
 ) -> dict[str, Any]:
     """The proposal unchanged accepts it, emptied rejects it, with some slices emptied rejects those."""
     app = app_instance()
+    if tag not in ("", "final"):
+        raise HTTPException(
+            422, f"label tag {tag[:40]!a} cannot be submitted; submit `final`: it is held against the proposal"
+        )
     with as_http():
         said = form_fields(SubmissionFields, params).model_dump(exclude_unset=True)
         with uploaded(label) as path:
-            label_id = app.datastore().save_label(image, str(path), tag or "final", said)
-        return (app.on_save_label(image, label_id) or {}) | {"image": image, "label": label_id}
+            verdict = submit_label(app.recursion, actor, image, path, said)
+    app.conductor.wake()
+    return _told(verdict) | {"undecided": app.recursion.ledger.queue.count(), "image": image, "label": image}
 
 
 @router.head("/label", dependencies=[USER], summary="Whether a label exists")
@@ -74,6 +83,16 @@ def put_label_info(label: str, tag: str, info: Annotated[str, Form(description="
 def put_label_info_as_before(label: str, tag: str, params: Annotated[str, Form()] = "{}") -> None:
     """The same under the name that 3D Slicer's reviewer module uses."""
     put_label_info(label, tag, params)
+
+
+def _told(verdict: VerdictRecord | None) -> dict[str, Any]:
+    """What a client is told of its submission: the verdict it became."""
+    if verdict is None:
+        return {"verdict": "expert mask"}
+    told: dict[str, Any] = {"verdict": verdict.verdict, "verdict_id": verdict.verdict_id, "round": verdict.round}
+    if verdict.verdict is VerdictKind.ACCEPT and verdict.rejected_slices:
+        told["rejected_slices"] = list(verdict.rejected_slices)
+    return told
 
 
 def _file_of(label: str, tag: str) -> Path:
