@@ -63,9 +63,10 @@ def test_phantoms_are_made_once_and_by_seed_where_asked(tmp_path: Path) -> None:
     phantom = {"pixel": 1, "image": 1, "test": 1, "size": 32}
     same = _config(tmp_path, tmp_path, studies={"phantom": phantom})
     first = prepare_data(same, CLASSES, 0)
-    made = first.cases[0].path.stat().st_mtime_ns
+    image = FolderArchive(first.studies).image_file(first.cases[0].case_id)
+    made = image.stat().st_mtime_ns
     assert prepare_data(same, CLASSES, 1).sha256 == first.sha256
-    assert first.cases[0].path.stat().st_mtime_ns == made
+    assert image.stat().st_mtime_ns == made
     other = _config(tmp_path, tmp_path, studies={"phantom": {**phantom, "new_heads_per_seed": True}})
     assert prepare_data(other, CLASSES, 1).sha256 != first.sha256
 
@@ -76,7 +77,7 @@ def test_a_run_sees_no_truth(tmp_path: Path, source: Path) -> None:
     write_view(data, tmp_path / "view")  # what is there stays
     seen = FolderArchive(tmp_path / "view", CLASSES).scan()
     assert [(case.case_id, case.role) for case in seen.cases] == [(case.case_id, case.role) for case in data.cases]
-    assert {case.role for case in seen.cases if case.pixel_label is not None} == {Role.PIXEL}
+    assert {case.role for case in seen.cases if case.expert_label is not None} == {Role.PIXEL}
     masks = {path.name for path in (tmp_path / "view").rglob("*.nii.gz") if "labels" in path.parts}
     assert masks == {"pixel-001.nii.gz", "pixel-002.nii.gz"}
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from recursive_expand.archives.archive import FINAL, Archive
 from recursive_expand.archives.atomic import atomic_path
 from recursive_expand.archives.folder import FolderArchive
 from recursive_expand.archives.identifiers import split_name
@@ -94,7 +95,8 @@ def prepare_data(config: StudyConfig, classes: Sequence[str], seed: int) -> Stud
     if source.phantom is not None:
         studies, truth_folder = _phantoms(source.phantom, config.output / "data", seed)
     assert studies is not None
-    cases = tuple(FolderArchive(studies, classes).scan().cases)
+    archive = FolderArchive(studies, classes)
+    cases = tuple(archive.scan().cases)
     left_out = None
     if source.leave_one_patient_out:
         left_out = _left_out(cases, seed, config.seeds)
@@ -107,10 +109,10 @@ def prepare_data(config: StudyConfig, classes: Sequence[str], seed: int) -> Stud
             f"has no true mask of {len(lacking)} cases that get proposals ({', '.join(lacking[:3])}, ...): the "
             "simulated expert judges by them; add them, or give these cases the role test",
         )
-    tests = {name: _test_set(name, where, cases, truth, classes) for name, where in config.tests.items()}
+    tests = {name: _test_set(name, where, archive, cases, truth, classes) for name, where in config.tests.items()}
     hashes = {test.mask: _mask(test.mask) for found in tests.values() for test in found}
     patients = {name: _patients(found, hashes) for name, found in tests.items()}
-    return StudyData(studies, cases, truth, tests, patients, _sha256(studies, cases, truth, tests, hashes), left_out)
+    return StudyData(studies, cases, truth, tests, patients, _sha256(archive, cases, truth, tests, hashes), left_out)
 
 
 def write_view(data: StudyData, folder: Path) -> None:
@@ -124,10 +126,13 @@ def write_view(data: StudyData, folder: Path) -> None:
     """
     labels = folder / "labels" / "final"
     labels.mkdir(parents=True, exist_ok=True)
+    archive = FolderArchive(data.studies)
     for case in data.cases:
-        _link(case.path, folder / case.path.name)
-        if case.role is Role.PIXEL and case.pixel_label is not None:
-            _copy(case.pixel_label, labels / case.pixel_label.name)
+        image = archive.image_file(case.case_id)
+        _link(image, folder / image.name)
+        if case.role is Role.PIXEL and case.expert_label is not None:
+            mask = archive.label_file(case.case_id, FINAL)
+            _copy(mask, labels / mask.name)
     if data.left_out is not None:
         _write_roles(folder / CASES, data.cases)  # before the tables are copied: what is there is kept
     for table in (CASES, IMAGE_LABELS):
@@ -174,6 +179,7 @@ def _phantoms(settings: PhantomSettings, folder: Path, seed: int) -> tuple[Path,
 def _test_set(
     name: str,
     source: str | Path | ImagesAndMasks,
+    archive: FolderArchive,
     cases: Sequence[FoundCase],
     truth: dict[str, Path],
     classes: Sequence[str],
@@ -182,19 +188,24 @@ def _test_set(
         images, masks = _masks(source.images), _masks(source.masks)
         found = tuple(TestCase(i, i, images[i], masks[i]) for i in sorted(images.keys() & masks.keys()))
     elif isinstance(source, Path):
-        scanned = FolderArchive(source, classes).scan().cases
-        found = _with_masks(scanned, _masks(source / "labels" / "final"))
+        other = FolderArchive(source, classes)
+        found = _with_masks(other, other.scan().cases, _masks(source / "labels" / "final"))
     else:
         held_out = [case for case in cases if case.role is Role.TEST]
-        own = {case.case_id: case.pixel_label for case in held_out if case.pixel_label is not None}
-        found = _with_masks(held_out, truth | own)
+        drawn = [case.case_id for case in held_out if case.expert_label is not None]
+        own = {case_id: archive.label_file(case_id, FINAL) for case_id in drawn}
+        found = _with_masks(archive, held_out, truth | own)
     if not found:
         raise InputError(f"test set {name!r}", "holds no case with a mask; docs/study.md says how they are laid out")
     return found
 
 
-def _with_masks(cases: Iterable[FoundCase], masks: dict[str, Path]) -> tuple[TestCase, ...]:
-    return tuple(TestCase(c.case_id, patient_of(c), c.path, masks[c.case_id]) for c in cases if c.case_id in masks)
+def _with_masks(archive: Archive, cases: Iterable[FoundCase], masks: dict[str, Path]) -> tuple[TestCase, ...]:
+    return tuple(
+        TestCase(case.case_id, patient_of(case), archive.image_file(case.case_id), masks[case.case_id])
+        for case in cases
+        if case.case_id in masks
+    )
 
 
 def _masks(folder: Path) -> dict[str, Path]:
@@ -205,7 +216,7 @@ def _masks(folder: Path) -> dict[str, Path]:
     return {name[0]: path for name, path in parts if name is not None and not path.name.startswith(".")}
 
 
-def _patients(found: Iterable[TestCase], hashes: Mapping[Path, str | None]) -> dict[str, str]:
+def _patients(found: Iterable[TestCase], hashes: Mapping[Path, str]) -> dict[str, str]:
     """Hash of every patient; `hashes` are those of the masks' voxels."""
     parts: dict[str, list[object]] = {}
     for test in found:
@@ -216,20 +227,20 @@ def _patients(found: Iterable[TestCase], hashes: Mapping[Path, str | None]) -> d
 
 
 def _sha256(
-    studies: Path,
+    archive: FolderArchive,
     cases: Sequence[FoundCase],
     truth: dict[str, Path],
     tests: dict[str, tuple[TestCase, ...]],
-    hashes: Mapping[Path, str | None],
+    hashes: Mapping[Path, str],
 ) -> str:
     tables = {
-        name: hashlib.sha256((studies / name).read_bytes()).hexdigest()
+        name: hashlib.sha256((archive.studies / name).read_bytes()).hexdigest()
         for name in (CASES, IMAGE_LABELS)
-        if (studies / name).is_file()
+        if (archive.studies / name).is_file()
     }
     proposable = [case.case_id for case in cases if case.role in (Role.IMAGE, Role.UNLABELLED)]
     body = {
-        "cases": [[*_image(case.path), case.role, _mask(case.pixel_label)] for case in cases],
+        "cases": [[*_image(archive.image_file(case.case_id)), case.role, _expert(archive, case)] for case in cases],
         "truth": [[case_id, _mask(truth[case_id])] for case_id in proposable],
         "tests": {
             name: [[*_image(t.image), t.patient, hashes[t.mask]] for t in found] for name, found in tests.items()
@@ -239,8 +250,12 @@ def _sha256(
     return hashlib.sha256(canonical(body).encode()).hexdigest()
 
 
-def _mask(path: Path | None) -> str | None:
-    return None if path is None else read_label(path).sha256
+def _mask(path: Path) -> str:
+    return read_label(path).sha256
+
+
+def _expert(archive: Archive, case: FoundCase) -> str | None:
+    return None if case.expert_label is None else _mask(archive.label_file(case.case_id, FINAL))
 
 
 def _image(path: Path) -> list[object]:

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from recursive_expand.archives.archive import FINAL
+from recursive_expand.archives.folder import FolderArchive
 from recursive_expand.archives.images import read_geometry, read_label
 from recursive_expand.cases import ImageLabels, Role
 from recursive_expand.study.data import StudyData
@@ -34,14 +36,15 @@ def distribution_rows(data: StudyData, classes: Sequence[str]) -> list[dict[str,
         Rows of `data_set` (`pixel`, `image`, `unlabelled`, then the test sets by name), `cases`, `kind` (a class,
         `BLEED`, `NO_BLEED`, `UNKNOWN` or `TOTAL`) and `slices`.
     """
+    archive = FolderArchive(data.studies)
     sets: dict[str, list[list[Present]]] = {}
     for case in data.cases:
-        if case.role is Role.PIXEL and case.pixel_label is not None:
-            sets.setdefault("pixel", []).append(_in_mask(case.pixel_label, classes))
+        if case.role is Role.PIXEL and case.expert_label is not None:
+            sets.setdefault("pixel", []).append(_in_mask(archive.label_file(case.case_id, FINAL), classes))
     for role in (Role.IMAGE, Role.UNLABELLED):
         for case in data.cases:
             if case.role is role:
-                slices = read_geometry(case.path).shape[0]
+                slices = read_geometry(archive.image_file(case.case_id)).shape[0]
                 sets.setdefault(role, []).append(_in_labels(case.image_labels, slices))
     for name, tests in data.tests.items():
         sets[name] = [_in_mask(test.mask, classes) for test in tests]
