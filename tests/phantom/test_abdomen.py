@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.ndimage import binary_erosion
 
 from recursive_expand.errors import InputError
 from recursive_expand.phantom import Abdomen, make_abdomen
@@ -55,7 +56,8 @@ def test_the_same_seed_gives_the_same_abdomen_and_another_seed_another(abdomen):
 def test_the_sharp_scanner_is_noisier_and_off_its_calibration():
     thick, sharp = (make_abdomen(3, domain=domain) for domain in ("thick", "sharp"))
     assert np.array_equal(thick.mask, sharp.mask)
-    (quiet, level), (noisy, higher) = ((np.std(a.hu[a.mask == 1]), np.mean(a.hu[a.mask == 1])) for a in (thick, sharp))
+    inside = binary_erosion(thick.mask, np.ones((1, 3, 3), bool))  # partial volume at the border is no noise
+    (quiet, level), (noisy, higher) = ((np.std(a.hu[inside]), np.mean(a.hu[inside])) for a in (thick, sharp))
     assert noisy > 1.5 * quiet and higher > level + 4
 
 
