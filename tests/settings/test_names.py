@@ -3,6 +3,7 @@
 import ast
 import inspect
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +27,11 @@ def test_every_setting_is_explained():
             if isinstance(field, ast.AnnAssign) and field.target.id not in (*SECTIONS, "title", "description"):
                 explained = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
                 assert explained, f"{model.__name__}.{field.target.id} has no explanation"
+
+
+def test_the_docs_list_every_setting():
+    text = (Path(__file__).parents[2] / "docs" / "ml-engineer.md").read_text(encoding="utf-8")
+    assert [name for name in PLACES if f"`{name}`" not in text] == []
 
 
 def test_settings_are_put_where_they_belong():
