@@ -16,7 +16,7 @@ from recursive_expand.ledger.errors import (
     UnknownVerdict,
 )
 from recursive_expand.ledger.outbox import queue_labels
-from recursive_expand.ledger.proposals import latest_proposal, to_proposals
+from recursive_expand.ledger.proposals import last_key, latest_proposal, to_proposals
 from recursive_expand.ledger.records import (
     Actor,
     Judgement,
@@ -138,10 +138,10 @@ class Judgements:
                     "the case's next proposal can be judged anew"
                 )
             connection.execute(update(verdicts).where(verdicts.c.verdict_id == verdict_id).values(withdrawn=utc_now()))
-            # It is shown again after all others.
-            last = select(func.coalesce(func.max(proposals.c.sort_key), -1) + 1).scalar_subquery()
             this = proposals.c.proposal_id == found.proposal_id
-            connection.execute(update(proposals).where(this).values(sort_key=last))
+            connection.execute(
+                update(proposals).where(this).values(sort_key=last_key())
+            )  # it is shown again after all others
             refresh(connection, this)
             queue_labels(connection, found.case_id, utc_now())
             self._store.record(

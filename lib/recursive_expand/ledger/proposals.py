@@ -53,8 +53,6 @@ class Proposals:
             if draft.unchanged:
                 made_as = ProposalState.UNCHANGED
             features = draft.features
-            # Behind all that is in the queue; what is not served yet gets its place when the review opens.
-            last = select(func.coalesce(func.max(proposals.c.sort_key), -1) + 1).scalar_subquery()
             inserted = connection.execute(
                 insert(proposals).values(
                     case_id=draft.case_id,
@@ -71,7 +69,7 @@ class Proposals:
                     log_area=features.log_area if features else None,
                     components=features.components if features else None,
                     flip_dice=features.flip_dice if features else None,
-                    sort_key=last if serve else None,
+                    sort_key=last_key(),
                 )
             )
             (proposal_id,) = inserted.inserted_primary_key or (None,)
@@ -172,6 +170,11 @@ def to_proposals(connection: Connection, rows: Sequence[Row[Any]]) -> list[Propo
         )
         for row in rows
     ]
+
+
+def last_key() -> Any:
+    """The sort key behind all others, as an expression."""
+    return select(func.coalesce(func.max(proposals.c.sort_key), -1) + 1).scalar_subquery()
 
 
 def _of_round(case_id: str, round_index: int) -> Any:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, delete, func, insert, select, text
+from sqlalchemy import Connection, Integer, Row, and_, cast, delete, func, insert, select, text
 
 from recursive_expand.ledger.proposals import to_proposals
 from recursive_expand.ledger.records import Candidate, Features, JudgedProposal, ProposalRecord, ProposalState
@@ -116,7 +116,7 @@ class Queue:
 
     def judged(self) -> list[JudgedProposal]:
         """Every proposal with a standing verdict, of all rounds."""
-        accepted = func.coalesce(func.sum(judgements.c.accepted), 0)
+        accepted = func.coalesce(func.sum(cast(judgements.c.accepted, Integer)), 0)
         query = (
             _candidates(accepted.label("accepted"), (func.count(judgements.c.slice) - accepted).label("rejected"))
             .join(verdicts, verdicts.c.proposal_id == proposals.c.proposal_id)

@@ -105,11 +105,13 @@ proposals = Table(
     # Derived: see states.py.
     Column("state", String, nullable=False),
     # The queue: lowest first.
-    Column("sort_key", Integer),
+    Column("sort_key", Integer, nullable=False),
     Column("score", Float),
     UniqueConstraint("case_id", "round"),
     Index("proposals_queue", "state", "sort_key"),
     Index("proposals_round", "round", "state"),
+    # The ends of the queue, whatever is in it.
+    Index("proposals_sort_key", "sort_key"),
 )
 
 proposal_slices = Table(

@@ -111,7 +111,7 @@ TABLES = (
         components INTEGER,
         flip_dice FLOAT,
         state VARCHAR NOT NULL,
-        sort_key INTEGER,
+        sort_key INTEGER NOT NULL,
         score FLOAT,
         PRIMARY KEY (proposal_id),
         UNIQUE (case_id, round),
@@ -176,6 +176,7 @@ INDICES = (
     "CREATE INDEX outbox_waiting ON outbox (sent, not_before)",
     "CREATE INDEX proposals_queue ON proposals (state, sort_key)",
     "CREATE INDEX proposals_round ON proposals (round, state)",
+    "CREATE INDEX proposals_sort_key ON proposals (sort_key)",
     "CREATE INDEX verdicts_case ON verdicts (case_id)",
     "CREATE INDEX verdicts_proposal ON verdicts (proposal_id)",
     "CREATE INDEX verdicts_round ON verdicts (round, withdrawn)",
@@ -277,7 +278,9 @@ def _copy_proposals(connection: Connection) -> None:
         (event["case_id"], event["round"]): event["state"] for _, _, event in _events(connection, "proposal_frozen")
     }
     rows, marked = [], []
-    for row in _rows(connection, "proposals"):
+    old = _rows(connection, "proposals")
+    last = max((row["position"] for row in old if row["position"] is not None), default=-1)
+    for place, row in enumerate(old, start=1):
         slices, voxels = json.loads(row["slices"]), json.loads(row["voxels"])
         features = json.loads(row["features"] or "null") or {}
         known = "open" if slices else "empty"
@@ -292,7 +295,8 @@ def _copy_proposals(connection: Connection) -> None:
                 "components": features.get("components"),
                 "flip_dice": features.get("agreement"),
                 "state": row["state"],
-                "sort_key": row["position"],
+                # What had no place in the queue comes after what had one.
+                "sort_key": last + place if row["position"] is None else row["position"],
             }
         )
         # Voxels were counted by class alone: they stand at the first slice until the mask is counted again.
