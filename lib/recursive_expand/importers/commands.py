@@ -22,7 +22,7 @@ from recursive_expand.importers.report import ImportReport, Progress
 from recursive_expand.importers.rsna import Sampling, import_rsna
 from recursive_expand.importers.slices import SliceSettings, import_slices
 from recursive_expand.importers.typed_masks import Multi
-from recursive_expand.task import load_task
+from recursive_expand.settings import load_settings
 
 TASK = Path(__file__).resolve().parents[3] / "apps" / "recursive_ich" / "task.yaml"
 """The task whose classes are used where `--task` is not given."""
@@ -81,7 +81,7 @@ def slices_command(
 
     def work(progress: Progress) -> ImportReport:
         settings = SliceSettings(
-            classes=load_task(task).classes,
+            classes=_classes(task),
             level=level,
             width=width,
             role=_role(role, "pixel, image or test"),
@@ -100,7 +100,7 @@ def physionet_command(source: Source, studies: Studies, multi: MultiRule = Multi
     """Import PhysioNet CT-ICH 1.3.1 or 1.0.0: one case per patient, expert masks, role pixel."""
     _run(
         studies,
-        lambda progress: import_physionet(source, studies, load_task(task).classes, multi=multi, report=progress),
+        lambda progress: import_physionet(source, studies, _classes(task), multi=multi, report=progress),
     )
 
 
@@ -129,7 +129,7 @@ def rsna_command(
         sampling = Sampling(single_class, per_class, none, seed)
         # mypy does not narrow a str to the two literals.
         what: Literal["slices", "series"] = "series" if cases == "series" else "slices"
-        return import_rsna(source, studies, load_task(task).classes, cases=what, sampling=sampling, report=progress)
+        return import_rsna(source, studies, _classes(task), cases=what, sampling=sampling, report=progress)
 
     _run(studies, work)
 
@@ -153,7 +153,7 @@ def cq500_command(
         lambda progress: import_cq500(
             source,
             studies,
-            load_task(task).classes,
+            _classes(task),
             patients=parse_patients(patients),
             masks=masks,
             values=_class_values(class_values),
@@ -176,7 +176,7 @@ def bhsd_command(
         lambda progress: import_bhsd(
             source,
             studies,
-            load_task(task).classes,
+            _classes(task),
             role=_role(role),
             values=_class_values(class_values),
             report=progress,
@@ -197,7 +197,7 @@ def hemseg_command(
     _run(
         studies,
         lambda progress: import_hemseg(
-            source, studies, load_task(task).classes, rsna=rsna, role=_role(role), multi=multi, report=progress
+            source, studies, _classes(task), rsna=rsna, role=_role(role), multi=multi, report=progress
         ),
     )
 
@@ -221,7 +221,7 @@ def folder_command(
         lambda progress: import_folder(
             source,
             studies,
-            FolderSettings(load_task(task).classes, _role(role), masks, table, _class_values(class_values)),
+            FolderSettings(_classes(task), _role(role), masks, table, _class_values(class_values)),
             report=progress,
         ),
     )
@@ -231,6 +231,10 @@ def _run(studies: Path, work: Callable[[Progress], ImportReport]) -> None:
     with lines_for_errors(), progress_bars() as progress:
         done = work(progress)
     _tell(studies, done)
+
+
+def _classes(task: Path) -> tuple[str, ...]:
+    return load_settings(task).task.classes
 
 
 def _role(text: str, choices: str = "pixel, image, test or unlabelled") -> Role:
