@@ -50,6 +50,7 @@ def _make(folder: Path) -> ExperimentConfig:
                 "data_sha256": data.sha256,
                 "experiment_sha256": config.sha256(),
                 "classes": list(CLASSES),
+                "view": {"region": "head", "level": 40, "width": 80},
                 "rounds": [
                     {
                         "round": index,

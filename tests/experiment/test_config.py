@@ -10,7 +10,7 @@ import yaml
 from recursive_expand.errors import InputError
 from recursive_expand.experiment.config import load_config
 from recursive_expand.experiment.demo import demo_config
-from recursive_expand.task import load_task
+from recursive_expand.settings import load_settings
 
 
 def _write(folder: Path, **settings: object) -> Path:
@@ -41,13 +41,15 @@ def test_folds_need_no_truth(tmp_path: Path) -> None:
     assert not load_config(_write(tmp_path)).studies.leave_one_patient_out
 
 
-def test_settings_reach_the_task_as_they_are(tmp_path: Path) -> None:
+def test_settings_reach_the_server_as_they_are(tmp_path: Path) -> None:
     presets = ["paper", {"name": "no g", "preset": "default", "conf": {"mode": "off", "working_spacing": None}}]
     config = load_config(_write(tmp_path, presets=presets, conf={"epochs": 3, "channels": [4, 8], "augment": False}))
-    first, second = (load_task(config.app / "task.yaml", config.conf_of(p, 7)) for p in config.presets)
-    assert (first.preset, first.training.epochs, first.network.channels, first.seed) == ("paper", 3, (4, 8), 7)
-    assert (second.preset, second.refinement.mode, second.training.augment) == ("default", "off", False)
-    assert second.working_spacing is None
+    first, second = (load_settings(config.app / "task.yaml", config.conf_of(p, 7)) for p in config.presets)
+    method = first.method
+    assert (method.preset, method.training.epochs, method.network.channels, method.seed) == ("paper", 3, (4, 8), 7)
+    method = second.method
+    assert (method.preset, method.refinement.mode, method.training.augment) == ("default", "off", False)
+    assert method.working_spacing is None
 
 
 @pytest.mark.parametrize(
@@ -81,7 +83,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
 def test_the_comparison_in_the_docs_switches_one_ingredient_at_a_time() -> None:
     path = Path(__file__).parents[2] / "docs" / "compare.yaml"
     config = load_config(path)
-    tasks = {p.name: load_task(config.app / "task.yaml", config.conf_of(p, 0)) for p in config.presets}
+    tasks = {p.name: load_settings(config.app / "task.yaml", config.conf_of(p, 0)) for p in config.presets}
     assert {"paper", "default"} < tasks.keys()
     switched = [name for name, task in tasks.items() if task != tasks["default"]]
     assert switched == [name for name in tasks if name != "default"]  # no setting is misspelt or already so

@@ -70,12 +70,12 @@ def test_f_alone_is_the_model_without_g(reviewing) -> None:
     (round_,) = read_run(reviewing.workspace, 5).rounds
     case = reviewing.ledger.case("t0")
     volume = read_volume(Path(case.uri))
-    both, alone = (predictor_of(round_, variant).predict(volume).mask for variant in ("f+g", "f"))
+    settings = reviewing.settings
+    both, alone = (predictor_of(settings, round_, variant).predict(volume).mask for variant in ("f+g", "f"))
     assert alone.any()
     assert np.array_equal(both, alone)  # this task has no g
-    config = round_.record.config
-    with_g = config | {"refinement": config["refinement"] | {"mode": "grow", "scale": 300.0}}
+    with_g = settings.under(round_.record.config).changed(mode="grow", scale=300.0).round_config()
     round_ = replace(round_, record=replace(round_.record, config=with_g))
-    both, again = (predictor_of(round_, variant).predict(volume).mask for variant in ("f+g", "f"))
+    both, again = (predictor_of(settings, round_, variant).predict(volume).mask for variant in ("f+g", "f"))
     assert np.array_equal(again, alone)
     assert not np.array_equal(both, alone)

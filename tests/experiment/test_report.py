@@ -198,9 +198,12 @@ def test_a_folder_of_0_1_0_is_reported(made_up: ExperimentConfig, tmp_path: Path
     shutil.copytree(made_up.output, tmp_path / "out")
     (tmp_path / "out" / CONFIG).rename(tmp_path / "out" / "study.yaml")
     for path in (tmp_path / "out" / "runs").glob(f"*/*/{RESULT}"):
-        path.write_text(path.read_text().replace("experiment_sha256", "study_sha256"))
+        result = json.loads(path.read_text())
+        result["study_sha256"] = result.pop("experiment_sha256")
+        view = result.pop("view")
+        path.write_text(json.dumps(result))
     results = load_results(tmp_path / "out")
-    assert results.presets == ["paper", "no g"]
+    assert results.presets == ["paper", "no g"] and results.runs[0]["view"] == view
     assert trace_table(results).rows == trace_table(load_results(made_up.output)).rows
 
 

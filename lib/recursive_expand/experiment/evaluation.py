@@ -20,7 +20,7 @@ from recursive_expand.experiment.metrics import Scores, pool, score_mask, score_
 from recursive_expand.segment.network import build_network
 from recursive_expand.segment.predict import Predictor
 from recursive_expand.segment.weights import load_weights
-from recursive_expand.task import Task
+from recursive_expand.settings import Settings
 
 VARIANTS = ("f+g", "f")
 """What is measured: the proposal as experts see it (f, then g), and the network alone. Tables start with the first."""
@@ -39,22 +39,23 @@ class Measured:
     slices: Rows = field(default_factory=list)
 
 
-def predictor_of(round_: RunRound, variant: str) -> Predictor:
+def predictor_of(settings: Settings, round_: RunRound, variant: str) -> Predictor:
     """The model of a round, with the round's own settings.
 
     Args:
-        round_: the round.
+        settings: the run's.
+        round_: one of its rounds.
         variant: one of `VARIANTS`.
 
     Raises:
         InputError: the weights' file is missing or differs from the ledger's record.
     """
-    task = Task.model_validate(round_.record.config)
+    settings = settings.under(round_.record.config)
     if variant == "f":
-        task = task.model_copy(update={"refinement": task.refinement.model_copy(update={"mode": "off"})})
-    network = build_network(task)
+        settings = settings.changed(mode="off")
+    network = build_network(settings)
     load_weights(network, round_.weights, round_.model)
-    return Predictor(task, network, choose_device())
+    return Predictor(settings, network, choose_device())
 
 
 def measure(

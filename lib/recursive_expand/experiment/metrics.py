@@ -176,7 +176,7 @@ def _score(
         prediction, reference = prediction[box], reference[box]
     scores = {}
     for value, region in enumerate((ANY, *classes)):
-        counted = counts.any_bleed if value == 0 else counts.by_class[value - 1]
+        counted = counts.foreground if value == 0 else counts.by_class[value - 1]
         predicted = counted.true_positive + counted.false_positive
         expected = counted.true_positive + counted.false_negative
         if predicted and expected:

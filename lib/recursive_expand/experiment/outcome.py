@@ -26,7 +26,8 @@ def write_outcome(run: Run) -> None:
     Raises:
         RecursiveExpandError: the ledger's hash chain is broken, or a model's file is not what the ledger recorded.
     """
-    classes = run.task.classes
+    task = run.settings.task
+    classes = task.classes
     recorded = read_run(run.workspace, len(classes))
     patients, slices = _measure_all(run, recorded.rounds)
     write_csv(run.folder / PATIENTS, patients)
@@ -40,6 +41,7 @@ def write_outcome(run: Run) -> None:
         "experiment_sha256": run.experiment.sha256(),
         "data_sha256": run.data.sha256,
         "classes": list(classes),
+        "view": {"region": task.region, **task.windows[0].model_dump()},
         "cases": {role: recorded.roles[role] for role in Role},
         "rounds": [
             {
@@ -97,13 +99,13 @@ def _measure_all(run: Run, rounds: Sequence[RunRound]) -> tuple[Rows, Rows]:
 
 def _measure_model(run: Run, round_: RunRound, variant: str, *, keep: bool) -> dict[str, Measured]:
     """A round's model on every test set; proposals are kept as files if asked for."""
-    predictor = predictor_of(round_, variant)
+    predictor = predictor_of(run.settings, round_, variant)
     folder = run.folder / "predictions" / f"round_{round_.index:04d}" if keep and variant == VARIANTS[0] else None
     return {
         name: measure(
             predictor,
             cases,
-            run.task.classes,
+            run.settings.task.classes,
             tolerance=run.experiment.surface_tolerance,
             predictions=folder / slug(name) if folder is not None else None,
         )

@@ -20,14 +20,12 @@ from recursive_expand.experiment.evaluation import VARIANTS, reference
 from recursive_expand.experiment.figures import AFTER, BEFORE
 from recursive_expand.experiment.metrics import ANY
 from recursive_expand.experiment.results import Results
-from recursive_expand.segment.head import head_box
+from recursive_expand.segment.regions.registry import region_named
 
 KINDS = {"improved": "Improved", "found": "Newly found", "worsened": "Worsened"}
 """A bleed that was partly found before and better after (the paper's Figures 3, 4, 6); one that was missed before
 (Figure 7); a slice with a lower Dice after (Figure 5)."""
 TRUTH = "#2ca02c"
-WINDOW = (40, 80)
-"""Level and width of the brain window, in HU."""
 LEAST_VOXELS = 10
 """Smallest number of reference voxels of a shown slice."""
 SHOWN = 5
@@ -111,18 +109,24 @@ def overlay_figures(results: Results, run: dict[str, Any], data: ExperimentData,
             for row in rows.itertuples()
         ]
         if shown:
-            figures[kind] = draw(shown, f"{KINDS[kind]}, preset {preset}, {test_set}")
+            figures[kind] = draw(shown, f"{KINDS[kind]}, preset {preset}, {test_set}", view=run["view"])
     return figures
 
 
-def draw(shown: list[Shown], title: str) -> Figure:
-    """Three rows (ground truth, before, after), one column per slice."""
+def draw(shown: list[Shown], title: str, *, view: dict[str, Any]) -> Figure:
+    """Draw three rows (ground truth, before, after), one column per slice.
+
+    Args:
+        shown: the slices.
+        title: the figure's.
+        view: name of the `region` that pictures are cropped to, `level` and `width` of the window in HU.
+    """
     figure, axes = plt.subplots(
         3, len(shown), figsize=(1.8 * len(shown) + 0.4, 5.6), squeeze=False, layout="constrained"
     )
-    low, high = WINDOW[0] - WINDOW[1] / 2, WINDOW[0] + WINDOW[1] / 2
+    low, high = view["level"] - view["width"] / 2, view["level"] + view["width"] / 2
     for column, one in enumerate(shown):
-        box = _frame(one.hu)
+        box = _crop(one.hu, view["region"])
         rows = (
             ("ground truth", one.truth, TRUTH, ""),
             ("before", one.before, BEFORE, f"Dice {one.dice[0]:.2f}"),
@@ -163,9 +167,9 @@ def _read(case: TestCase, number: int, masks: list[Path], dice: tuple[float, flo
     return Shown(title, volume.hu[number], truth, before, after, dice)
 
 
-def _frame(hu: NDArray[np.int16]) -> tuple[slice, slice]:
-    """Crop to the head's box, so that pictures are not mostly air."""
-    box = head_box(hu)
+def _crop(hu: NDArray[np.int16], region: str) -> tuple[slice, slice]:
+    """Crop to the region's box, so that pictures are not mostly air."""
+    box = region_named(region).box(hu)
     if box is None:
         return slice(None), slice(None)
     return slice(box.r0, box.r1), slice(box.c0, box.c1)

@@ -86,6 +86,7 @@ def _read_run(path: Path) -> dict[str, Any]:
     run = json.loads(path.read_bytes())
     if "study_sha256" in run:  # its name in 0.1.0
         run["experiment_sha256"] = run.pop("study_sha256")
+    run.setdefault("view", {"region": "head", "level": 40, "width": 80})  # 0.1.0 knew heads alone
     return {**run, "folder": path.parent}
 
 

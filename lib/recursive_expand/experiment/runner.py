@@ -20,7 +20,7 @@ from recursive_expand.experiment.recursion import OnMessage, recurse
 from recursive_expand.experiment.run import Run
 from recursive_expand.experiment.server import ServerProcess
 from recursive_expand.experiment.steps import decide
-from recursive_expand.task import load_task
+from recursive_expand.settings import load_settings
 
 
 def run_experiment(config: ExperimentConfig, *, on_message: OnMessage) -> None:
@@ -39,8 +39,8 @@ def run_experiment(config: ExperimentConfig, *, on_message: OnMessage) -> None:
     write_atomic(config.output / CONFIG, written.encode())
     task_file = config.app / "task.yaml"
     # All at once, so that a wrong setting of the last preset is found before the first run.
-    tasks = {
-        (preset.name, seed): load_task(task_file, config.conf_of(preset, seed))
+    settings = {
+        (preset.name, seed): load_settings(task_file, config.conf_of(preset, seed))
         for seed in config.seeds
         for preset in config.presets
     }
@@ -48,7 +48,7 @@ def run_experiment(config: ExperimentConfig, *, on_message: OnMessage) -> None:
     described: set[str] = set()
     number = 0
     for seed in config.seeds:
-        classes = tasks[config.presets[0].name, seed].classes
+        classes = settings[config.presets[0].name, seed].task.classes
         data = prepare_data(config, classes, seed)
         if data.sha256 not in described:
             described.add(data.sha256)
@@ -56,8 +56,8 @@ def run_experiment(config: ExperimentConfig, *, on_message: OnMessage) -> None:
             write_csv(config.output / DATA, distribution)
         for preset in config.presets:
             number += 1
-            run = Run(config, preset, seed, data, tasks[preset.name, seed])
-            _run_once(run, partial(_prefixed, on_message, f"[{number}/{len(tasks)}] {run.name}: "))
+            run = Run(config, preset, seed, data, settings[preset.name, seed])
+            _run_once(run, partial(_prefixed, on_message, f"[{number}/{len(settings)}] {run.name}: "))
 
 
 def _prefixed(on_message: OnMessage, prefix: str, line: str) -> None:
@@ -67,8 +67,8 @@ def _prefixed(on_message: OnMessage, prefix: str, line: str) -> None:
 def _run_once(run: Run, on_message: OnMessage) -> None:
     started_file = run.folder / "run.json"
     if started_file.is_file():
-        before = json.loads(started_file.read_bytes())["settings_sha256"]
-        if before != run.settings_sha256:
+        before = json.loads(started_file.read_bytes())["settings"]
+        if not run.is_run_of(before):
             raise InputError(
                 str(run.folder),
                 "holds a run of other settings or other data; remove that folder, or give the experiment another "
@@ -79,7 +79,7 @@ def _run_once(run: Run, on_message: OnMessage) -> None:
         return
     started = time.monotonic()
     run.folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(started_file, json_bytes({"settings_sha256": run.settings_sha256, "settings": run.settings}))
+    write_atomic(started_file, json_bytes({"settings_sha256": run.settings_sha256, "settings": run.identity}))
     studies = run.folder / "studies"
     write_view(run.data, studies)
     config = run.experiment
@@ -88,7 +88,7 @@ def _run_once(run: Run, on_message: OnMessage) -> None:
         ServerProcess(
             studies, log=run.folder / "server.log", app=config.app, conf=conf, ends_with_caller=True
         ) as server,
-        SimulatedExpert(server.url, run.task.name, run.data.true_mask, config.expert, seed=run.seed) as expert,
+        SimulatedExpert(server.url, run.settings.task.name, run.data.true_mask, config.expert, seed=run.seed) as expert,
     ):
         limited = partial(decide, max_rounds=config.max_rounds, max_verdicts=config.max_verdicts)
         recurse(server, expert, decide=limited, on_message=on_message)
