@@ -1,4 +1,4 @@
-"""ct_geometry.py: slices in order, the tilt as a shear, every voxel where DICOM says it is."""
+"""slice_geometry.py: slices in order, the tilt as a shear, every voxel where DICOM says it is."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recursive_expand.dicom.slice_geometry import SliceHeader, Stack
 from recursive_expand.errors import InputError
-from recursive_expand.importers.ct_geometry import SliceHeader, Stack
 
 
 def header(number, position, orientation=(1, 0, 0, 0, 1, 0), **changes):
@@ -56,13 +56,13 @@ def test_of_slices_at_one_position_the_first_instance_stays():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"shape": (7, 5)}, r"differ in size \(5 x 6, 5 x 7\)"),
+        ({"shape": (7, 5)}, r"differ in size \(5 x 7, 5 x 6\)"),
         ({"orientation": np.array([0, 1, 0, 0, 0, -1.0])}, "differ in orientation"),
         ({"pixel_spacing": np.array([0.5, 0.5])}, "differ in pixel spacing"),
     ],
 )
 def test_a_mixed_series_is_refused(changes, message):
-    with pytest.raises(InputError, match=f"series: its slices {message}"):
+    with pytest.raises(InputError, match=f"series: its slices differ: 1 of 3 {message}"):
         Stack.of([header(0, (0, 0, 0)), header(1, (0, 0, 5)), header(2, (0, 0, 10), **changes)])
 
 

@@ -14,6 +14,12 @@ from recursive_expand.errors import InputError
 SAME_POSITION = 1e-2
 """Slices closer than this, in mm along the normal, are at one position."""
 
+OFF_LINE = 1.0
+"""Slices further than this, in mm, from the line through the first and the last one are no stack."""
+
+STRAY_SHARE = 0.25
+"""A series of which more than this share has another size, orientation or pixel spacing is several series."""
+
 
 @dataclass(frozen=True)
 class SliceHeader:
@@ -28,6 +34,9 @@ class SliceHeader:
         pixel_spacing: (2,) mm between rows, then between columns.
         shape: (rows, columns).
         gantry_tilt: GantryDetectorTilt in degrees, if given.
+        study_instance_uid: StudyInstanceUID, empty if missing.
+        frame_of_reference: FrameOfReferenceUID, empty if missing: positions compare within one alone.
+        patient: PatientID and its issuer, empty if missing: only ever compared.
     """
 
     file: int
@@ -38,6 +47,9 @@ class SliceHeader:
     pixel_spacing: NDArray[np.float64]
     shape: tuple[int, int]
     gantry_tilt: float | None
+    study_instance_uid: str = ""
+    frame_of_reference: str = ""
+    patient: str = ""
 
     @classmethod
     def of(cls, dataset: Dataset, file: int) -> SliceHeader:
@@ -48,6 +60,7 @@ class SliceHeader:
         """
         try:
             tilt = dataset.get("GantryDetectorTilt")
+            patient, issuer = (str(dataset.get(name) or "").strip() for name in ("PatientID", "IssuerOfPatientID"))
             return cls(
                 file,
                 str(dataset.SOPInstanceUID),
@@ -56,9 +69,12 @@ class SliceHeader:
                 _vector(dataset, "ImageOrientationPatient", 6),
                 _vector(dataset, "PixelSpacing", 2),
                 (int(dataset.Rows), int(dataset.Columns)),
-                None if tilt is None else float(tilt),
+                None if tilt is None or tilt == "" else float(tilt),
+                str(dataset.get("StudyInstanceUID") or ""),
+                str(dataset.get("FrameOfReferenceUID") or ""),
+                f"{issuer}|{patient}" if patient else "",
             )
-        except (AttributeError, TypeError, ValueError) as error:
+        except (AttributeError, TypeError, ValueError, OverflowError) as error:
             raise InputError("a slice", f"its position is not known ({error})") from error
 
     @property
@@ -69,41 +85,39 @@ class SliceHeader:
 
 @dataclass(frozen=True)
 class Stack:
-    """The slices of a series in order along their normal.
+    """The slices of a series in order along their normal, on one line.
 
     Attributes:
-        slices: at least two, at different positions.
+        slices: at different positions.
         duplicates: those left out because another slice is at their position.
+        strays: those left out because most others have another size, orientation or pixel spacing, with the reason.
     """
 
     slices: tuple[SliceHeader, ...]
     duplicates: tuple[SliceHeader, ...]
+    strays: tuple[tuple[SliceHeader, str], ...] = ()
 
     @classmethod
     def of(cls, headers: Sequence[SliceHeader]) -> Stack:
         """Order slices along their normal; of several at one position the first by instance number stays.
 
         Raises:
-            InputError: where sizes, orientations or pixel spacings differ.
+            InputError: where they are of several patients, studies or frames of reference, where many differ in size,
+                orientation or pixel spacing, and where their positions are not on a line.
         """
-        first = headers[0]
-        shapes = sorted({header.shape for header in headers})
-        if len(shapes) > 1:
-            named = ", ".join(f"{columns} x {rows}" for rows, columns in shapes)
-            raise InputError("series", f"its slices differ in size ({named})")
-        if any(not np.allclose(header.orientation, first.orientation, atol=1e-3) for header in headers):
-            raise InputError("series", "its slices differ in orientation")
-        if any(not np.allclose(header.pixel_spacing, first.pixel_spacing, rtol=1e-3) for header in headers):
-            raise InputError("series", "its slices differ in pixel spacing")
+        alike, strays = _alike(headers)
+        _check_belonging(alike)
+        first = alike[0]
         kept: list[SliceHeader] = []
         duplicates: list[SliceHeader] = []
-        ordered = sorted(headers, key=lambda header: (header.instance_number, header.sop_instance_uid))
+        ordered = sorted(alike, key=lambda header: (header.instance_number, header.sop_instance_uid))
         for header in sorted(ordered, key=lambda header: round(float(first.normal @ header.position) / SAME_POSITION)):
             if kept and abs(first.normal @ (header.position - kept[-1].position)) < SAME_POSITION:
                 duplicates.append(header)
             else:
                 kept.append(header)
-        return cls(tuple(kept), tuple(duplicates))
+        _check_line(kept)
+        return cls(tuple(kept), tuple(duplicates), strays)
 
     @property
     def affine(self) -> NDArray[np.float64]:
@@ -118,7 +132,7 @@ class Stack:
 
     @property
     def tilt(self) -> float:
-        """Angle between the slices' normal and the line through their positions, in degrees."""
+        """Angle between the slices' normal and the line through their positions, in degrees; uneven spacing is none."""
         line = self.slices[-1].position - self.slices[0].position
         cosine = float(line @ self.slices[0].normal / np.linalg.norm(line))
         return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
@@ -127,6 +141,61 @@ class Stack:
     def spacings(self) -> NDArray[np.float64]:
         """(n - 1,) distances between neighbours along the normal, in mm."""
         return np.diff([float(self.slices[0].normal @ header.position) for header in self.slices])
+
+
+def _alike(headers: Sequence[SliceHeader]) -> tuple[list[SliceHeader], tuple[tuple[SliceHeader, str], ...]]:
+    """The largest group of one size, orientation and pixel spacing, and why each other slice is not of it."""
+    groups: list[list[SliceHeader]] = []
+    for header in headers:
+        group = next((group for group in groups if not _difference(group[0], header)), None)
+        if group is None:
+            groups.append([header])
+        else:
+            group.append(header)
+    groups.sort(key=len, reverse=True)
+    main, rest = groups[0], [header for group in groups[1:] for header in group]
+    strays = tuple((header, _difference(main[0], header)) for header in rest)
+    if len(rest) > STRAY_SHARE * len(headers):
+        raise InputError("series", f"its slices differ: {len(rest)} of {len(headers)} {strays[0][1]}")
+    return main, strays
+
+
+def _difference(one: SliceHeader, other: SliceHeader) -> str:
+    """In what a slice differs from another one of its series; empty where it does not."""
+    if one.shape != other.shape:
+        sizes = [f"{columns} x {rows}" for rows, columns in (other.shape, one.shape)]
+        return f"differ in size ({sizes[0]}, {sizes[1]})"
+    if not np.allclose(one.orientation, other.orientation, atol=1e-3):
+        return "differ in orientation"
+    if not np.allclose(one.pixel_spacing, other.pixel_spacing, rtol=1e-3):
+        return "differ in pixel spacing"
+    return ""
+
+
+def _check_belonging(headers: Sequence[SliceHeader]) -> None:
+    """One SeriesInstanceUID must not bring two patients, two studies or two frames of reference into one volume."""
+    for what, names in (
+        ("patients (PatientID)", {header.patient for header in headers}),
+        ("studies (StudyInstanceUID)", {header.study_instance_uid for header in headers}),
+        ("frames of reference (FrameOfReferenceUID)", {header.frame_of_reference for header in headers}),
+    ):
+        if len(names - {""}) > 1:
+            raise InputError("series", f"one SeriesInstanceUID holds images of {len(names - {''})} {what}; part them")
+
+
+def _check_line(slices: Sequence[SliceHeader]) -> None:
+    """Positions must follow one line: a tilt leans it and uneven spacing leaves gaps on it, neither bends it."""
+    if len(slices) < 3:
+        return
+    places = np.array([header.position for header in slices])
+    along = (places - places[0]) @ slices[0].normal
+    line = places[0] + np.outer(along / along[-1], places[-1] - places[0])
+    off = np.linalg.norm(places - line, axis=1)
+    if off.max() > OFF_LINE:
+        number = slices[int(off.argmax())].instance_number
+        raise InputError(
+            "series", f"its slices are not on a line: instance {number} is {off.max():.1f} mm off; part them"
+        )
 
 
 def _vector(dataset: Dataset, name: str, length: int) -> NDArray[np.float64]:

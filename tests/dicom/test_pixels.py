@@ -1,12 +1,12 @@
-"""ct_pixels.py: stored values become HU, also from files whose headers lie."""
+"""pixels.py: stored values become HU, also from files whose headers lie."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
+from recursive_expand.dicom.pixels import read_hu
 from recursive_expand.errors import InputError
-from recursive_expand.importers.ct_pixels import read_hu
 
 
 @pytest.fixture
