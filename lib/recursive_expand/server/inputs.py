@@ -52,8 +52,10 @@ def check_integer(name: str, text: str) -> None:
     Raises:
         InputError: an integer beyond 64 bits. (What is no integer at all is left to its handler.)
     """
-    bare = text.strip().lstrip("+-").replace("_", "")
-    if bare.isdecimal() and (len(bare) > 19 or not MIN_INTEGER <= int(text.strip().replace("_", "")) <= MAX_INTEGER):
+    bare = text.strip().replace("_", "")
+    digits = bare[1:] if bare[:1] in ("+", "-") else bare
+    # Leading zeros are not worth an exception.
+    if digits.isdecimal() and (len(digits) > 19 or not MIN_INTEGER <= int(bare) <= MAX_INTEGER):
         raise InputError(f"query {name[:40]!a}", "is beyond 64 bits")
 
 
