@@ -71,7 +71,7 @@ def test_a_killed_experiment_continues(tmp_path: Path) -> None:
 def _wait_for_verdicts(workspace: Workspace) -> None:
     deadline = time.monotonic() + ROUND_SECONDS
     while time.monotonic() < deadline:
-        if workspace.ledger.is_file() and read_run(workspace, len(CLASSES)).reviewed:
+        if workspace.ledger.is_file() and read_run(workspace, CLASSES).reviewed:
             return
         time.sleep(0.1)
     pytest.fail(f"no verdict within {ROUND_SECONDS:.0f} s")

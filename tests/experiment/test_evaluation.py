@@ -67,7 +67,7 @@ def test_a_mask_of_another_shape_is_named(cases, tmp_path: Path) -> None:
 
 
 def test_f_alone_is_the_model_without_g(reviewing) -> None:
-    (round_,) = read_run(reviewing.workspace, 5).rounds
+    (round_,) = read_run(reviewing.workspace, CLASSES).rounds
     case = reviewing.ledger.case("t0")
     volume = read_volume(Path(case.uri))
     settings = reviewing.settings

@@ -18,7 +18,7 @@ def test_verdicts_come_in_the_order_of_review_with_their_proposals_voxels(review
     for proposal, rejected in zip(reversed(shown), ([shown[1].slices[0]], []), strict=True):
         decide = {"reviewer": "a", "client": "b", "seconds": 3.0}
         ledger.decide(proposal.case_id, proposal.sha256, VerdictKind.ACCEPT, rejected_slices=rejected, **decide)
-    recorded = read_run(reviewing.workspace, 5)
+    recorded = read_run(reviewing.workspace, CLASSES)
     assert [one.verdict.case_id for one in recorded.reviewed] == [shown[1].case_id, shown[0].case_id]
     for one, proposal in zip(recorded.reviewed, reversed(shown), strict=True):
         assert tuple(one.voxels) == proposal.slices
@@ -40,4 +40,4 @@ def test_a_changed_ledger_is_refused(reviewing) -> None:
     with sqlite3.connect(reviewing.workspace.ledger) as connection:
         connection.execute("UPDATE events SET body = '{}' WHERE seq = 2")
     with pytest.raises(RecursiveExpandError, match="hash chain is broken"):
-        read_run(reviewing.workspace, 5)
+        read_run(reviewing.workspace, CLASSES)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from recursive_expand.archives.images import read_geometry
 from recursive_expand.errors import RecursiveExpandError
-from recursive_expand.expand.frozen import frozen_mask
 from recursive_expand.expand.workspace import Workspace
-from recursive_expand.ledger import Ledger, ProposalRecord, RoundRecord, VerdictRecord
+from recursive_expand.ledger import Ledger, RoundRecord, VerdictRecord
 
 
 @dataclass(frozen=True)
@@ -74,26 +71,25 @@ class RunRecord:
     roles: dict[str, int]
 
 
-def read_run(workspace: Workspace, classes: int) -> RunRecord:
+def read_run(workspace: Workspace, classes: Sequence[str]) -> RunRecord:
     """Read a run's ledger; its server need not be running.
 
     Args:
         workspace: the run's.
-        classes: number K of classes.
+        classes: the K class names.
 
     Raises:
-        RecursiveExpandError: the ledger's hash chain is broken.
+        RecursiveExpandError: the ledger is not as it was recorded.
     """
     ledger = Ledger(workspace.ledger)
     try:
-        broken = ledger.first_broken_event()
-        if broken is not None:
-            raise RecursiveExpandError(f"{workspace.ledger}: the hash chain is broken at event {broken}")
-        standing = sorted(ledger.standing_verdicts(), key=lambda verdict: verdict.verdict_id)
+        difference = ledger.audit.verify()
+        if difference is not None:
+            raise RecursiveExpandError(f"{workspace.ledger}: {difference}")
         return RunRecord(
-            rounds=tuple(_round(ledger, workspace, record) for record in ledger.list_rounds() if record.model),
-            reviewed=tuple(_reviewed(ledger, workspace, verdict, classes) for verdict in standing),
-            roles=ledger.count_by_role(),
+            rounds=tuple(_round(ledger, workspace, record) for record in ledger.rounds.all() if record.model),
+            reviewed=tuple(_reviewed(ledger, verdict, classes) for verdict in ledger.judgements.verdicts()),
+            roles=ledger.cases.count_by_role(),
         )
     finally:
         ledger.close()
@@ -101,12 +97,12 @@ def read_run(workspace: Workspace, classes: int) -> RunRecord:
 
 def _round(ledger: Ledger, workspace: Workspace, record: RoundRecord) -> RunRound:
     assert record.model is not None
-    counts = ledger.count_verdicts(record.round)
+    counts = ledger.judgements.count(record.round)
     return RunRound(
         record=record,
         model=record.model,
         weights=workspace.model(record.model),
-        proposed=sum(ledger.count_proposals(record.round).values()),
+        proposed=sum(ledger.proposals.count(record.round).values()),
         accepted=counts["accept"],
         rejected=counts["reject"],
         accepted_slices=counts["accepted_slices"],
@@ -114,14 +110,11 @@ def _round(ledger: Ledger, workspace: Workspace, record: RoundRecord) -> RunRoun
     )
 
 
-def _reviewed(ledger: Ledger, workspace: Workspace, verdict: VerdictRecord, classes: int) -> Reviewed:
-    proposal = ledger.proposal_of_round(verdict.case_id, verdict.round)
+def _reviewed(ledger: Ledger, verdict: VerdictRecord, classes: Sequence[str]) -> Reviewed:
+    proposal = ledger.proposals.of_round(verdict.case_id, verdict.round)
     assert proposal is not None
-    return Reviewed(verdict, proposal.confidence, proposal.score, _voxels(workspace, proposal, classes))
-
-
-def _voxels(workspace: Workspace, proposal: ProposalRecord, classes: int) -> dict[int, tuple[int, ...]]:
-    geometry = read_geometry(workspace.proposal(proposal.round, proposal.case_id))
-    mask = geometry.orientation.to_slices(frozen_mask(workspace, proposal.round, proposal.case_id))
-    counts = {number: np.bincount(mask[number].ravel(), minlength=classes + 1)[1:] for number in proposal.slices}
-    return {number: tuple(int(voxels) for voxels in by_class) for number, by_class in counts.items()}
+    counts = {number: dict.fromkeys(classes, 0) for number in proposal.slices}
+    for one in ledger.proposals.marked(proposal.proposal_id):
+        counts[one.slice][one.class_name] += one.voxels
+    voxels = {number: tuple(by_class.values()) for number, by_class in counts.items()}
+    return Reviewed(verdict, proposal.confidence, proposal.score, voxels)

@@ -28,7 +28,7 @@ def write_outcome(run: Run) -> None:
     """
     task = run.settings.task
     classes = task.classes
-    recorded = read_run(run.workspace, len(classes))
+    recorded = read_run(run.workspace, classes)
     patients, slices = _measure_all(run, recorded.rounds)
     write_csv(run.folder / PATIENTS, patients)
     write_csv(run.folder / SLICES, slices)

@@ -6,8 +6,8 @@
     <table>.csv                          case, and any of patient, role, slice and the task's classes (0 or 1)
 
 In the table a case is named by its id, by its path with or without extension, or, a DICOM series, by the path of its
-folder if no other series is in it. A row without slice is of the whole case. Patients of DICOM series are hashes of their PatientID where the table
-does not name them.
+folder if no other series is in it. A row without slice is of the whole case. Patients of DICOM series are hashes of
+their PatientID where the table does not name them.
 """
 
 from __future__ import annotations

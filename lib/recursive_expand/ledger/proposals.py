@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, func, insert, select
 
 from recursive_expand.ledger.errors import OutdatedDraft
-from recursive_expand.ledger.records import ProposalDraft, ProposalRecord, ProposalState
+from recursive_expand.ledger.records import ProposalDraft, ProposalRecord, ProposalState, ProposedSlice
 from recursive_expand.ledger.states import refresh
 from recursive_expand.ledger.store import Store, chunks
 from recursive_expand.ledger.tables import leases, proposal_slices, proposals, verdicts
@@ -121,6 +121,14 @@ class Proposals:
         with self._store.read() as connection:
             rows = connection.execute(_of_round(case_id, round_index)).all()
             return next(iter(to_proposals(connection, rows)), None)
+
+    def marked(self, proposal_id: int) -> list[ProposedSlice]:
+        """What a proposal marks, by slice and class."""
+        columns = proposal_slices.c
+        query = select(columns.slice, columns["class"], columns.voxels, columns.confidence)
+        in_order = query.where(columns.proposal_id == proposal_id).order_by(columns.slice, columns["class"])
+        with self._store.read() as connection:
+            return [ProposedSlice(*row) for row in connection.execute(in_order)]
 
     def files(self) -> set[str]:
         """The files of all proposals, relative to the workspace."""
