@@ -17,6 +17,9 @@ from recursive_expand.errors import InputError
 
 AIR_HU = -1024
 
+MIN_SIDE = 4
+"""Fewest rows and columns of a slice."""
+
 
 class Role(StrEnum):
     """What a case may be used for (DESIGN.md, "Words")."""

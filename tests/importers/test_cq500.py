@@ -13,7 +13,8 @@ from recursive_expand.archives.folder import FolderArchive
 from recursive_expand.cases import Role
 from recursive_expand.errors import InputError
 from recursive_expand.importers import cq500 as cq500_module
-from recursive_expand.importers.cq500 import PAPER_PATIENTS, import_cq500, parse_patients
+from recursive_expand.importers.cq500 import PAPER_PATIENTS, Cq500Importer, parse_patients
+from recursive_expand.importers.runner import run_import
 
 CLASSES = ("epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural")
 FINDINGS = ("ICH", "IPH", "IVH", "SDH", "EDH", "SAH")
@@ -45,7 +46,7 @@ def cq500(tmp_path, make_series, source):
 
 
 def load(cq500, tmp_path, **options):
-    return import_cq500(cq500, tmp_path / "studies", CLASSES, **options)
+    return run_import(Cq500Importer(cq500, CLASSES, **options), tmp_path / "studies")
 
 
 def cases(tmp_path):

@@ -10,7 +10,8 @@ from recursive_expand.archives.folder import FolderArchive
 from recursive_expand.cases import Role
 from recursive_expand.errors import InputError
 from recursive_expand.importers.dicom import case_of_series
-from recursive_expand.importers.folder import FolderSettings, import_folder
+from recursive_expand.importers.folder import FolderImporter, FolderSettings
+from recursive_expand.importers.runner import run_import
 
 CLASSES = ("epidural", "subdural")
 
@@ -41,7 +42,7 @@ class Tree:
         settings = FolderSettings(
             CLASSES, role, self.masks if masks else None, self.table if table is not None else None, **options
         )
-        return import_folder(self.scans, self.studies, settings)
+        return run_import(FolderImporter(self.scans, settings), self.studies)
 
     def cases(self):
         return {case.case_id: case for case in FolderArchive(self.studies, CLASSES).scan().cases}

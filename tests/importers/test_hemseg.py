@@ -12,7 +12,8 @@ from recursive_expand.archives.archive import check_case
 from recursive_expand.archives.folder import FolderArchive
 from recursive_expand.cases import Role
 from recursive_expand.errors import InputError
-from recursive_expand.importers.hemseg import import_hemseg
+from recursive_expand.importers.hemseg import HemsegImporter
+from recursive_expand.importers.runner import run_import
 
 pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
 CLASSES = ("epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural")
@@ -57,7 +58,7 @@ def trees(tmp_path, make_series):
 
 
 def load(trees, studies, **options):
-    return import_hemseg(trees[0], studies, CLASSES, rsna=trees[1], **options)
+    return run_import(HemsegImporter(trees[0], CLASSES, trees[1], **options), studies)
 
 
 def test_types_come_from_rsna_slice_by_slice(trees, tmp_path):
@@ -100,6 +101,6 @@ def test_missing_slices_and_folders_are_named(trees, tmp_path):
     done = load(trees, tmp_path / "studies")
     assert done.left_out[-1] == f"{EXAM}: ID_a2.dcm: is not in stage_2_train/ (1 of 5 are not)"
     with pytest.raises(InputError, match=r"holds no annotion_file_info\*.jsonl"):
-        import_hemseg(trees[1], tmp_path / "x", CLASSES, rsna=trees[1])
+        run_import(HemsegImporter(trees[1], CLASSES, trees[1]), tmp_path / "x")
     with pytest.raises(InputError, match="--role unlabelled"):
         load(trees, tmp_path / "x", role=Role.UNLABELLED)

@@ -11,7 +11,8 @@ from recursive_expand.archives.folder import FolderArchive
 from recursive_expand.archives.images import read_volume
 from recursive_expand.cases import Role
 from recursive_expand.errors import InputError
-from recursive_expand.importers.rsna import Sampling, import_rsna
+from recursive_expand.importers.rsna import RsnaImporter, Sampling
+from recursive_expand.importers.runner import run_import
 
 pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
 CLASSES = ("epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural")
@@ -62,7 +63,7 @@ def studies(tmp_path):
 
 
 def load(rsna, studies, **options):
-    return import_rsna(rsna.root, studies, CLASSES, **options)
+    return run_import(RsnaImporter(rsna.root, CLASSES, **options), studies)
 
 
 def found(studies):
@@ -214,4 +215,4 @@ def test_options_that_do_not_go_together(rsna, studies):
     with pytest.raises(InputError, match="do not go with --as series"):
         load(rsna, studies, cases="series", sampling=Sampling(per_class=3))
     with pytest.raises(InputError, match=r"does not hold stage_2_train/ and stage_2_train\.csv"):
-        import_rsna(studies, studies, CLASSES)
+        run_import(RsnaImporter(studies, CLASSES), studies)

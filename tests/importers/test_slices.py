@@ -12,7 +12,8 @@ from recursive_expand.archives.archive import check_case
 from recursive_expand.archives.folder import FolderArchive
 from recursive_expand.cases import Role
 from recursive_expand.errors import InputError
-from recursive_expand.importers.slices import SliceSettings, import_slices
+from recursive_expand.importers.runner import run_import
+from recursive_expand.importers.slices import SliceSettings, SlicesImporter
 
 CT_ICH = Path(__file__).parents[3] / "shared" / "data" / "ct_ich_v1_slices"
 CLASSES = ("epidural", "intraparenchymal", "subdural")
@@ -39,7 +40,7 @@ class Pictures:
     def load(self, masks=True, **settings):
         defaults = {"classes": CLASSES, "level": 40, "width": 120, "mask_class": "subdural"}
         settings = SliceSettings(**(defaults | settings))
-        return import_slices(self.images, self.studies, settings, masks=self.masks if masks else None)
+        return run_import(SlicesImporter(self.images, settings, self.masks if masks else None), self.studies)
 
     def case(self, case_id):
         (found,) = [case for case in FolderArchive(self.studies, CLASSES).scan().cases if case.case_id == case_id]
@@ -160,7 +161,7 @@ def test_a_broken_off_import_has_its_report_with_the_pictures_names(pictures):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        import_slices(pictures.images, pictures.studies, settings, masks=pictures.masks, report=stop)
+        run_import(SlicesImporter(pictures.images, settings, pictures.masks), pictures.studies, on_progress=stop)
     assert "imported,a,a.png," in (pictures.studies / "import-slices.csv").read_text()
     pictures.load()
     lines = (pictures.studies / "import-slices.csv").read_text().splitlines()
@@ -219,7 +220,7 @@ def test_an_empty_folder_is_named(pictures):
 @pytest.mark.skipif(not CT_ICH.is_dir(), reason=f"real data missing: put ct_ich_v1_slices at {CT_ICH}")
 def test_real_slices_are_imported_with_their_masks(tmp_path):
     settings = SliceSettings(CLASSES, 40, 120, mask_class="intraparenchymal")
-    report = import_slices(CT_ICH / "images", tmp_path, settings, masks=CT_ICH / "masks")
+    report = run_import(SlicesImporter(CT_ICH / "images", settings, CT_ICH / "masks"), tmp_path)
     assert len(report.imported) == 36 and not report.left_out
     archive = FolderArchive(tmp_path, CLASSES)
     scan = archive.scan()

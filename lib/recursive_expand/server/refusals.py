@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from fastapi import HTTPException
 
 from recursive_expand.errors import InputError, RecursiveExpandError
+from recursive_expand.expand.judging import Unnamed
 from recursive_expand.ledger import LedgerError, NotYours, UnknownCase, UnknownVerdict
 from recursive_expand.review import AmbiguousVerdict
 
@@ -23,12 +24,7 @@ def as_http() -> Iterator[None]:
         raise HTTPException(403, str(error)) from error
     except LedgerError as error:
         raise HTTPException(409, str(error)) from error
-    except (InputError, AmbiguousVerdict) as error:
+    except (InputError, AmbiguousVerdict, Unnamed) as error:
         raise HTTPException(422, str(error)) from error
     except RecursiveExpandError as error:
         raise HTTPException(409, str(error)) from error
-
-
-def bad_field(field: str, value: object, message: str) -> HTTPException:
-    """422 in FastAPI's own form: which field of the body, and why."""
-    return HTTPException(422, [{"type": "value_error", "loc": ["body", field], "msg": message, "input": value}])
