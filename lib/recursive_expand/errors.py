@@ -1,5 +1,6 @@
-import errno
 """Errors whose message is meant for a person."""
+
+import errno
 
 MAX_LINE = 1000
 """Longest text of a line, in characters: a cell of a megabyte is not for a log."""
