@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import json
 import tempfile
 from pathlib import Path
 
@@ -15,7 +16,14 @@ import SimpleITK
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recursive_expand.archives.images import read_geometry, read_label, read_volume, write_label, write_volume
+from recursive_expand.archives.images import (
+    read_geometry,
+    read_info,
+    read_label,
+    read_volume,
+    write_label,
+    write_volume,
+)
 from recursive_expand.cases import Geometry, LabelMap, Volume
 from recursive_expand.errors import InputError
 
@@ -67,6 +75,51 @@ def test_a_nifti_mask_has_both_transforms(tmp_path):
     assert np.allclose(header.get_sform(), TILTED, atol=1e-5)
     rotation = header.get_qform()[:3, :3] / np.linalg.norm(header.get_qform()[:3, :3], axis=0)
     assert np.allclose(rotation.T @ rotation, np.eye(3), atol=1e-5)
+
+
+INFO = {"verdict": "accept", "round": 2, "reviewer": "Ä", "rejected_slices": [1], "proposal_sha256": "f" * 64}
+
+
+@pytest.mark.parametrize("name", ["m.nii.gz", "m.nii", "m.nrrd"])
+@pytest.mark.parametrize("source", ["", "x" * 7, "x" * 3000])
+def test_a_label_tells_where_it_comes_from_and_other_readers_read_the_same_voxels(tmp_path, name, source):
+    mask = np.random.default_rng(0).integers(0, 6, (7, 6, 3)).astype(np.uint8)
+    label, path = LabelMap(mask, Geometry.of((7, 6, 3), TILTED)), tmp_path / name
+    write_label(path, label, info=INFO | {"source": source})
+    expected = {key: value for key, value in INFO.items() if key != "rejected_slices"} | {"source": source}
+    assert read_info(path) == expected
+    assert read_label(path).sha256 == label.sha256
+    itk = SimpleITK.ReadImage(str(path))
+    assert np.array_equal(SimpleITK.GetArrayFromImage(itk).transpose(2, 1, 0), mask)
+    if not name.endswith(".nrrd"):
+        stock = nib.load(path)
+        assert np.array_equal(np.asanyarray(stock.dataobj), mask) and np.allclose(stock.affine, TILTED, atol=1e-4)
+        ((code, content),) = ((e.get_code(), json.loads(e.text)) for e in stock.header.extensions)
+        assert (code, content) == (6, {"recursive_expand": expected})
+
+
+def test_what_others_write_into_their_files_is_passed_over(tmp_path):
+    image = nib.Nifti1Image(np.zeros((5, 6, 3), np.uint8), TILTED, header=nib.Nifti1Header(endianness=">"))
+    for code, content in ((6, b"a comment"), (4, b"<xml/>"), (6, b'{"recursive_expand": 3}'), (6, b"[" * 9999)):
+        image.header.extensions.append(nib.nifti1.Nifti1Extension(code, content))
+    nib.save(image, tmp_path / "a.nii.gz")
+    assert read_info(tmp_path / "a.nii.gz") == {}
+    image.header.extensions.append(nib.nifti1.Nifti1Extension(6, b'{"recursive_expand": {"verdict": "accept"}}'))
+    nib.save(image, tmp_path / "b.nii.gz")
+    assert read_info(tmp_path / "b.nii.gz") == {"verdict": "accept"}
+    write_label(tmp_path / "c.nii", LabelMap.background(_geometry()))
+    assert read_info(tmp_path / "c.nii") == {}
+    (tmp_path / "d.nii").write_bytes(b"text")
+    assert read_info(tmp_path / "d.nii") == {}
+
+
+def test_a_mask_of_another_shape_is_refused_before_its_voxels_are_read(tmp_path):
+    path = tmp_path / "m.nii.gz"
+    write_label(path, LabelMap.background(_geometry()))
+    assert read_label(path, shape=(8, 9, 3)).values == ()
+    path.write_bytes(path.read_bytes()[:-1])  # its voxels are damaged, which nobody gets to see
+    with pytest.raises(InputError, match=r"m.nii.gz: has 8 x 9 x 3 voxels, its image 9 x 8 x 3"):
+        read_label(path, shape=(9, 8, 3))
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.uint16, np.int32, np.float32, np.float64, ">i2", ">f4", np.int64])

@@ -22,21 +22,21 @@ def outcome(studies: Path) -> dict[str, Any]:
     """
     ledger = Ledger(studies / WORKSPACE / "ledger.sqlite")
     try:
-        assert ledger.first_broken_event() is None, "the ledger's hash chain is broken"
+        assert ledger.audit.verify() is None
         rounds = [
             _only(record, "round state base_model trained_model model promoted training_set_sha256 config_sha256")
-            for record in ledger.list_rounds()
+            for record in ledger.rounds.all()
         ]
-        cases = sorted(ledger.case_ids())
+        cases = sorted(ledger.cases.ids())
         proposals = [
             _only(record, "case_id round sha256 model_sha256 state slices unchanged_slices voxels confidence")
             for case_id in cases
-            for record in ledger.proposals_of(case_id)
+            for record in ledger.proposals.of_case(case_id)
         ]
         verdicts = [
             _only(record, "case_id round proposal_sha256 verdict accepted_slices rejected_slices reviewer")
             for case_id in cases
-            for record in ledger.verdicts_of(case_id)
+            for record in ledger.judgements.of_case(case_id)
         ]
     finally:
         ledger.close()

@@ -8,7 +8,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from recursive_expand.archives.folder import FolderArchive, check_case
+from recursive_expand.archives.archive import check_case
+from recursive_expand.archives.folder import FolderArchive
 from recursive_expand.cases import Role
 from recursive_expand.errors import InputError
 from recursive_expand.importers import cq500 as cq500_module
@@ -52,6 +53,12 @@ def cases(tmp_path):
     return {case.case_id: case for case in FolderArchive(tmp_path / "studies", CLASSES).scan().cases}
 
 
+def read(tmp_path, case_id):
+    """The case's volume and its mask's native voxels."""
+    volume, label = check_case(FolderArchive(tmp_path / "studies", CLASSES), cases(tmp_path)[case_id])
+    return volume, label.native
+
+
 def test_the_thinnest_plain_series_and_the_majority_of_the_readers(cq500, tmp_path):
     done = load(cq500, tmp_path)
     assert done.imported == {
@@ -88,10 +95,10 @@ def test_masks_find_their_series_by_size_and_are_turned_onto_its_grid(cq500, tmp
     mask_for(cq500, "CQ500-CT-4.nii.gz", value=2)
     mask_for(cq500, "CT_35.nii.gz", shape=(5, 6, 3), value=5, step=5)
     load(cq500, tmp_path)
-    volume, native = check_case(cases(tmp_path)["cq500-4"], CLASSES)
+    volume, native = read(tmp_path, "cq500-4")
     assert volume.hu.shape == (6, 6, 5)
     assert np.argwhere(native).tolist() == [[1, 0, 2]] and native.max() == 2
-    volume, native = check_case(cases(tmp_path)["cq500-35"], CLASSES)
+    volume, native = read(tmp_path, "cq500-35")
     assert volume.hu.shape == (3, 6, 5) and native.max() == 5
 
 
@@ -100,7 +107,7 @@ def test_a_mask_of_one_value_is_of_the_type_that_the_readers_saw(cq500, tmp_path
     (cq500 / "reads.csv").write_text(table)
     mask_for(cq500, "4.nii.gz", value=1)
     load(cq500, tmp_path, patients=(4,))
-    assert check_case(cases(tmp_path)["cq500-4"], CLASSES)[1].max() == 2
+    assert read(tmp_path, "cq500-4")[1].max() == 2
 
 
 def test_masks_that_do_not_fit_are_left_out_with_their_case(cq500, tmp_path):

@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from recursive_expand.archives.folder import FolderArchive, check_case
+from recursive_expand.archives.folder import FolderArchive
 from recursive_expand.cases import Role
 from recursive_expand.errors import InputError
 from recursive_expand.importers.dicom import case_of_series
@@ -71,7 +71,7 @@ def test_scans_masks_and_table_meet_by_name(tree):
         "site-a-head-1": (Role.PIXEL, "P1"),
         "b": (Role.TEST, "P2"),
     }
-    assert check_case(found["site-a-head-1"], CLASSES)[1][1, 2, 0] == 2
+    assert FolderArchive(tree.studies, CLASSES).read_expert_label("site-a-head-1").native[1, 2, 0] == 2
 
 
 def test_labels_of_slices_and_whole_cases(tree):

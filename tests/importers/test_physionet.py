@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recursive_expand.archives.folder import FolderArchive, check_case
+from recursive_expand.archives.archive import check_case
+from recursive_expand.archives.folder import FolderArchive
 from recursive_expand.cases import Role
 from recursive_expand.errors import InputError
 from recursive_expand.importers.physionet import PhysionetImporter
@@ -58,13 +59,19 @@ def case(studies, case_id):
     return found
 
 
+def read(studies, case_id):
+    """The case's volume and its mask's native voxels."""
+    volume, label = check_case(FolderArchive(studies, CLASSES), case(studies, case_id))
+    return volume, label and label.native
+
+
 def test_scans_get_class_masks_through_the_labels_of_their_slices(raw, tmp_path):
     studies = tmp_path / "studies"
     done = run_import(PhysionetImporter(raw.parent, CLASSES), studies)
     assert list(done.imported) == ["physionet-049", "physionet-050"]
     found = case(studies, "physionet-049")
     assert (found.role, found.patient) == (Role.PIXEL, "physionet-049")
-    volume, native = check_case(found, CLASSES)
+    volume, native = read(studies, "physionet-049")
     scan = np.asanyarray(nib.load(raw / "ct_scans" / "049.nii").dataobj)
     kept = [0, 1, 3, 4]  # slice 3 is labelled subdural, but nobody marked it
     assert np.array_equal(volume.geometry.orientation.to_native(volume.hu), scan[:, :, kept])
@@ -125,11 +132,11 @@ def test_multi_any_and_skip(raw, tmp_path):
     nib.save(nib.Nifti1Image(mask, np.eye(4)), raw / "masks" / "050.nii")
     done = run_import(PhysionetImporter(raw, CLASSES), tmp_path / "any")
     assert done.imported["physionet-050"].endswith("1 of them with masks, types told apart in slices 2")
-    native = check_case(case(tmp_path / "any", "physionet-050"), CLASSES)[1]
+    native = read(tmp_path / "any", "physionet-050")[1]
     assert native[5, 14, 1] == 5 and native[16, 16, 1] == 2
     done = run_import(PhysionetImporter(raw, CLASSES, multi=Multi.SKIP), tmp_path / "skip")
     assert "physionet-050: slice 2 has several types (intraparenchymal, subdural); skipped" in done.left_out[-1]
-    volume, _ = check_case(case(tmp_path / "skip", "physionet-050"), CLASSES)
+    volume, _ = read(tmp_path / "skip", "physionet-050")
     assert volume.geometry.shape == (1, 32, 32)
 
 
@@ -175,7 +182,7 @@ def test_pictures_are_stacked_in_the_order_of_their_numbers(pictures, tmp_path):
     assert done.imported == {"physionet-084": "3 of 3 slices, 1 of them with masks"}
     assert done.left_out == ["physionet-084: slice 2 has no usable bone picture: its bone reads as 100 HU"]
     assert "250 mm over its columns" in done.notes[0]
-    volume, native = check_case(case(studies, "physionet-084"), CLASSES)
+    volume, native = read(studies, "physionet-084")
     # Brain from its own window, bone and air from the other one.
     assert volume.hu[0, 32, 32] == pytest.approx(40, abs=3)
     assert volume.hu[0, 12, 12] == pytest.approx(-900 + 160 / 255 * 3200, abs=40)

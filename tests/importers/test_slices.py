@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recursive_expand.archives.folder import FolderArchive, check_case
+from recursive_expand.archives.archive import check_case
+from recursive_expand.archives.folder import FolderArchive
 from recursive_expand.cases import Role
 from recursive_expand.errors import InputError
 from recursive_expand.importers.runner import run_import
@@ -45,6 +46,10 @@ class Pictures:
         (found,) = [case for case in FolderArchive(self.studies, CLASSES).scan().cases if case.case_id == case_id]
         return found
 
+    @property
+    def archive(self):
+        return FolderArchive(self.studies, CLASSES)
+
 
 @pytest.fixture
 def pictures(tmp_path):
@@ -55,10 +60,10 @@ def test_a_picture_becomes_a_slice_in_hu_with_its_mask(pictures):
     grey = pictures.add("a", [(1, 2)])
     report = pictures.load()
     assert report.imported == {"a": "8 x 6 pixels, pixel"}
-    volume, mask = check_case(pictures.case("a"), CLASSES)
+    volume, mask = check_case(pictures.archive, pictures.case("a"))
     assert pictures.case("a").role is Role.PIXEL
     assert np.array_equal(volume.hu[0], np.rint(-20 + grey / 255 * 120))
-    slices = volume.geometry.orientation.to_slices(mask)
+    slices = mask.slices
     assert np.argwhere(slices).tolist() == [[0, 1, 2]] and slices.max() == 3
     assert volume.geometry.spacing[1:] == (0.5, 0.5)
     # Row 0 is the forehead, column 0 the patient's right.
@@ -68,14 +73,14 @@ def test_a_picture_becomes_a_slice_in_hu_with_its_mask(pictures):
 def test_black_and_white_are_the_ends_of_the_window(pictures):
     Image.fromarray(np.array([[0, 255] * 4] * 4, np.uint8)).save(pictures.images / "a.png")
     pictures.load(masks=False, role=Role.IMAGE)
-    hu = check_case(pictures.case("a"), CLASSES)[0].hu
+    hu = check_case(pictures.archive, pictures.case("a"))[0].hu
     assert (hu.min(), hu.max()) == (-20, 100)
 
 
 def test_the_assumed_spacing_is_said(pictures):
     pictures.add("a")
     assert pictures.load(spacing=0.4).notes == ["pixel spacing is not in a picture: 0.4 mm is assumed (--spacing)"]
-    assert check_case(pictures.case("a"), CLASSES)[0].geometry.spacing[1:] == pytest.approx((0.4, 0.4))
+    assert check_case(pictures.archive, pictures.case("a"))[0].geometry.spacing[1:] == pytest.approx((0.4, 0.4))
 
 
 def test_test_slices_are_held_out_from_the_moment_they_are_there(pictures, monkeypatch):
@@ -96,7 +101,7 @@ def test_test_slices_are_held_out_from_the_moment_they_are_there(pictures, monke
     monkeypatch.undo()
     pictures.load(role=Role.TEST)
     assert (pictures.case("a").role, pictures.case("b").role) == (Role.TEST, Role.TEST)
-    assert pictures.case("a").pixel_label is not None and pictures.case("b").pixel_label is None
+    assert pictures.case("a").expert_label is not None and pictures.case("b").expert_label is None
     assert (pictures.studies / "cases.csv").read_text() == "case_id,role\na,test\nb,test\n"
 
 
@@ -139,7 +144,7 @@ def test_a_table_with_other_columns_is_not_written_to(pictures):
 def test_class_values_are_mapped_to_the_task(pictures):
     pictures.add("a", value=7)
     pictures.load(mask_class=None, class_values={7: "intraparenchymal"})
-    assert set(np.unique(check_case(pictures.case("a"), CLASSES)[1])) == {0, 2}
+    assert set(pictures.archive.read_expert_label("a").values) == {2}
 
 
 def test_what_is_there_is_skipped(pictures):
@@ -224,12 +229,13 @@ def test_real_slices_are_imported_with_their_masks(tmp_path):
     settings = SliceSettings(CLASSES, 40, 120, mask_class="intraparenchymal")
     report = run_import(SlicesImporter(CT_ICH / "images", settings, CT_ICH / "masks"), tmp_path)
     assert len(report.imported) == 36 and not report.left_out
-    scan = FolderArchive(tmp_path, CLASSES).scan()
+    archive = FolderArchive(tmp_path, CLASSES)
+    scan = archive.scan()
     assert {case.role for case in scan.cases} == {Role.PIXEL} and not scan.set_aside
-    volume, mask = check_case(scan.cases[0], CLASSES)
+    volume, mask = check_case(archive, scan.cases[0])
     assert scan.cases[0].case_id == "10185"
-    assert volume.hu.shape == (1, 650, 650) and np.count_nonzero(mask == 2) == 1516
-    blood = volume.hu[volume.geometry.orientation.to_slices(mask) == 2]
+    assert volume.hu.shape == (1, 650, 650) and mask.voxels() == {"intraparenchymal": 1516}
+    blood = volume.hu[mask.slices == 2]
     assert 45 < np.median(blood) < 90
 
 

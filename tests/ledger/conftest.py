@@ -10,13 +10,22 @@ from typing import Any
 import pytest
 
 from recursive_expand.cases import Role
-from recursive_expand.ledger import CaseEntry, Ledger, ProposalDraft
+from recursive_expand.ledger import (
+    Actor,
+    CaseEntry,
+    Ledger,
+    ProposalDraft,
+    ProposedSlice,
+    RoundRecord,
+    VerdictKind,
+    VerdictRecord,
+)
 
 
 def _entry(case_id: str, role: Role = Role.UNLABELLED, **values: Any) -> CaseEntry:
     """A case of three slices as registration finds it."""
     return CaseEntry(
-        **{"case_id": case_id, "role": role, "uri": f"/s/{case_id}.nii", "signature": "1", "slices": 3, **values}
+        **{"case_id": case_id, "role": role, "name": f"{case_id}.nii", "signature": "1", "slices": 3, **values}
     )
 
 
@@ -24,30 +33,60 @@ def _draft(case_id: str, slices: tuple[int, ...] = (0, 1), **values: Any) -> Pro
     """A proposal with ten voxels a slice; its hash depends on its case, its slices and its `model_sha256`."""
     model = values.get("model_sha256", "m" * 64)
     sha256 = hashlib.sha256(f"{case_id} {slices} {model}".encode()).hexdigest()
-    voxels = {"subdural": 10 * len(slices)} if slices else {}
-    settings = {"model_sha256": model, "unchanged_slices": (), "voxels": voxels, "confidence": 0.8, "unchanged": False}
-    return ProposalDraft(**{"case_id": case_id, "sha256": sha256, "slices": slices, **settings, **values})
+    settings = {
+        "case_id": case_id,
+        "sha256": sha256,
+        "model_sha256": model,
+        "file": f"proposals/{sha256}.nii.gz",
+        "marked": tuple(ProposedSlice(number, "subdural", 10, 0.75) for number in slices),
+        "confidence": 0.8,
+    }
+    return ProposalDraft(**{**settings, **values})
 
 
-def _start(ledger: Ledger, round_index: int, verdict_ids: tuple[int, ...] = ()) -> None:
+def _begin(ledger: Ledger, round_index: int, *, known: tuple[int, int] | None = None, **values: Any) -> RoundRecord:
+    """Begin a round that knows all verdicts given so far."""
+    settings: dict[str, Any] = {
+        "base_model": None,
+        "config": {"seed": 0},
+        "config_sha256": "c" * 64,
+        "training_set": {"pixel": []},
+        "training_set_sha256": "t" * 64,
+        "known": known or ledger.judgements.watermark(),
+        "report": {},
+    }
+    return ledger.rounds.start(round_index, **{**settings, **values})
+
+
+def _start(ledger: Ledger, round_index: int, *, known: tuple[int, int] | None = None) -> None:
     """A round that has begun and published its model."""
-    ledger.start_round(
-        round_index,
-        base_model=None,
-        config={"seed": 0},
-        config_sha256="c" * 64,
-        training_set={"pixel": []},
-        training_set_sha256="t" * 64,
-        verdict_ids=verdict_ids,
-        report={},
-    )
+    _begin(ledger, round_index, known=known)
     model = f"{round_index:064d}"
-    ledger.publish_model(round_index, trained_model=model, model=model, promoted=True, report={"losses": [1.0]})
+    ledger.rounds.publish_model(round_index, trained_model=model, model=model, promoted=True, report={"losses": [1.0]})
 
 
 def _open(ledger: Ledger, round_index: int) -> None:
     """The review of a round, in order of proposal."""
-    ledger.open_review(round_index, order=[c.proposal_id for c in ledger.open_candidates()], report={})
+    waiting = ledger.queue.candidates(round_index=round_index)
+    ledger.rounds.open_review(round_index, order=[one.proposal_id for one in waiting], report={})
+
+
+def _give(
+    ledger: Ledger,
+    case_id: str,
+    verdict: VerdictKind = VerdictKind.ACCEPT,
+    rejected: tuple[int, ...] = (),
+    *,
+    reader: str = "ann",
+    sha256: str | None = None,
+    **kwargs: Any,
+) -> VerdictRecord:
+    """A reader's verdict on what a case's newest proposal marks."""
+    if sha256 is None:
+        newest = ledger.proposals.current(case_id)
+        assert newest is not None
+        sha256 = newest.sha256
+    return ledger.judgements.give(Actor(reader, "slicer"), case_id, sha256, verdict, rejected_slices=rejected, **kwargs)
 
 
 @pytest.fixture(scope="session")
@@ -61,6 +100,11 @@ def draft() -> Callable[..., ProposalDraft]:
 
 
 @pytest.fixture(scope="session")
+def begin() -> Callable[..., RoundRecord]:
+    return _begin
+
+
+@pytest.fixture(scope="session")
 def start() -> Callable[..., None]:
     return _start
 
@@ -68,6 +112,11 @@ def start() -> Callable[..., None]:
 @pytest.fixture(scope="session")
 def open_review() -> Callable[..., None]:
     return _open
+
+
+@pytest.fixture(scope="session")
+def give() -> Callable[..., VerdictRecord]:
+    return _give
 
 
 @pytest.fixture
@@ -81,9 +130,9 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 @pytest.fixture
 def reviewing(ledger: Ledger) -> Ledger:
     """A ledger whose round 0 proposed for the cases a, b and c, two slices each."""
-    ledger.register([_entry(case_id) for case_id in "abc"])
+    ledger.cases.register([_entry(case_id) for case_id in "abc"])
     _start(ledger, 0)
     for case_id in "abc":
-        ledger.freeze(0, _draft(case_id))
+        ledger.proposals.freeze(0, _draft(case_id))
     _open(ledger, 0)
     return ledger

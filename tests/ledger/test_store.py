@@ -1,62 +1,84 @@
 """Transactions: synced to the disk before they count, undone where they raise."""
 
-import sqlite3
-from contextlib import closing
-
 import pytest
 from sqlalchemy import text
 
+from recursive_expand.errors import RecursiveExpandError
 from recursive_expand.ledger import Ledger
+from recursive_expand.ledger.store import Store
 from recursive_expand.ledger.tables import cases
 
 
+@pytest.fixture
+def store(ledger):
+    return ledger.cases._store
+
+
 @pytest.mark.parametrize("transaction", ["read", "write"])
-def test_every_connection_is_durable(ledger, transaction):
-    with getattr(ledger, transaction)() as connection:
+def test_every_connection_is_durable(store, transaction):
+    with getattr(store, transaction)() as connection:
         pragmas = {p: connection.execute(text(f"PRAGMA {p}")).scalar() for p in ("journal_mode", "synchronous")}
         assert pragmas == {"journal_mode": "wal", "synchronous": 2}  # 2: FULL
         assert connection.execute(text("PRAGMA foreign_keys")).scalar() == 1
 
 
-def test_a_transaction_that_raises_leaves_nothing(ledger, entry):
-    ledger.register([entry("a")])
+def test_a_transaction_that_raises_leaves_nothing(ledger, store, entry):
+    ledger.cases.register([entry("a")])
 
     def half() -> None:
-        with ledger.write() as connection:
+        with store.write() as connection:
             connection.execute(cases.delete())
-            ledger.record(connection, "half", of=1)
+            store.record(connection, "half", of=1)
             raise RuntimeError("killed")
 
     with pytest.raises(RuntimeError, match="killed"):
         half()
-    assert ledger.case_ids() == ["a"]
-    assert ledger.first_broken_event() is None
+    assert ledger.cases.ids() == ["a"]
+    assert ledger.audit.verify() is None
 
 
-def test_a_reader_sees_one_state_while_another_process_writes(ledger, entry, tmp_path):
+def test_a_reader_sees_one_state_while_another_process_writes(ledger, store, entry, tmp_path):
     other = Ledger(tmp_path / "ledger.sqlite")
-    with ledger.read() as connection:
+    with store.read() as connection:
         before = connection.execute(cases.select()).all()
-        other.register([entry("a")])
+        other.cases.register([entry("a")])
         assert connection.execute(cases.select()).all() == before == []
-    assert ledger.case_ids() == ["a"]
+    assert ledger.cases.ids() == ["a"]
     other.close()
 
 
-def test_a_url_names_any_database(tmp_path, entry):
+def test_a_url_names_the_file(tmp_path, entry):
     ledger = Ledger(f"sqlite:///{tmp_path / 'elsewhere.sqlite'}")
-    ledger.register([entry("a")])
+    ledger.cases.register([entry("a")])
     ledger.close()
-    assert Ledger(tmp_path / "elsewhere.sqlite").case_ids() == ["a"]
+    again = Ledger(tmp_path / "elsewhere.sqlite")
+    assert again.cases.ids() == ["a"]
+    again.close()
 
 
-def test_a_ledger_of_an_earlier_version_gets_the_new_columns(tmp_path):
-    path = tmp_path / "ledger.sqlite"
-    Ledger(path).close()
-    with closing(sqlite3.connect(path)) as old:
-        old.execute("ALTER TABLE proposals DROP COLUMN score")
-        old.execute("ALTER TABLE proposals DROP COLUMN features")
-    ledger = Ledger(path)
-    assert ledger.open_candidates() == []
-    ledger.close()
-    Ledger(path).close()  # nothing is added twice
+def test_a_path_as_text_names_the_file_and_its_folder_is_made(tmp_path):
+    Ledger(str(tmp_path / "new" / "ledger.sqlite")).close()
+    assert (tmp_path / "new" / "ledger.sqlite").is_file()
+
+
+@pytest.mark.parametrize(
+    ("url", "backend"),
+    [
+        ("postgresql://reader@db.example/ledger", "postgresql"),
+        ("postgresql+psycopg://db.example/ledger", "postgresql"),
+        ("mysql://db.example/ledger", "mysql"),
+    ],
+)
+def test_another_database_is_refused_with_one_line(url, backend):
+    with pytest.raises(RecursiveExpandError) as refused:
+        Store(url)
+    line = f"--conf ledger: ledgers in {backend} are not supported yet; give a file or sqlite:///PATH"
+    assert str(refused.value) == line
+
+
+def test_rows_are_recorded_as_they_are_after_the_change(ledger, store, entry):
+    ledger.cases.register([entry("ü")])
+    with store.read() as connection:
+        body = connection.execute(text("SELECT body FROM events")).scalar_one()
+    row = '["ü","unlabelled",null,"ready",3,{},null,false]'
+    assert body == f'{{"case_ids":["ü"],"rows":{{"cases":[{row}]}}}}'

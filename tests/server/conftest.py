@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from recursive_expand.archives.images import write_mask
 from recursive_expand.expand.frozen import frozen_mask
 from recursive_expand.expand.study import Study
-from recursive_expand.server.routes import closed, router
-from recursive_expand.server.threads import answer_in_threads, put_first
+from recursive_expand.server.access import Access
+from recursive_expand.server.surface import install_surface
 
 APP = Path(__file__).parents[2] / "apps" / "recursive_ich"
 
@@ -29,9 +29,7 @@ APP = Path(__file__).parents[2] / "apps" / "recursive_ich"
 @pytest.fixture(scope="session")
 def routes() -> None:
     """Our routes in MONAI Label's server, as `on_init_complete` puts them there."""
-    monailabel_server.app.include_router(router)
-    answer_in_threads(monailabel_server.app)
-    put_first(monailabel_server.app, closed)
+    install_surface(monailabel_server.app, access=Access.of())
 
 
 @pytest.fixture
@@ -65,7 +63,7 @@ def app(make_app: Callable[..., Any]) -> Any:
 
 @pytest.fixture
 def client(app: Any) -> TestClient:
-    return TestClient(monailabel_server.app, raise_server_exceptions=False)
+    return TestClient(monailabel_server.app, base_url="http://127.0.0.1:8000", raise_server_exceptions=False)
 
 
 @pytest.fixture

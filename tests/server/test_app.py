@@ -28,7 +28,7 @@ def test_clients_are_told_what_there_is(client):
 def test_the_server_takes_its_workspace_and_starts_the_conductor(app, monkeypatch):
     begun = []
     monkeypatch.setattr(Conductor, "start", lambda self: begun.append(self))
-    with TestClient(monailabel_server.app) as client:
+    with TestClient(monailabel_server.app, base_url="http://127.0.0.1:8000") as client:
         assert client.get("/recursive/status").json()["state"] == "reviewing"
         assert begun == [app.conductor]
         with pytest.raises(Timeout):

@@ -104,7 +104,7 @@ def test_files_of_the_server_are_not_read(infer, app, tmp_path):
     outside.write_bytes(inside.read_bytes())
     for path in (inside, outside, Path("/etc/passwd"), tmp_path):
         assert infer(str(path)).status_code == 404
-        assert infer("u0", image=str(path)).status_code == 404  # they overwrite the query
+        assert infer("u0", image=str(path)).status_code == 422
     assert infer("nobody").status_code == 404
     assert infer("../u0").status_code == 404
 

@@ -24,7 +24,7 @@ from recursive_expand.importers.rsna import RsnaImporter, Sampling
 from recursive_expand.importers.runner import run_import
 from recursive_expand.importers.slices import SliceSettings, SlicesImporter
 from recursive_expand.importers.typed_masks import Multi
-from recursive_expand.task import load_task
+from recursive_expand.settings import load_settings
 
 TASK = Path(__file__).resolve().parents[3] / "apps" / "recursive_ich" / "task.yaml"
 """The task whose classes are used where `--task` is not given."""
@@ -83,7 +83,7 @@ def slices_command(
 
     def importer() -> Importer:
         settings = SliceSettings(
-            classes=load_task(task).classes,
+            classes=_classes(task),
             level=level,
             width=width,
             role=_role(role, "pixel, image or test"),
@@ -102,7 +102,7 @@ def physionet_command(source: Source, studies: Studies, multi: MultiRule = Multi
     """Import PhysioNet CT-ICH 1.3.1 or 1.0.0: one case per patient, expert masks, role pixel."""
     _run(
         studies,
-        lambda: PhysionetImporter(source, load_task(task).classes, multi),
+        lambda: PhysionetImporter(source, _classes(task), multi),
     )
 
 
@@ -131,7 +131,7 @@ def rsna_command(
         sampling = Sampling(single_class, per_class, none, seed)
         # mypy does not narrow a str to the two literals.
         what: Literal["slices", "series"] = "series" if cases == "series" else "slices"
-        return RsnaImporter(source, load_task(task).classes, what, sampling)
+        return RsnaImporter(source, _classes(task), what, sampling)
 
     _run(studies, importer)
 
@@ -154,7 +154,7 @@ def cq500_command(
         studies,
         lambda: Cq500Importer(
             source,
-            load_task(task).classes,
+            _classes(task),
             patients=parse_patients(patients),
             masks=masks,
             values=_class_values(class_values),
@@ -175,7 +175,7 @@ def bhsd_command(
         studies,
         lambda: BhsdImporter(
             source,
-            load_task(task).classes,
+            _classes(task),
             role=_role(role),
             values=_class_values(class_values),
         ),
@@ -194,7 +194,7 @@ def hemseg_command(
     """Import HemSeg-200 and -500: masks for exams of RSNA 2019."""
     _run(
         studies,
-        lambda: HemsegImporter(source, load_task(task).classes, rsna, role=_role(role), multi=multi),
+        lambda: HemsegImporter(source, _classes(task), rsna, role=_role(role), multi=multi),
     )
 
 
@@ -216,7 +216,7 @@ def folder_command(
         studies,
         lambda: FolderImporter(
             source,
-            FolderSettings(load_task(task).classes, _role(role), masks, table, _class_values(class_values)),
+            FolderSettings(_classes(task), _role(role), masks, table, _class_values(class_values)),
         ),
     )
 
@@ -225,6 +225,10 @@ def _run(studies: Path, importer: Callable[[], Importer]) -> None:
     with lines_for_errors(), progress_bars() as on_progress:
         report = run_import(importer(), studies, on_progress=on_progress)
     _tell(studies, report)
+
+
+def _classes(task: Path) -> tuple[str, ...]:
+    return load_settings(task).task.classes
 
 
 def _role(text: str, choices: str = "pixel, image, test or unlabelled") -> Role:

@@ -6,17 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from recursive_expand.cases import ImageLabels, Role
-from recursive_expand.ledger import chain
 from recursive_expand.ledger.errors import UnknownCase
 from recursive_expand.ledger.records import CaseRecord, CaseState
-from recursive_expand.ledger.store import Store, utc_now
+from recursive_expand.ledger.states import MASKED_ROLES, has_label, refresh, settled
+from recursive_expand.ledger.store import Store, chunks
 from recursive_expand.ledger.tables import cases, label_notes, leases, proposals, set_aside_rows
-
-MASKED_ROLES = (Role.PIXEL, Role.TEST)
-"""Roles of cases whose expert mask counts."""
 
 
 @dataclass(frozen=True)
@@ -25,18 +22,25 @@ class CaseEntry:
 
     case_id: str
     role: Role
-    uri: str
+    name: str
     signature: str
     slices: int = 0
     reason: str | None = None
     image_labels: dict[int | None, ImageLabels] = field(default_factory=dict)
-    pixel_label: str | None = None
     pixel_sha256: str | None = None
     patient: str | None = None
+    series_instance_uid: str | None = None
 
 
-class Cases(Store):
-    """Cases and their roles."""
+class Cases:
+    """Cases and their roles.
+
+    Args:
+        store: the database.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
     def register(self, entries: Sequence[CaseEntry]) -> None:
         """Add cases, or renew those whose image, labels or state changed. A case that was ever usable keeps its role.
@@ -45,68 +49,67 @@ class Cases(Store):
         """
         if not entries:
             return
-        with self.write() as connection:
+        with self._store.write() as connection:
             ids = [entry.case_id for entry in entries]
             settled_roles: dict[str, str | None] = {}  # of known cases; None where it was never usable
-            for start in range(0, len(ids), 500):
-                known = select(cases.c.case_id, cases.c.role, cases.c.slices)
-                for row in connection.execute(known.where(cases.c.case_id.in_(ids[start : start + 500]))):
-                    settled_roles[row.case_id] = row.role if row.slices else None
-            log = []
+            for part in chunks(ids):
+                known = select(cases.c.case_id, cases.c.role, cases.c.slices).where(cases.c.case_id.in_(part))
+                settled_roles |= {row.case_id: row.role if row.slices else None for row in connection.execute(known)}
             for entry in entries:
-                values = {
-                    "state": CaseState.SET_ASIDE if entry.reason else CaseState.READY,
-                    "reason": entry.reason,
-                    "uri": entry.uri,
-                    "signature": entry.signature,
-                    "slices": entry.slices,
-                    "image_labels": _labels_to_json(entry.image_labels),
-                    "pixel_label": entry.pixel_label,
-                    "pixel_sha256": entry.pixel_sha256,
-                    "patient": entry.patient,
-                }
-                has_final = entry.pixel_label is not None
-                role = settled_roles.get(entry.case_id)
-                if role is None:
-                    role = entry.role
-                    values |= {"role": role, "has_final": has_final}
-                elif entry.reason:
-                    # What was known of it while it was usable is needed again once it is mended.
-                    values = {key: values[key] for key in ("state", "reason", "signature")}
-                elif not has_final or role not in MASKED_ROLES:
-                    del values["pixel_label"], values["pixel_sha256"]
-                if entry.case_id in settled_roles:
-                    connection.execute(update(cases).where(cases.c.case_id == entry.case_id).values(values))
-                else:
-                    connection.execute(insert(cases).values(values | {"case_id": entry.case_id, "info": {}}))
-                log.append(
-                    (
-                        "case_set_aside" if entry.reason else "case_registered",
-                        {"case_id": entry.case_id, "role": role, "reason": entry.reason, "patient": entry.patient},
-                    )
-                )
-            chain.append(connection, utc_now(), log)
+                self._register(connection, entry, settled_roles)
+            for part in chunks(ids):
+                refresh(connection, proposals.c.case_id.in_(part))
+                changed = (cases, cases.c.case_id.in_(part))
+                self._store.record(connection, "cases_registered", changed, case_ids=list(part))
+
+    def _register(self, connection: Connection, entry: CaseEntry, settled_roles: dict[str, str | None]) -> None:
+        values: dict[str, Any] = {
+            "state": CaseState.SET_ASIDE if entry.reason else CaseState.READY,
+            "reason": entry.reason,
+            "name": entry.name,
+            "signature": entry.signature,
+            "slices": entry.slices,
+            "image_labels": _labels_to_json(entry.image_labels),
+            "pixel_sha256": entry.pixel_sha256,
+            "patient": entry.patient,
+            "series_instance_uid": entry.series_instance_uid,
+        }
+        role = settled_roles.get(entry.case_id)
+        if role is None:
+            values["role"] = entry.role
+        elif entry.reason:
+            # What was known of it while it was usable is needed again once it is mended.
+            values = {key: values[key] for key in ("state", "reason", "signature")}
+        elif entry.pixel_sha256 is None or role not in MASKED_ROLES:
+            del values["pixel_sha256"]
+        if entry.case_id in settled_roles:
+            connection.execute(update(cases).where(cases.c.case_id == entry.case_id).values(values))
+        else:
+            new = {"case_id": entry.case_id, "info": {}, "validation": False}
+            connection.execute(insert(cases).values(values | new))
 
     def set_aside(self, case_id: str, reason: str) -> None:
         """Keep a case out until its image is looked at again, with the reason."""
-        with self.write() as connection:
+        with self._store.write() as connection:
             values = {"state": CaseState.SET_ASIDE, "reason": reason, "signature": ""}
             changed = update(cases).where(cases.c.case_id == case_id, cases.c.state == CaseState.READY).values(values)
             if connection.execute(changed).rowcount == 0:
                 return
-            self.record(connection, "case_set_aside", case_id=case_id, reason=reason)
+            refresh(connection, proposals.c.case_id == case_id)
+            this = (cases, cases.c.case_id == case_id)
+            self._store.record(connection, "case_set_aside", this, case_id=case_id, reason=reason)
 
     def note_rows_set_aside(self, rows: Iterable[tuple[str, str]]) -> None:
         """Replace the list of (source, reason) of input that names no case: CSV rows, duplicate ids."""
         values = [{"source": source, "reason": reason} for source, reason in dict(rows).items()]
-        with self.write() as connection:
+        with self._store.write() as connection:
             connection.execute(delete(set_aside_rows))
             if values:
                 connection.execute(insert(set_aside_rows), values)
 
     def list_set_aside(self) -> list[tuple[str, str]]:
         """(source, reason) of everything that was set aside, cases first."""
-        with self.read() as connection:
+        with self._store.read() as connection:
             aside = select(cases.c.case_id, cases.c.reason).where(cases.c.state == CaseState.SET_ASIDE)
             found = [(row.case_id, row.reason) for row in connection.execute(aside.order_by(cases.c.case_id))]
             rows = connection.execute(select(set_aside_rows).order_by(set_aside_rows.c.source))
@@ -114,30 +117,24 @@ class Cases(Store):
 
     def signatures(self) -> dict[str, str]:
         """Signature of every known image, by case id."""
-        with self.read() as connection:
+        with self._store.read() as connection:
             return {
                 row.case_id: row.signature for row in connection.execute(select(cases.c.case_id, cases.c.signature))
             }
 
-    def case(self, case_id: str) -> CaseRecord:
+    def get(self, case_id: str) -> CaseRecord:
         """The case with this id.
 
         Raises:
             UnknownCase: where the study has none.
         """
-        with self.read() as connection:
+        with self._store.read() as connection:
             row = connection.execute(select(cases).where(cases.c.case_id == case_id)).first()
         if row is None:
             raise UnknownCase(case_id)
         return _to_case(row)
 
-    def case_at(self, uri: str) -> CaseRecord | None:
-        """The case whose image is at this URI, if any."""
-        with self.read() as connection:
-            row = connection.execute(select(cases).where(cases.c.uri == uri)).first()
-        return _to_case(row) if row else None
-
-    def iter_cases(
+    def iterate(
         self, *, roles: Iterable[Role] = tuple(Role), state: CaseState | None = CaseState.READY, unsettled: bool = False
     ) -> Iterator[CaseRecord]:
         """Cases in order of id, read a thousand at a time.
@@ -153,46 +150,57 @@ class Cases(Store):
             if state is not None:
                 query = query.where(cases.c.state == state)
             if unsettled:
-                query = query.where(cases.c.settled.is_(False))
-            with self.read() as connection:
+                query = query.where(~settled())
+            with self._store.read() as connection:
                 page = [_to_case(row) for row in connection.execute(query.order_by(cases.c.case_id).limit(1000))]
             yield from page
             if len(page) < 1000:
                 return
             after = page[-1].case_id
 
-    def case_ids(self, *, tag: str | None = None, labelled: bool | None = None) -> list[str]:
-        """Ids of usable cases; with a tag, only those that have (or have not) a label object with it."""
+    def any_of(self, role: Role) -> bool:
+        """Whether there is a usable case of this role."""
+        query = select(cases.c.case_id).where(cases.c.state == CaseState.READY, cases.c.role == role)
+        with self._store.read() as connection:
+            return connection.execute(query.limit(1)).first() is not None
+
+    def ids(self, *, tag: str | None = None, labelled: bool | None = None) -> list[str]:
+        """Ids of usable cases; with `labelled`, only those that have (or have not) a label object with this tag."""
         query = select(cases.c.case_id).where(cases.c.state == CaseState.READY)
         if labelled is not None:
-            column = cases.c.has_rejected if tag == "rejected" else cases.c.has_final
-            query = query.where(column.is_(labelled))
-        with self.read() as connection:
+            query = query.where(has_label(tag) if labelled else ~has_label(tag))
+        with self._store.read() as connection:
             return list(connection.execute(query.order_by(cases.c.case_id)).scalars())
 
-    def unlabelled_case(self, *, roles: Iterable[Role], first: bool) -> str | None:
+    def unlabelled(self, *, roles: Iterable[Role], first: bool) -> str | None:
         """A usable case of these roles without a final label: the first by id, or a random one."""
         query = select(cases.c.case_id).where(
-            cases.c.state == CaseState.READY, cases.c.role.in_(list(roles)), cases.c.has_final.is_(False)
+            cases.c.state == CaseState.READY, cases.c.role.in_(list(roles)), ~has_label("final")
         )
-        with self.read() as connection:
+        with self._store.read() as connection:
             return connection.execute(query.order_by(cases.c.case_id if first else func.random()).limit(1)).scalar()
 
     def label_index(self) -> Iterator[tuple[str, dict[str, Any], str, list[str], list[int]]]:
-        """(case id, info, uri, tags of label objects, rounds with a proposal) of every usable case."""
-        with self.read() as connection:
+        """(case id, info, file name, tags of label objects, rounds with a proposal) of every usable case."""
+        with self._store.read() as connection:
             rounds_of: dict[str, list[int]] = {}
             proposed = select(proposals.c.case_id, proposals.c.round).order_by(proposals.c.round)
             for case_id, round_index in connection.execute(proposed):
                 rounds_of.setdefault(case_id, []).append(round_index)
-            query = select(cases.c.case_id, cases.c.info, cases.c.uri, cases.c.has_final, cases.c.has_rejected)
+            query = select(
+                cases.c.case_id,
+                cases.c.info,
+                cases.c.name,
+                has_label("final").label("final"),
+                has_label("rejected").label("rejected"),
+            )
             for row in connection.execute(query.where(cases.c.state == CaseState.READY).order_by(cases.c.case_id)):
-                tags = [tag for tag, has in (("final", row.has_final), ("rejected", row.has_rejected)) if has]
-                yield row.case_id, row.info, row.uri, tags, rounds_of.get(row.case_id, [])
+                tags = [tag for tag, has in (("final", row.final), ("rejected", row.rejected)) if has]
+                yield row.case_id, row.info, row.name, tags, rounds_of.get(row.case_id, [])
 
-    def update_case_info(self, case_id: str, info: dict[str, Any]) -> None:
+    def update_info(self, case_id: str, info: dict[str, Any]) -> None:
         """Merge what a client says about an image into its info."""
-        with self.write() as connection:
+        with self._store.write() as connection:
             row = connection.execute(select(cases.c.info).where(cases.c.case_id == case_id)).first()
             if row is None:
                 raise UnknownCase(case_id)
@@ -200,7 +208,7 @@ class Cases(Store):
 
     def update_label_note(self, case_id: str, tag: str, info: dict[str, Any]) -> None:
         """Merge what a client says about a label into its note (the verdict's own fields are not kept here)."""
-        with self.write() as connection:
+        with self._store.write() as connection:
             where = (label_notes.c.case_id == case_id) & (label_notes.c.tag == tag)
             row = connection.execute(select(label_notes.c.info).where(where)).first()
             if row is None:
@@ -210,82 +218,75 @@ class Cases(Store):
 
     def label_note(self, case_id: str, tag: str) -> dict[str, Any]:
         """What clients said about a label."""
-        with self.read() as connection:
+        with self._store.read() as connection:
             where = (label_notes.c.case_id == case_id) & (label_notes.c.tag == tag)
             row = connection.execute(select(label_notes.c.info).where(where)).first()
         return dict(row.info) if row else {}
 
-    def promote_to_pixel(self, case_id: str, pixel_label: str, *, reviewer: str, sha256: str) -> None:
+    def promote_to_pixel(self, case_id: str, *, reviewer: str, sha256: str) -> None:
         """Take an expert mask for a case: it joins the pixel set from the next round on."""
-        with self.write() as connection:
-            mask = {"pixel_label": pixel_label, "pixel_sha256": sha256}
-            values = mask | {"role": Role.PIXEL, "has_final": True, "settled": True}
+        with self._store.write() as connection:
+            values = {"role": Role.PIXEL, "pixel_sha256": sha256}
             if connection.execute(update(cases).where(cases.c.case_id == case_id).values(values)).rowcount == 0:
                 raise UnknownCase(case_id)
-            connection.execute(
-                update(proposals)
-                .where(proposals.c.case_id == case_id, proposals.c.state.in_(("open", "empty", "unchanged")))
-                .values(state="superseded", position=None)
-            )
+            refresh(connection, proposals.c.case_id == case_id)
             connection.execute(delete(leases).where(leases.c.case_id == case_id))
-            self.record(connection, "expert_mask", case_id=case_id, reviewer=reviewer, mask_sha256=sha256)
+            this = (cases, cases.c.case_id == case_id)
+            self._store.record(connection, "expert_mask", this, case_id=case_id, reviewer=reviewer, mask_sha256=sha256)
 
     def lock_validation(self, case_ids: Iterable[str]) -> None:
         """Lock the validation share, once: these pixel cases are never trained on."""
         chosen = sorted(case_ids)
-        with self.write() as connection:
-            for case_id in chosen:
-                connection.execute(update(cases).where(cases.c.case_id == case_id).values(validation=True))
-            self.record(connection, "validation_locked", case_ids=chosen)
+        with self._store.write() as connection:
+            for part in chunks(chosen):
+                connection.execute(update(cases).where(cases.c.case_id.in_(part)).values(validation=True))
+            changed = [(cases, cases.c.case_id.in_(part)) for part in chunks(chosen)]
+            self._store.record(connection, "validation_locked", *changed, case_ids=chosen)
 
     def count_by_role(self) -> dict[str, int]:
         """Number of usable cases by role."""
         counts = {role.value: 0 for role in Role}
         query = select(cases.c.role, func.count()).where(cases.c.state == CaseState.READY).group_by(cases.c.role)
-        with self.read() as connection:
+        with self._store.read() as connection:
             counts.update({role: count for role, count in connection.execute(query)})
         return counts
 
     def count_labels(self) -> tuple[int, int]:
         """(usable cases, those with a final label)."""
         usable = select(func.count()).select_from(cases).where(cases.c.state == CaseState.READY)
-        with self.read() as connection:
+        with self._store.read() as connection:
             total = connection.execute(usable).scalar_one()
-            return total, connection.execute(usable.where(cases.c.has_final.is_(True))).scalar_one()
+            return total, connection.execute(usable.where(has_label("final"))).scalar_one()
 
-    def pending_labels(self) -> list[str]:
-        """Cases whose label objects do not show their verdicts yet."""
-        with self.read() as connection:
-            return list(connection.execute(select(cases.c.case_id).where(cases.c.labels_pending.is_(True))).scalars())
 
-    def labels_written(self, case_id: str, *, final: bool, rejected: bool) -> None:
-        """The archive's label objects now show this case's verdicts."""
-        with self.write() as connection:
-            values = {"labels_pending": False, "has_final": final, "has_rejected": rejected}
-            connection.execute(update(cases).where(cases.c.case_id == case_id).values(values))
+_WHOLE_CASE = "case"
+"""What stands in the table for a label of the whole case, in place of a slice number."""
 
 
 def _labels_to_json(labels: dict[int | None, ImageLabels]) -> dict[str, list[str]]:
-    return {"case" if number is None else str(number): sorted(label.present) for number, label in labels.items()}
+    return {_WHOLE_CASE if number is None else str(number): sorted(one.present) for number, one in labels.items()}
+
+
+def _labels_from_json(stored: dict[str, list[str]]) -> dict[int | None, ImageLabels]:
+    return {
+        None if number == _WHOLE_CASE else int(number): ImageLabels(frozenset(present))
+        for number, present in stored.items()
+    }
 
 
 def _to_case(row: Row[Any]) -> CaseRecord:
-    labels = {
-        None if number == "case" else int(number): ImageLabels(frozenset(present))
-        for number, present in row.image_labels.items()
-    }
     return CaseRecord(
         case_id=row.case_id,
         role=Role(row.role),
         state=CaseState(row.state),
         reason=row.reason,
-        uri=row.uri,
+        name=row.name,
         signature=row.signature,
         slices=row.slices,
-        image_labels=labels,
-        pixel_label=row.pixel_label,
+        image_labels=_labels_from_json(row.image_labels),
         pixel_sha256=row.pixel_sha256,
         validation=row.validation,
         info=row.info,
         patient=row.patient,
+        series_instance_uid=row.series_instance_uid,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, select
@@ -23,7 +24,14 @@ def event_sha256(*, previous: str, ts: str, kind: str, body: str) -> str:
     return hashlib.sha256("\n".join((previous, ts, kind, body)).encode()).hexdigest()
 
 
-def append(connection: Connection, ts: str, entries: list[tuple[str, dict[str, Any]]]) -> None:
+def head(connection: Connection) -> tuple[int, str]:
+    """(number, SHA-256) of the newest event; (0, `GENESIS`) before the first."""
+    newest = select(func.max(events.c.seq)).scalar_subquery()
+    last = connection.execute(select(events.c.seq, events.c.sha256).where(events.c.seq == newest)).first()
+    return (last.seq, last.sha256) if last else (0, GENESIS)
+
+
+def append(connection: Connection, ts: str, entries: Sequence[tuple[str, dict[str, Any]]]) -> None:
     """Append events; the caller holds the write transaction, so no other writer comes between.
 
     Args:
@@ -33,10 +41,7 @@ def append(connection: Connection, ts: str, entries: list[tuple[str, dict[str, A
     """
     if not entries:
         return
-    last = connection.execute(
-        select(events.c.seq, events.c.sha256).where(events.c.seq == select(func.max(events.c.seq)).scalar_subquery())
-    ).first()
-    seq, previous = (last.seq, last.sha256) if last else (0, GENESIS)
+    seq, previous = head(connection)
     rows = []
     for kind, body in entries:
         seq += 1
@@ -45,14 +50,3 @@ def append(connection: Connection, ts: str, entries: list[tuple[str, dict[str, A
         rows.append({"seq": seq, "ts": ts, "kind": kind, "body": text, "previous": previous, "sha256": sha256})
         previous = sha256
     connection.execute(insert(events), rows)
-
-
-def first_broken(connection: Connection) -> int | None:
-    """Number of the first event that does not fit the chain, or None when all do."""
-    previous, expected_seq = GENESIS, 1
-    for row in connection.execute(select(events).order_by(events.c.seq)).yield_per(1000):
-        sha256 = event_sha256(previous=row.previous, ts=row.ts, kind=row.kind, body=row.body)
-        if row.seq != expected_seq or row.previous != previous or row.sha256 != sha256:
-            return expected_seq
-        previous, expected_seq = sha256, expected_seq + 1
-    return None

@@ -39,3 +39,11 @@ class NotYours(LedgerError):
 
 class NotWithdrawable(LedgerError):
     """The verdict cannot be taken back any more."""
+
+
+class MovedOn(LedgerError):
+    """A round is in another state than the transition starts from: somebody else was first."""
+
+
+class OutdatedTrainingSet(LedgerError):
+    """A verdict was taken back while a training set was built: it must be built again."""

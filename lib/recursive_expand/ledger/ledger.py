@@ -1,9 +1,40 @@
-"""The ledger as one object: cases, proposals, verdicts and rounds over one store."""
+"""The ledger as one object, composed of its parts over one store."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
+from recursive_expand.ledger.audit import Audit
 from recursive_expand.ledger.cases import Cases
+from recursive_expand.ledger.judgements import Judgements
+from recursive_expand.ledger.outbox import Outbox
+from recursive_expand.ledger.proposals import Proposals
+from recursive_expand.ledger.queue import Queue
 from recursive_expand.ledger.rounds import Rounds
-from recursive_expand.ledger.verdicts import Verdicts
+from recursive_expand.ledger.store import Store
 
 
-class Ledger(Cases, Rounds, Verdicts):
-    """The only code that speaks SQL: see `Cases`, `Proposals`, `Verdicts` and `Rounds`."""
+class Ledger:
+    """The durable, append-only record of cases, rounds, proposals and verdicts: the only code that speaks SQL.
+
+    Args:
+        location: see `Store`.
+
+    Attributes:
+        cases, proposals, queue, judgements, rounds, outbox, audit: its parts.
+    """
+
+    def __init__(self, location: Path | str) -> None:
+        store = Store(location)
+        self._store = store
+        self.cases = Cases(store)
+        self.proposals = Proposals(store)
+        self.queue = Queue(store)
+        self.judgements = Judgements(store)
+        self.rounds = Rounds(store)
+        self.outbox = Outbox(store)
+        self.audit = Audit(store)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._store.close()

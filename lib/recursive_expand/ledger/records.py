@@ -35,6 +35,9 @@ class ProposalState(StrEnum):
     """What became of a proposal."""
 
     OPEN = "open"
+    """It waits for a verdict and is served."""
+    HELD = "held"
+    """Not served now: its round is still proposing, or its case was set aside."""
     EMPTY = "empty"
     """No foreground: not served."""
     UNCHANGED = "unchanged"
@@ -59,30 +62,83 @@ class CaseRecord:
         case_id: the image id that clients use.
         role: what the case may be used for.
         state: whether it can be used; `reason` says why not.
-        uri: where the archive keeps the image.
+        name: what clients call the image's file.
         signature: changes when the image changes.
         slices: number of slices, 0 while it has never been usable.
         image_labels: classes said to be present, by slice number; None is the whole case.
-        pixel_label: the expert mask's file, for the roles pixel and test.
-        pixel_sha256: of that mask's decoded voxels (`voxel_sha256`).
+        pixel_sha256: of the expert mask's decoded voxels (`LabelMap.sha256`), for the roles pixel and test; None where
+            there is none.
         validation: whether a pixel case belongs to the locked validation share.
         info: what clients attached to the image.
         patient: whose it is, as a pseudonym; None where that is not known.
+        series_instance_uid: of the DICOM series that it came from, where that is known.
     """
 
     case_id: str
     role: Role
     state: CaseState
     reason: str | None
-    uri: str
+    name: str
     signature: str
     slices: int
     image_labels: dict[int | None, ImageLabels]
-    pixel_label: str | None
     pixel_sha256: str | None
     validation: bool
     info: dict[str, Any]
     patient: str | None = None
+    series_instance_uid: str | None = None
+
+    @property
+    def has_expert_mask(self) -> bool:
+        """Whether an expert's mask of it counts."""
+        return self.role in (Role.PIXEL, Role.TEST) and self.pixel_sha256 is not None
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who acts.
+
+    Attributes:
+        reviewer: the person, or the client that did not say for whom.
+        client: the program.
+        authenticated: whether the reviewer logged in; else the name is self-declared.
+    """
+
+    reviewer: str
+    client: str
+    authenticated: bool = False
+
+
+@dataclass(frozen=True)
+class ProposedSlice:
+    """What a proposal marks of one class in one slice.
+
+    Attributes:
+        slice: its number.
+        class_name: the class.
+        voxels: number of voxels.
+        confidence: mean probability of the slice's mask, 0..1.
+    """
+
+    slice: int
+    class_name: str
+    voxels: int
+    confidence: float | None = None
+
+
+@dataclass(frozen=True)
+class Features:
+    """What acceptance of a proposal is predicted from, beside its confidence and leading class.
+
+    Attributes:
+        log_area: natural logarithm of the foreground's area in mm2, over all slices.
+        components: number of 8-connected components, over all slices.
+        flip_dice: mean Dice with the prediction of the mirror image; None without flips.
+    """
+
+    log_area: float
+    components: int
+    flip_dice: float | None = None
 
 
 @dataclass(frozen=True)
@@ -91,33 +147,33 @@ class ProposalDraft:
 
     Attributes:
         case_id: whose mask it is.
-        sha256: of the decoded native voxels.
+        sha256: of the decoded native voxels (`LabelMap.sha256`).
         model_sha256: of the weights that made it.
-        slices: numbers of the slices with foreground.
-        unchanged_slices: slices emptied because their mask hardly differed from a rejected one.
-        voxels: foreground voxels by class name.
+        file: the mask's file, relative to the workspace.
+        marked: what it marks, by slice and class; empty for an empty mask.
         confidence: mean probability of the mask's voxels, 0..1; 0 where empty.
+        unchanged_slices: slices emptied because their mask hardly differed from a rejected one.
         unchanged: whether the whole proposal hardly differs from a rejected one.
-        features: what its acceptance is foretold from; None unless the queue is ordered by that.
+        features: what its acceptance is predicted from; None for an empty mask.
     """
 
     case_id: str
     sha256: str
     model_sha256: str
-    slices: tuple[int, ...]
-    unchanged_slices: tuple[int, ...]
-    voxels: dict[str, int]
+    file: str
+    marked: tuple[ProposedSlice, ...]
     confidence: float
-    unchanged: bool
-    features: dict[str, float] | None = None
+    unchanged_slices: tuple[int, ...] = ()
+    unchanged: bool = False
+    features: Features | None = None
 
 
 @dataclass(frozen=True)
 class ProposalRecord:
     """A frozen proposal: see `ProposalDraft`.
 
-    `position` is its place in the queue, None when not served; `score` the probability with which it was expected to
-    be accepted when the queue opened, None unless the queue is ordered by that.
+    `slices` are the numbers of the slices with a mask, `voxels` its voxels by class; `score` is the probability with
+    which it was expected to be accepted when the queue was last put in order, None before.
     """
 
     proposal_id: int
@@ -125,34 +181,54 @@ class ProposalRecord:
     round: int
     sha256: str
     model_sha256: str
+    file: str
     state: ProposalState
     slices: tuple[int, ...]
     unchanged_slices: tuple[int, ...]
     voxels: dict[str, int]
     confidence: float
-    position: int | None
     score: float | None = None
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """An open proposal, as triage looks at it: see `ProposalDraft`; `leading_class` has most of its voxels."""
+    """A proposal as the queue's order looks at it; `leading_class` has most of its voxels."""
 
     proposal_id: int
     leading_class: str
     confidence: float
-    features: dict[str, float] | None
+    features: Features | None
 
 
 @dataclass(frozen=True)
-class JudgedProposal:
+class JudgedProposal(Candidate):
     """A proposal with a standing verdict: the number of its slices that were accepted and rejected."""
 
-    proposal_id: int
-    leading_class: str
-    features: dict[str, float] | None
     accepted: int
     rejected: int
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a standing verdict says of one slice.
+
+    Attributes:
+        case_id, round, proposal_sha256: of the proposal.
+        verdict_id: the verdict that it is part of.
+        reviewer: who gave it.
+        slice: the slice's number.
+        accepted: whether the slice's mask was accepted.
+        used_by: the round whose training set first saw it, None if none did.
+    """
+
+    case_id: str
+    round: int
+    proposal_sha256: str
+    verdict_id: int
+    reviewer: str
+    slice: int
+    accepted: bool
+    used_by: int | None
 
 
 @dataclass(frozen=True)
@@ -161,7 +237,7 @@ class VerdictRecord:
 
     Attributes:
         accepted_slices: slices of the proposal that were accepted; rejected_slices: those that were rejected.
-        reviewer, client: who, and from which client; reason, comment: why; seconds: how long it took, if known.
+        reviewer, client, authenticated: see `Actor`; reason, comment: why; seconds: how long it took, if known.
         ts: when, ISO 8601 in UTC.
         used_by: the round whose training set first saw it; None while it can be taken back.
         withdrawn: when it was taken back, else None.
@@ -178,6 +254,7 @@ class VerdictRecord:
     rejected_slices: tuple[int, ...]
     reviewer: str
     client: str
+    authenticated: bool
     reason: str | None
     comment: str | None
     seconds: float | None
@@ -198,6 +275,8 @@ class RoundRecord:
         model: SHA-256 of the weights it proposes with: the trained ones, or the old ones if the gate held them back.
         config: the task it runs, as JSON.
         training_set_sha256: hash of what it trains on (`Rounds.training_set`).
+        last_verdict: the newest verdict that its training set knew, 0 if there was none.
+        head: the audit chain's head when it started.
         report: losses, validation, seconds and counts, as JSON.
         attempts: how often it was started without getting further.
     """
@@ -214,5 +293,7 @@ class RoundRecord:
     config: dict[str, Any]
     config_sha256: str
     training_set_sha256: str
+    last_verdict: int
+    head: str
     report: dict[str, Any]
     attempts: int

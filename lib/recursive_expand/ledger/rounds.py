@@ -1,4 +1,4 @@
-"""The ledger's rounds: the recursion's state machine, durable."""
+"""The ledger's rounds: the recursion's state machine, durable. Every transition is a compare-and-set."""
 
 from __future__ import annotations
 
@@ -7,49 +7,63 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
-from recursive_expand.ledger.proposals import Proposals
+from recursive_expand.ledger import chain
+from recursive_expand.ledger.errors import MovedOn, OutdatedTrainingSet
+from recursive_expand.ledger.judgements import watermark
+from recursive_expand.ledger.queue import reorder
 from recursive_expand.ledger.records import RoundRecord, RoundState
-from recursive_expand.ledger.store import utc_now
-from recursive_expand.ledger.tables import rounds, verdicts
+from recursive_expand.ledger.states import refresh
+from recursive_expand.ledger.store import Changed, Store, utc_now
+from recursive_expand.ledger.tables import proposals, rounds
 
 # A training set grows with the cases; it is read only where it is wanted.
 _SELECT = select(*(column for column in rounds.c if column is not rounds.c.training_set))
 
 RESUMABLE = (RoundState.TRAINING, RoundState.PROPOSING, RoundState.FAILED, RoundState.STOPPED)
+"""States of a round that has not proposed everything yet."""
+OVER = (RoundState.REVIEWING, RoundState.CLOSED, RoundState.CONVERGED)
+"""States of a round whose own work, training and proposing, is done: the round that is due is the next one."""
 
 
-class Rounds(Proposals):
-    """Rounds and their models."""
+class Rounds:
+    """Rounds and their models.
 
-    def current_round(self) -> RoundRecord | None:
+    Args:
+        store: the database.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def current(self) -> RoundRecord | None:
         """The newest round, or None before the first."""
-        with self.read() as connection:
+        with self._store.read() as connection:
             row = connection.execute(_SELECT.order_by(rounds.c.round.desc()).limit(1)).first()
         return _to_round(row) if row else None
 
-    def list_rounds(self) -> list[RoundRecord]:
+    def all(self) -> list[RoundRecord]:
         """All rounds, oldest first."""
-        with self.read() as connection:
+        with self._store.read() as connection:
             return [_to_round(row) for row in connection.execute(_SELECT.order_by(rounds.c.round))]
 
-    def round(self, round_index: int) -> RoundRecord:
+    def get(self, round_index: int) -> RoundRecord:
         """One round; it must exist."""
-        with self.read() as connection:
+        with self._store.read() as connection:
             return _to_round(connection.execute(_SELECT.where(rounds.c.round == round_index)).one())
 
     def training_set(self, round_index: int) -> dict[str, Any]:
         """What a round trains on, as it recorded it at its start: one entry a case, so it may be large."""
-        with self.read() as connection:
+        with self._store.read() as connection:
             return connection.execute(select(rounds.c.training_set).where(rounds.c.round == round_index)).scalar_one()
 
     def current_model(self) -> tuple[int, str] | None:
         """(round, SHA-256) of the newest published weights."""
         query = select(rounds.c.round, rounds.c.model).where(rounds.c.model.is_not(None))
-        with self.read() as connection:
+        with self._store.read() as connection:
             row = connection.execute(query.order_by(rounds.c.round.desc()).limit(1)).first()
         return (row.round, row.model) if row else None
 
-    def start_round(
+    def start(
         self,
         round_index: int,
         *,
@@ -58,16 +72,35 @@ class Rounds(Proposals):
         config_sha256: str,
         training_set: dict[str, Any],
         training_set_sha256: str,
-        verdict_ids: Sequence[int],
+        known: tuple[int, int],
         report: dict[str, Any],
     ) -> RoundRecord:
-        """Open the next round with the training set that it will use; the verdicts in it can't be taken back now."""
-        with self.write() as connection:
-            connection.execute(
-                update(rounds)
-                .where(rounds.c.round == round_index - 1, rounds.c.state != RoundState.CLOSED)
-                .values(state=RoundState.CLOSED, finished=func.coalesce(rounds.c.finished, utc_now()))
-            )
+        """Begin the next round with the training set that it will use; the verdicts in it can't be taken back now.
+
+        Args:
+            round_index: its number; the round before must be over, and is closed.
+            base_model: the weights it starts from.
+            config, config_sha256: the settings it runs under.
+            training_set, training_set_sha256: what it trains on.
+            known: `Judgements.watermark` when the training set was built.
+            report: its first entries.
+
+        Raises:
+            OutdatedTrainingSet: a verdict was taken back since.
+            MovedOn: the round before is not over, or this one was begun already.
+        """
+        with self._store.write() as connection:
+            newest = connection.execute(select(func.max(rounds.c.round))).scalar()
+            if (newest if newest is not None else -1) != round_index - 1:
+                raise MovedOn(f"round {round_index} cannot begin: the newest round is {newest}")
+            if watermark(connection, until=known[0]) != known:
+                raise OutdatedTrainingSet("a verdict was taken back while the training set was built; build it again")
+            changed: list[Changed] = []
+            if round_index > 0:
+                before = round_index - 1
+                finished = func.coalesce(rounds.c.finished, utc_now())
+                _move(connection, before, OVER, RoundState.CLOSED, finished=finished)
+                changed.append(_this(before))
             connection.execute(
                 insert(rounds).values(
                     round=round_index,
@@ -78,41 +111,29 @@ class Rounds(Proposals):
                     config_sha256=config_sha256,
                     training_set=training_set,
                     training_set_sha256=training_set_sha256,
+                    last_verdict=known[0],
+                    head=chain.head(connection)[1],
                     report=report,
+                    attempts=0,
                 )
             )
-            for start in range(0, len(verdict_ids), 500):
-                connection.execute(
-                    update(verdicts)
-                    .where(
-                        verdicts.c.verdict_id.in_(list(verdict_ids[start : start + 500])), verdicts.c.used_by.is_(None)
-                    )
-                    .values(used_by=round_index)
-                )
-            self.record(
-                connection,
-                "round_started",
-                round=round_index,
-                base_model=base_model,
-                config=config_sha256,
-                training_set=training_set_sha256,
-            )
-        return self.round(round_index)
+            self._store.record(connection, "round_started", *changed, _this(round_index), round=round_index)
+        return self.get(round_index)
 
-    def resume_round(self, round_index: int, *, config: dict[str, Any], config_sha256: str) -> RoundRecord:
+    def resume(self, round_index: int, *, config: dict[str, Any], config_sha256: str) -> RoundRecord:
         """Take up a round that was interrupted, stopped or failed, where it was.
 
         Args:
             round_index: the round.
-            config, config_sha256: the task it goes on with. After a failure that may be another than it began with.
+            config, config_sha256: the settings it goes on with. After a failure they may be others than it began with.
         """
-        with self.write() as connection:
+        with self._store.write() as connection:
             row = connection.execute(select(rounds).where(rounds.c.round == round_index)).one()
             state = RoundState.PROPOSING if row.model is not None else RoundState.TRAINING
-            values = {"state": state, "error": None, "attempts": row.attempts + 1}
-            _set(connection, round_index, **values, config=config, config_sha256=config_sha256)
-            self.record(connection, "round_resumed", round=round_index, state=state, config=config_sha256)
-        return self.round(round_index)
+            values = {"error": None, "attempts": row.attempts + 1, "config": config, "config_sha256": config_sha256}
+            _move(connection, round_index, RESUMABLE, state, **values)
+            self._store.record(connection, "round_resumed", _this(round_index), round=round_index, state=state)
+        return self.get(round_index)
 
     def publish_model(
         self, round_index: int, *, trained_model: str, model: str, promoted: bool, report: dict[str, Any]
@@ -127,27 +148,12 @@ class Rounds(Proposals):
             promoted: whether they are not the old ones.
             report: what to add to the round's report.
         """
-        with self.write() as connection:
-            row = connection.execute(select(rounds.c.report).where(rounds.c.round == round_index)).one()
-            _set(
-                connection,
-                round_index,
-                state=RoundState.PROPOSING,
-                trained_model=trained_model,
-                model=model,
-                promoted=promoted,
-                report=row.report | report,
-                attempts=0,
-            )
-            self.record(
-                connection,
-                "model_published",
-                round=round_index,
-                trained_model=trained_model,
-                model=model,
-                promoted=promoted,
-            )
-        return self.round(round_index)
+        with self._store.write() as connection:
+            values = {"trained_model": trained_model, "model": model, "promoted": promoted, "attempts": 0}
+            values["report"] = _report(connection, round_index) | report
+            _move(connection, round_index, (RoundState.TRAINING,), RoundState.PROPOSING, **values)
+            self._store.record(connection, "model_published", _this(round_index), round=round_index, model=model)
+        return self.get(round_index)
 
     def open_review(
         self,
@@ -165,41 +171,61 @@ class Rounds(Proposals):
             report: what to add to the round's report.
             scores: the probabilities of acceptance that the order rests on, by proposal id.
         """
-        with self.write() as connection:
-            self.order_queue(connection, order, scores or {})
-            row = connection.execute(select(rounds.c.report).where(rounds.c.round == round_index)).one()
-            _set(connection, round_index, state=RoundState.REVIEWING, report=row.report | report, attempts=0)
-            self.record(connection, "review_opened", round=round_index, proposals=len(order))
-        return self.round(round_index)
+        with self._store.write() as connection:
+            values = {"report": _report(connection, round_index) | report, "attempts": 0, "opened": utc_now()}
+            _move(connection, round_index, (RoundState.PROPOSING,), RoundState.REVIEWING, **values)
+            refresh(connection, proposals.c.round == round_index)
+            reorder(connection, order, scores or {})
+            self._store.record(connection, "review_opened", _this(round_index), round=round_index, proposals=len(order))
+        return self.get(round_index)
 
     def close_review(self, round_index: int, *, converged: bool, report: dict[str, Any]) -> RoundRecord:
         """The round's review is over: it expanded (the next round follows) or the recursion has converged."""
         state = RoundState.CONVERGED if converged else RoundState.CLOSED
-        with self.write() as connection:
-            row = connection.execute(select(rounds.c.report).where(rounds.c.round == round_index)).one()
-            _set(connection, round_index, state=state, finished=utc_now(), report=row.report | report)
-            self.record(connection, "converged" if converged else "review_closed", round=round_index, **report)
-        return self.round(round_index)
+        with self._store.write() as connection:
+            values = {"finished": utc_now(), "report": _report(connection, round_index) | report}
+            _move(connection, round_index, (RoundState.REVIEWING,), state, **values)
+            kind = "converged" if converged else "review_closed"
+            self._store.record(connection, kind, _this(round_index), round=round_index, **report)
+        return self.get(round_index)
 
     def reopen_review(self, round_index: int) -> None:
         """A converged round has proposals to judge again: cases were added."""
-        with self.write() as connection:
-            _set(connection, round_index, state=RoundState.REVIEWING, finished=None)
-            self.record(connection, "review_reopened", round=round_index)
+        with self._store.write() as connection:
+            _move(connection, round_index, (RoundState.CONVERGED,), RoundState.REVIEWING, finished=None)
+            self._store.record(connection, "review_reopened", _this(round_index), round=round_index)
 
-    def interrupt_round(self, round_index: int, *, error: str | None) -> None:
+    def interrupt(self, round_index: int, *, error: str | None) -> None:
         """The round failed, for this reason, or (no error) was stopped by a person. The old model stays."""
-        with self.write() as connection:
-            row = connection.execute(select(rounds.c.state).where(rounds.c.round == round_index)).one()
-            if row.state not in RESUMABLE:
+        state = RoundState.STOPPED if error is None else RoundState.FAILED
+        with self._store.write() as connection:
+            try:
+                _move(connection, round_index, RESUMABLE, state, error=error)
+            except MovedOn:
                 return
-            state = RoundState.STOPPED if error is None else RoundState.FAILED
-            _set(connection, round_index, state=state, error=error)
-            self.record(connection, "round_failed" if error else "round_stopped", round=round_index, error=error)
+            kind = "round_failed" if error else "round_stopped"
+            self._store.record(connection, kind, _this(round_index), round=round_index, error=error)
 
 
-def _set(connection: Connection, round_index: int, **values: Any) -> None:
-    connection.execute(update(rounds).where(rounds.c.round == round_index).values(values))
+def _move(
+    connection: Connection, round_index: int, expected: Sequence[RoundState], to: RoundState, **values: Any
+) -> None:
+    """Compare and set: the round goes to a state only from one of these."""
+    moved = update(rounds).where(rounds.c.round == round_index, rounds.c.state.in_(expected)).values(state=to, **values)
+    if connection.execute(moved).rowcount:
+        return
+    state = connection.execute(select(rounds.c.state).where(rounds.c.round == round_index)).scalar()
+    raise MovedOn(
+        f"round {round_index} is {state or 'not there'}; only from {' or '.join(expected)} can it become {to}"
+    )
+
+
+def _this(round_index: int) -> Changed:
+    return rounds, rounds.c.round == round_index
+
+
+def _report(connection: Connection, round_index: int) -> dict[str, Any]:
+    return connection.execute(select(rounds.c.report).where(rounds.c.round == round_index)).scalar_one()
 
 
 def _to_round(row: Row[Any]) -> RoundRecord:
@@ -216,6 +242,8 @@ def _to_round(row: Row[Any]) -> RoundRecord:
         config=row.config,
         config_sha256=row.config_sha256,
         training_set_sha256=row.training_set_sha256,
+        last_verdict=row.last_verdict,
+        head=row.head,
         report=row.report,
         attempts=row.attempts,
     )

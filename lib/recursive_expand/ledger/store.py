@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url
-from sqlalchemy.schema import CreateColumn
+from sqlalchemy import ColumnElement, Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, OperationalError
 
+from recursive_expand.errors import DiskFull, RecursiveExpandError
 from recursive_expand.ledger import chain
-from recursive_expand.ledger.tables import metadata
+from recursive_expand.ledger.audited import rows_of
+from recursive_expand.ledger.migrate import migrate
 
 BUSY_SECONDS = 30.0
 """How long a writer waits for another process's transaction (theirs last milliseconds)."""
+
+Changed = tuple[Table, ColumnElement[bool]]
+"""Rows that a transaction has written: a table, and which of its rows."""
 
 
 def utc_now() -> str:
@@ -25,42 +30,25 @@ def utc_now() -> str:
 
 
 class Store:
-    """Transactions over SQLite (write-ahead log, every commit synced to the disk) or any SQLAlchemy URL.
+    """Transactions over a SQLite file: write-ahead log, every commit synced to the disk.
 
     Two processes write: the server (verdicts, leases) and its training subprocess (rounds, proposals).
 
     Args:
-        location: a SQLite file, made with its folder if missing, or an SQLAlchemy URL.
+        location: the file, made with its folder if missing, or `sqlite:///` and its path. A ledger of an earlier
+            version is migrated.
+
+    Raises:
+        RecursiveExpandError: another database than SQLite is named.
     """
 
     def __init__(self, location: Path | str) -> None:
-        if isinstance(location, Path):
-            location.parent.mkdir(parents=True, exist_ok=True)
-            location = f"sqlite:///{location}"
-        self._reader = self._engine(location, begin="BEGIN")
+        url = _sqlite_url(location)
+        self._reader = _engine(url, begin="BEGIN")
         # A write transaction takes its lock at once: upgrading a read lock could fail half-way.
-        self._writer = self._engine(location, begin="BEGIN IMMEDIATE")
+        self._writer = _engine(url, begin="BEGIN IMMEDIATE")
         with self.write() as connection:
-            metadata.create_all(connection)
-            _add_new_columns(connection)
-
-    @staticmethod
-    def _engine(url: str, *, begin: str) -> Engine:
-        if make_url(url).get_backend_name() != "sqlite":
-            return create_engine(url)
-        engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
-
-        @event.listens_for(engine, "connect")
-        def _connect(connection: sqlite3.Connection, _record: Any) -> None:
-            connection.isolation_level = None  # transactions are begun below, not by the driver
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-                connection.execute(f"PRAGMA {pragma}")
-
-        @event.listens_for(engine, "begin")
-        def _begin(connection: Connection) -> None:
-            connection.exec_driver_sql(begin)
-
-        return engine
+            migrate(connection, utc_now())
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -70,20 +58,37 @@ class Store:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A transaction that is durable when the block ends, and undone when it raises."""
-        with self._writer.begin() as connection:
-            yield connection
+        """A transaction that is durable when the block ends, and undone when it raises.
 
-    def record(self, connection: Connection, kind: str, **body: Any) -> str:
-        """Append one event to the hash chain; returns its time."""
+        Raises:
+            DiskFull: it could not be made durable for want of space.
+        """
+        try:
+            with self._writer.begin() as connection:
+                yield connection
+        except OperationalError as error:
+            if getattr(error.orig, "sqlite_errorcode", None) != sqlite3.SQLITE_FULL:
+                raise
+            raise DiskFull("the disk that holds the ledger is full; make space and send it again") from error
+
+    def record(self, connection: Connection, kind: str, *changed: Changed, **body: Any) -> str:
+        """Append one event to the audit chain.
+
+        Args:
+            connection: the write transaction.
+            kind: what happened.
+            changed: the audited rows that this transaction has written; the event keeps them as they are now.
+            body: what else a person wants to know of it.
+
+        Returns:
+            Its time.
+        """
         ts = utc_now()
-        chain.append(connection, ts, [(kind, body)])
+        rows: dict[str, list[list[Any]]] = {}
+        for table, where in changed:
+            rows.setdefault(table.name, []).extend(rows_of(connection, table, where))
+        chain.append(connection, ts, [(kind, body | {"rows": rows} if rows else body)])
         return ts
-
-    def first_broken_event(self) -> int | None:
-        """Number of the first event that was tampered with, or None."""
-        with self.read() as connection:
-            return chain.first_broken(connection)
 
     def close(self) -> None:
         """Close all connections."""
@@ -91,12 +96,38 @@ class Store:
         self._writer.dispose()
 
 
-def _add_new_columns(connection: Connection) -> None:
-    """A ledger of an earlier version gets the columns that were added since; they hold nothing in its old rows."""
-    inspector = inspect(connection)
-    for table in metadata.sorted_tables:
-        there = {column["name"] for column in inspector.get_columns(table.name)}
-        for column in table.columns:
-            if column.name not in there:
-                definition = CreateColumn(column).compile(dialect=connection.dialect)
-                connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {definition}")
+def chunks(values: Sequence[Any], size: int = 500) -> Iterator[Sequence[Any]]:
+    """Parts of a list that fit into one `IN (...)`."""
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
+
+
+def _sqlite_url(location: Path | str) -> str:
+    if isinstance(location, Path):
+        location.parent.mkdir(parents=True, exist_ok=True)
+        return f"sqlite:///{location}"
+    try:
+        backend = make_url(location).get_backend_name()
+    except ArgumentError:
+        return _sqlite_url(Path(location).expanduser().resolve())
+    if backend != "sqlite":
+        raise RecursiveExpandError(
+            f"--conf ledger: ledgers in {backend} are not supported yet; give a file or sqlite:///PATH"
+        )
+    return location
+
+
+def _engine(url: str, *, begin: str) -> Engine:
+    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: sqlite3.Connection, _record: Any) -> None:
+        connection.isolation_level = None  # transactions are begun below, not by the driver
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine

@@ -1,4 +1,9 @@
-"""The ledger's tables."""
+"""The ledger's tables.
+
+Facts are stored once and never changed: what a proposal holds slice by slice, what a verdict said of each slice. What
+follows from them is a query (`states.py`), with one exception: `proposals.state`, which the queue's index needs. It is
+written by `states.refresh` alone, and the audit recomputes it.
+"""
 
 from __future__ import annotations
 
@@ -38,25 +43,16 @@ cases = Table(
     Column("patient", String),
     Column("state", String, nullable=False),
     Column("reason", Text),
-    Column("uri", Text, nullable=False),
+    # What clients call the image's file.
+    Column("name", Text, nullable=False),
     Column("signature", String, nullable=False),
-    Column("slices", Integer, nullable=False, default=0),
+    Column("slices", Integer, nullable=False),
     Column("image_labels", JSON, nullable=False),
-    Column("pixel_label", Text),
     Column("pixel_sha256", String(64)),
-    Column("validation", Boolean, nullable=False, default=False),
+    Column("validation", Boolean, nullable=False),
+    Column("series_instance_uid", String(64)),
     Column("info", JSON, nullable=False),
-    # The verdicts changed and the label objects in the archive do not show it yet.
-    Column("labels_pending", Boolean, nullable=False, default=False),
-    # Decided for good: every slice that could be proposed has been accepted.
-    Column("settled", Boolean, nullable=False, default=False),
-    # Which label objects exist, so that listings need no look at the archive.
-    Column("has_final", Boolean, nullable=False, default=False),
-    Column("has_rejected", Boolean, nullable=False, default=False),
-    Index("cases_role", "state", "role", "settled"),
-    Index("cases_uri", "uri"),
-    Index("cases_labels_pending", "labels_pending"),
-    Index("cases_has_final", "state", "has_final"),
+    Index("cases_role", "state", "role"),
 )
 
 rounds = Table(
@@ -66,6 +62,8 @@ rounds = Table(
     Column("state", String, nullable=False),
     Column("error", Text),
     Column("started", String, nullable=False),
+    # When its review opened: from then on its proposals are served.
+    Column("opened", String),
     Column("finished", String),
     Column("base_model", String(64)),
     Column("trained_model", String(64)),
@@ -75,8 +73,12 @@ rounds = Table(
     Column("config_sha256", String(64), nullable=False),
     Column("training_set", JSON, nullable=False),
     Column("training_set_sha256", String(64), nullable=False),
+    # Verdicts up to this one were known when its training set was built: it has used those that stood.
+    Column("last_verdict", Integer, nullable=False),
+    # The chain's head when it started: a tail that is cut off later is missed.
+    Column("head", String(64), nullable=False),
     Column("report", JSON, nullable=False),
-    Column("attempts", Integer, nullable=False, default=0),
+    Column("attempts", Integer, nullable=False),
 )
 
 proposals = Table(
@@ -87,19 +89,40 @@ proposals = Table(
     Column("round", ForeignKey("rounds.round"), nullable=False),
     Column("sha256", String(64), nullable=False),
     Column("model_sha256", String(64), nullable=False),
-    Column("state", String, nullable=False),
-    Column("slices", JSON, nullable=False),
+    # The mask's file, relative to the workspace.
+    Column("file", Text, nullable=False),
+    # open, empty or unchanged: what it was when it was made.
+    Column("made_as", String, nullable=False),
+    # Made outside the round's bulk proposing: served at once.
+    Column("served", Boolean, nullable=False),
     Column("unchanged_slices", JSON, nullable=False),
-    Column("voxels", JSON, nullable=False),
     Column("confidence", Float, nullable=False),
     Column("leading_class", String),
-    Column("position", Integer),
-    # Of `order: risk` alone: what acceptance is foretold from, and what was foretold.
-    Column("features", JSON),
+    # What acceptance is predicted from, beside the two above; none for ledgers of 0.1.0 without triage.
+    Column("log_area", Float),
+    Column("components", Integer),
+    Column("flip_dice", Float),
+    # Derived: see states.py.
+    Column("state", String, nullable=False),
+    # The queue: lowest first.
+    Column("sort_key", Integer, nullable=False),
     Column("score", Float),
     UniqueConstraint("case_id", "round"),
-    Index("proposals_queue", "state", "position"),
+    Index("proposals_queue", "state", "sort_key"),
     Index("proposals_round", "round", "state"),
+    # The ends of the queue, whatever is in it.
+    Index("proposals_sort_key", "sort_key"),
+)
+
+proposal_slices = Table(
+    "proposal_slices",
+    metadata,
+    Column("proposal_id", ForeignKey("proposals.proposal_id"), primary_key=True),
+    Column("slice", Integer, primary_key=True),
+    Column("class", String, primary_key=True),
+    Column("voxels", Integer, nullable=False),
+    # Mean probability of the slice's mask, 0..1.
+    Column("confidence", Float),
 )
 
 verdicts = Table(
@@ -110,28 +133,49 @@ verdicts = Table(
     Column("case_id", ForeignKey("cases.case_id"), nullable=False),
     Column("round", Integer, nullable=False),
     Column("verdict", String, nullable=False),
-    Column("accepted_slices", JSON, nullable=False),
-    Column("rejected_slices", JSON, nullable=False),
     Column("reviewer", String, nullable=False),
     Column("client", String, nullable=False),
+    Column("authenticated", Boolean, nullable=False),
     Column("reason", Text),
     Column("comment", Text),
     Column("seconds", Float),
     Column("ts", String, nullable=False),
-    Column("used_by", Integer),
     Column("withdrawn", String),
     Index("verdicts_case", "case_id"),
     Index("verdicts_round", "round", "withdrawn"),
     Index("verdicts_proposal", "proposal_id"),
 )
 
+judgements = Table(
+    "judgements",
+    metadata,
+    Column("verdict_id", ForeignKey("verdicts.verdict_id"), primary_key=True),
+    Column("slice", Integer, primary_key=True),
+    Column("accepted", Boolean, nullable=False),
+)
+
 leases = Table(
     "leases",
     metadata,
     Column("case_id", ForeignKey("cases.case_id"), primary_key=True),
-    Column("client", String, nullable=False),
+    Column("reader", String, primary_key=True),
     Column("expires", Float, nullable=False),
-    Index("leases_client", "client", "expires"),
+    Index("leases_reader", "reader", "expires"),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("entry_id", Integer, primary_key=True),
+    Column("case_id", ForeignKey("cases.case_id"), nullable=False),
+    Column("queued", String, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    # Seconds since the epoch; not tried again before.
+    Column("not_before", Float, nullable=False),
+    Column("error", Text),
+    Column("sent", String),
+    Index("outbox_waiting", "sent", "not_before"),
+    Index("outbox_case", "case_id", "sent"),
 )
 
 label_notes = Table(

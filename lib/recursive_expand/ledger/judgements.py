@@ -1,0 +1,354 @@
+"""The ledger's verdicts and judgements: who accepted or rejected what, slice by slice, and who took it back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, update
+
+from recursive_expand.ledger.errors import (
+    AlreadyDecided,
+    NotWithdrawable,
+    NotYours,
+    StaleProposal,
+    UnknownCase,
+    UnknownVerdict,
+)
+from recursive_expand.ledger.outbox import queue_labels
+from recursive_expand.ledger.proposals import last_key, latest_proposal, to_proposals
+from recursive_expand.ledger.records import (
+    Actor,
+    Judgement,
+    ProposalRecord,
+    ProposalState,
+    RoundState,
+    VerdictKind,
+    VerdictRecord,
+)
+from recursive_expand.ledger.states import refresh, used_by
+from recursive_expand.ledger.store import Store, utc_now
+from recursive_expand.ledger.tables import cases, judgements, leases, proposals, rounds, verdicts
+
+
+class Judgements:
+    """Verdicts on proposals, and what they say of each slice.
+
+    Args:
+        store: the database.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def give(
+        self,
+        actor: Actor,
+        case_id: str,
+        proposal_sha256: str,
+        verdict: VerdictKind,
+        *,
+        rejected_slices: Sequence[int] = (),
+        reason: str | None = None,
+        comment: str | None = None,
+        seconds: float | None = None,
+    ) -> VerdictRecord:
+        """Record a verdict; it is durable when this returns. Repeating the same verdict returns the first one.
+
+        The label objects that follow from it are put into the outbox.
+
+        Args:
+            actor: who, and from where; the reviewer may take the verdict back.
+            case_id: the case.
+            proposal_sha256: the proposal that was looked at.
+            verdict: accept (but for `rejected_slices`) or reject (all of it).
+            rejected_slices: with accept, slice numbers whose mask is rejected. Rejecting every slice with a mask is
+                a reject.
+            reason, comment, seconds: why, and how long it took.
+
+        Raises:
+            UnknownCase: no such case.
+            StaleProposal: the case has no proposal, or a newer one.
+            AlreadyDecided: it was decided otherwise, or by someone else.
+            ValueError: a rejected slice has no mask in this proposal.
+        """
+        with self._store.write() as connection:
+            current = _current(connection, case_id)
+            proposal = _looked_at(connection, current, proposal_sha256)
+            verdict, rejected = _whole(proposal, verdict, rejected_slices)
+            if proposal.proposal_id != current.proposal_id or proposal.state is ProposalState.DECIDED:
+                return _same_or_refuse(connection, current, proposal, verdict, rejected, actor)
+            inserted = connection.execute(
+                insert(verdicts).values(
+                    proposal_id=proposal.proposal_id,
+                    case_id=case_id,
+                    round=proposal.round,
+                    verdict=verdict,
+                    reviewer=actor.reviewer,
+                    client=actor.client,
+                    authenticated=actor.authenticated,
+                    reason=reason,
+                    comment=comment,
+                    seconds=seconds,
+                    ts=utc_now(),
+                )
+            )
+            (verdict_id,) = inserted.inserted_primary_key or (None,)
+            rows = [
+                {"verdict_id": verdict_id, "slice": number, "accepted": number not in rejected}
+                for number in proposal.slices
+            ]
+            if rows:
+                connection.execute(insert(judgements), rows)
+            refresh(connection, proposals.c.proposal_id == proposal.proposal_id)
+            connection.execute(delete(leases).where(leases.c.case_id == case_id))
+            queue_labels(connection, case_id, utc_now())
+            self._store.record(
+                connection,
+                "verdict",
+                (verdicts, verdicts.c.verdict_id == verdict_id),
+                (judgements, judgements.c.verdict_id == verdict_id),
+                case_id=case_id,
+                proposal=proposal.sha256,
+            )
+            return _one(connection, verdict_id)
+
+    def withdraw(self, actor: Actor, verdict_id: int) -> VerdictRecord:
+        """Take one's own verdict back; it stays on record, and the proposal waits for a verdict again.
+
+        Raises:
+            UnknownVerdict: no such verdict.
+            NotYours: it is someone else's.
+            NotWithdrawable: a training round used it already, or a newer proposal stands.
+        """
+        with self._store.write() as connection:
+            found = next(iter(_records(connection, verdicts.c.verdict_id == verdict_id)), None)
+            if found is None:
+                raise UnknownVerdict(verdict_id)
+            if found.reviewer != actor.reviewer:
+                raise NotYours(f"verdict {verdict_id} is {found.reviewer}'s; only they can take it back")
+            if found.withdrawn:
+                return found
+            current = latest_proposal(connection, found.case_id)
+            newest = connection.execute(select(rounds.c.state).order_by(rounds.c.round.desc()).limit(1)).scalar()
+            closed = found.used_by is not None or newest in (RoundState.CLOSED, RoundState.CONVERGED)
+            if closed or current is None or current.proposal_id != found.proposal_id:
+                raise NotWithdrawable(
+                    f"verdict {verdict_id} belongs to round {found.round}, whose review is closed; "
+                    "the case's next proposal can be judged anew"
+                )
+            connection.execute(update(verdicts).where(verdicts.c.verdict_id == verdict_id).values(withdrawn=utc_now()))
+            this = proposals.c.proposal_id == found.proposal_id
+            connection.execute(
+                update(proposals).where(this).values(sort_key=last_key())
+            )  # it is shown again after all others
+            refresh(connection, this)
+            queue_labels(connection, found.case_id, utc_now())
+            self._store.record(
+                connection,
+                "verdict_withdrawn",
+                (verdicts, verdicts.c.verdict_id == verdict_id),
+                case_id=found.case_id,
+                reviewer=actor.reviewer,
+                client=actor.client,
+            )
+            return _one(connection, verdict_id)
+
+    def verdict(self, verdict_id: int) -> VerdictRecord:
+        """One verdict, standing or withdrawn.
+
+        Raises:
+            UnknownVerdict: no such verdict.
+        """
+        with self._store.read() as connection:
+            found = _records(connection, verdicts.c.verdict_id == verdict_id)
+        if not found:
+            raise UnknownVerdict(verdict_id)
+        return found[0]
+
+    def of_case(self, case_id: str) -> list[VerdictRecord]:
+        """The verdicts on a case that stand, oldest first."""
+        with self._store.read() as connection:
+            return _records(connection, verdicts.c.case_id == case_id, verdicts.c.withdrawn.is_(None))
+
+    def verdicts(self) -> list[VerdictRecord]:
+        """All verdicts that stand, oldest first."""
+        with self._store.read() as connection:
+            return _records(connection, verdicts.c.withdrawn.is_(None))
+
+    def standing(self) -> Iterator[Judgement]:
+        """Every slice's judgements that stand, by case, round, verdict and slice."""
+        query = (
+            select(
+                verdicts.c.case_id,
+                verdicts.c.round,
+                proposals.c.sha256,
+                verdicts.c.verdict_id,
+                verdicts.c.reviewer,
+                judgements.c.slice,
+                judgements.c.accepted,
+                used_by().label("used_by"),
+            )
+            .join(verdicts, verdicts.c.verdict_id == judgements.c.verdict_id)
+            .join(proposals, proposals.c.proposal_id == verdicts.c.proposal_id)
+            .where(verdicts.c.withdrawn.is_(None))
+            .order_by(verdicts.c.case_id, verdicts.c.round, verdicts.c.verdict_id, judgements.c.slice)
+        )
+        with self._store.read() as connection:
+            for row in connection.execute(query).yield_per(1000):
+                yield Judgement(*row)
+
+    def watermark(self) -> tuple[int, int]:
+        """(id of the newest verdict, number of those that stand): tells whether a training set is up to date."""
+        with self._store.read() as connection:
+            return watermark(connection)
+
+    def count(self, round_index: int | None = None, *, unused: bool = False) -> dict[str, int]:
+        """Standing verdicts by kind, and their slices: accept, reject, accepted_slices, rejected_slices.
+
+        Args:
+            round_index: only on this round's proposals.
+            unused: only those that no round has trained on.
+        """
+        where: list[ColumnElement[bool]] = [verdicts.c.withdrawn.is_(None)]
+        if round_index is not None:
+            where.append(verdicts.c.round == round_index)
+        if unused:
+            where.append(used_by().is_(None))
+        kinds = select(verdicts.c.verdict, func.count()).where(*where).group_by(verdicts.c.verdict)
+        slices = (
+            select(judgements.c.accepted, func.count())
+            .join(verdicts, verdicts.c.verdict_id == judgements.c.verdict_id)
+            .where(*where)
+            .group_by(judgements.c.accepted)
+        )
+        counts = {"accept": 0, "reject": 0, "accepted_slices": 0, "rejected_slices": 0}
+        with self._store.read() as connection:
+            counts.update({kind: number for kind, number in connection.execute(kinds)})
+            for accepted, number in connection.execute(slices):
+                counts["accepted_slices" if accepted else "rejected_slices"] = number
+        return counts
+
+
+def watermark(connection: Connection, *, until: int | None = None) -> tuple[int, int]:
+    """`Judgements.watermark` within a transaction; with `until`, of the verdicts up to this one."""
+    newest = until
+    if newest is None:
+        newest = connection.execute(select(func.coalesce(func.max(verdicts.c.verdict_id), 0))).scalar_one()
+    standing = select(func.count()).where(verdicts.c.withdrawn.is_(None), verdicts.c.verdict_id <= newest)
+    return newest, connection.execute(standing.select_from(verdicts)).scalar_one()
+
+
+def _current(connection: Connection, case_id: str) -> ProposalRecord:
+    if connection.execute(select(cases.c.case_id).where(cases.c.case_id == case_id)).first() is None:
+        raise UnknownCase(case_id)
+    current = latest_proposal(connection, case_id)
+    if current is None:
+        raise StaleProposal(f"case {case_id!r} has no proposal yet; POST /infer makes one")
+    if current.state is ProposalState.SUPERSEDED:  # the newest one is, only where an expert mask took its place
+        raise StaleProposal(f"case {case_id!r} has an expert mask by now; it takes no verdicts")
+    return current
+
+
+def _looked_at(connection: Connection, current: ProposalRecord, proposal_sha256: str) -> ProposalRecord:
+    if current.sha256 == proposal_sha256:
+        return current
+    older = select(proposals).where(proposals.c.case_id == current.case_id, proposals.c.sha256 == proposal_sha256)
+    rows = connection.execute(older.order_by(proposals.c.round.desc()).limit(1)).all()
+    if not rows:
+        raise _stale(current, proposal_sha256)
+    return to_proposals(connection, rows)[0]
+
+
+def _same_or_refuse(
+    connection: Connection,
+    current: ProposalRecord,
+    judged: ProposalRecord,
+    verdict: VerdictKind,
+    rejected: Sequence[int],
+    actor: Actor,
+) -> VerdictRecord:
+    standing = _records(connection, verdicts.c.proposal_id == judged.proposal_id, verdicts.c.withdrawn.is_(None))
+    for found in standing:
+        same = found.verdict is verdict and list(found.rejected_slices) == list(rejected)
+        if same and found.reviewer == actor.reviewer:
+            return found
+        if judged.proposal_id == current.proposal_id:
+            by = "you" if found.reviewer == actor.reviewer else found.reviewer
+            mend = f"; take verdict {found.verdict_id} back first" if by == "you" else ""
+            raise AlreadyDecided(
+                f"this proposal of case {current.case_id!r} was already decided ({found.verdict}) by {by} "
+                f"at {found.ts}{mend}"
+            )
+    raise _stale(current, judged.sha256)
+
+
+def _stale(current: ProposalRecord, proposal_sha256: str) -> StaleProposal:
+    return StaleProposal(
+        f"proposal {proposal_sha256[:12]} of case {current.case_id!r} is stale: round {current.round} proposes "
+        f"{current.sha256[:12]}; fetch it and judge that one"
+    )
+
+
+def _whole(
+    proposal: ProposalRecord, verdict: VerdictKind, rejected_slices: Sequence[int]
+) -> tuple[VerdictKind, list[int]]:
+    """The verdict on the proposal as a whole, and the slices that it rejects."""
+    if verdict is VerdictKind.REJECT:
+        return verdict, list(proposal.slices)
+    rejected = sorted(set(rejected_slices))
+    without_mask = sorted(set(rejected) - set(proposal.slices))
+    if without_mask:
+        raise ValueError(
+            f"slices {without_mask} have no mask in this proposal; those that have: {list(proposal.slices)}"
+        )
+    if proposal.slices and len(rejected) == len(proposal.slices):
+        return VerdictKind.REJECT, rejected
+    return verdict, rejected
+
+
+def _one(connection: Connection, verdict_id: int | None) -> VerdictRecord:
+    return _records(connection, verdicts.c.verdict_id == verdict_id)[0]
+
+
+def _records(connection: Connection, *where: ColumnElement[bool]) -> list[VerdictRecord]:
+    """These verdicts with their judgements, oldest first."""
+    query = (
+        select(verdicts, proposals.c.sha256, proposals.c.model_sha256, used_by().label("used_by"))
+        .join(proposals, proposals.c.proposal_id == verdicts.c.proposal_id)
+        .where(*where)
+        .order_by(verdicts.c.verdict_id)
+    )
+    said = (
+        select(judgements)
+        .join(verdicts, verdicts.c.verdict_id == judgements.c.verdict_id)
+        .where(*where)
+        .order_by(judgements.c.verdict_id, judgements.c.slice)
+    )
+    slices: dict[tuple[int, bool], list[int]] = {}
+    for verdict_id, number, accepted in connection.execute(said):
+        slices.setdefault((verdict_id, accepted), []).append(number)
+    return [_to_verdict(row, slices) for row in connection.execute(query)]
+
+
+def _to_verdict(row: Row[Any], slices: dict[tuple[int, bool], list[int]]) -> VerdictRecord:
+    return VerdictRecord(
+        verdict_id=row.verdict_id,
+        proposal_id=row.proposal_id,
+        case_id=row.case_id,
+        round=row.round,
+        proposal_sha256=row.sha256,
+        model_sha256=row.model_sha256,
+        verdict=VerdictKind(row.verdict),
+        accepted_slices=tuple(slices.get((row.verdict_id, True), ())),
+        rejected_slices=tuple(slices.get((row.verdict_id, False), ())),
+        reviewer=row.reviewer,
+        client=row.client,
+        authenticated=row.authenticated,
+        reason=row.reason,
+        comment=row.comment,
+        seconds=row.seconds,
+        ts=row.ts,
+        used_by=row.used_by,
+        withdrawn=row.withdrawn,
+    )

@@ -1,0 +1,159 @@
+"""The ledger's queue: open proposals by their sort key, and the leases under which readers hold them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Integer, Row, and_, cast, delete, func, insert, select, text
+
+from recursive_expand.ledger.proposals import to_proposals
+from recursive_expand.ledger.records import Candidate, Features, JudgedProposal, ProposalRecord, ProposalState
+from recursive_expand.ledger.store import Store
+from recursive_expand.ledger.tables import judgements, leases, proposals, verdicts
+
+READERS_PER_CASE = 1
+"""How many readers may hold a case at once: the consensus policy `first` asks one."""
+
+# One statement for any number of proposals: their ids and scores come as one JSON parameter.
+_REORDER = text(
+    "UPDATE proposals SET sort_key = :first + queued.key, score = json_extract(queued.value, '$[1]') "
+    "FROM json_each(:order) AS queued WHERE proposals.proposal_id = json_extract(queued.value, '$[0]')"
+)
+
+
+class Queue:
+    """What waits for a verdict. A proposal is in the queue because of its state alone; the sort key says where.
+
+    Args:
+        store: the database.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def next(self, reader: str, *, now: float, lease_seconds: float, skip: str | None = None) -> str | None:
+        """Lease the next open proposal to a reader and return its case id, or None when nothing is left.
+
+        A reader who holds a lease gets the same case again, so that asking twice loses nothing.
+
+        Args:
+            reader: who asks.
+            now: seconds since the epoch.
+            lease_seconds: how long the case is kept from other readers.
+            skip: a case id that this reader gives back and does not want now.
+        """
+        waiting = proposals.c.state == ProposalState.OPEN
+        with self._store.write() as connection:
+            connection.execute(delete(leases).where(leases.c.expires <= now))
+            if skip is not None:
+                connection.execute(delete(leases).where(leases.c.case_id == skip, leases.c.reader == reader))
+            held = connection.execute(select(leases.c.case_id).where(leases.c.reader == reader)).scalars().all()
+            # The state is no condition here: for it SQLite would walk the whole queue instead of these few cases.
+            mine = select(proposals.c.sort_key, proposals.c.case_id, proposals.c.state)
+            found = connection.execute(mine.where(proposals.c.case_id.in_(held))).all() if held else []
+            open_ = ((row.sort_key, row.case_id) for row in found if row.state == ProposalState.OPEN)
+            case_id = min(open_, default=(None, None))[1]
+            if case_id is None:
+                of_case = select(func.count()).where(leases.c.case_id == proposals.c.case_id)
+                free = of_case.correlate(proposals).scalar_subquery() < READERS_PER_CASE
+                query = select(proposals.c.case_id).where(waiting, free)
+                in_order = query.order_by(proposals.c.sort_key)
+                if skip is not None:  # the skipped one comes last: only when nothing else is left
+                    in_order = query.order_by(proposals.c.case_id == skip, proposals.c.sort_key)
+                case_id = connection.execute(in_order.limit(1)).scalar()
+            if case_id is not None:
+                mine_now = and_(leases.c.case_id == case_id, leases.c.reader == reader)
+                connection.execute(delete(leases).where(mine_now))
+                connection.execute(insert(leases).values(case_id=case_id, reader=reader, expires=now + lease_seconds))
+            return case_id
+
+    def page(self, *, now: float, limit: int = 100, offset: int = 0) -> list[tuple[ProposalRecord, str | None]]:
+        """Open proposals in the order in which they are served, each with the reader who holds its lease."""
+        reader = (
+            select(func.min(leases.c.reader))
+            .where(leases.c.case_id == proposals.c.case_id, leases.c.expires > now)
+            .correlate(proposals)
+            .scalar_subquery()
+        )
+        query = (
+            select(proposals, reader.label("reader"))
+            .where(proposals.c.state == ProposalState.OPEN)
+            .order_by(proposals.c.sort_key)
+            .limit(limit)
+            .offset(offset)
+        )
+        with self._store.read() as connection:
+            rows = connection.execute(query).all()
+            return [(record, row.reader) for record, row in zip(to_proposals(connection, rows), rows, strict=True)]
+
+    def any_case(self, *, first: bool) -> str | None:
+        """A case with an open proposal regardless of leases: the first by id, or a random one."""
+        query = select(proposals.c.case_id).where(proposals.c.state == ProposalState.OPEN)
+        query = query.order_by(proposals.c.case_id) if first else query.order_by(func.random())
+        with self._store.read() as connection:
+            return connection.execute(query.limit(1)).scalar()
+
+    def count(self) -> int:
+        """Number of proposals that wait for a verdict."""
+        query = select(func.count()).select_from(proposals).where(proposals.c.state == ProposalState.OPEN)
+        with self._store.read() as connection:
+            return connection.execute(query).scalar_one()
+
+    def candidates(self, *, round_index: int | None = None) -> list[Candidate]:
+        """Every open proposal, as the order looks at it.
+
+        Args:
+            round_index: of this round also those that are held until its review opens.
+        """
+        waiting = proposals.c.state == ProposalState.OPEN
+        if round_index is not None:
+            waiting = waiting | and_(proposals.c.state == ProposalState.HELD, proposals.c.round == round_index)
+        with self._store.read() as connection:
+            rows = connection.execute(_candidates().where(waiting).order_by(proposals.c.proposal_id))
+            return [Candidate(*_of_candidate(row)) for row in rows]
+
+    def judged(self) -> list[JudgedProposal]:
+        """Every proposal with a standing verdict, of all rounds."""
+        accepted = func.coalesce(func.sum(cast(judgements.c.accepted, Integer)), 0)
+        query = (
+            _candidates(accepted.label("accepted"), (func.count(judgements.c.slice) - accepted).label("rejected"))
+            .join(verdicts, verdicts.c.proposal_id == proposals.c.proposal_id)
+            .outerjoin(judgements, judgements.c.verdict_id == verdicts.c.verdict_id)
+            .where(verdicts.c.withdrawn.is_(None))
+            .group_by(proposals.c.proposal_id)
+            .order_by(proposals.c.proposal_id)
+        )
+        with self._store.read() as connection:
+            return [
+                JudgedProposal(*_of_candidate(row), row.accepted, row.rejected) for row in connection.execute(query)
+            ]
+
+    def reorder(self, order: Sequence[int], scores: Mapping[int, float]) -> None:
+        """Put these proposals before all others in the queue, in this order.
+
+        Args:
+            order: proposal ids. Those that are not named keep their places behind, so that the front of a long queue
+                can be put in order anew without writing the rest.
+            scores: the predicted probabilities of acceptance that the order rests on, by proposal id.
+        """
+        with self._store.write() as connection:
+            reorder(connection, order, scores)
+
+
+def reorder(connection: Connection, order: Sequence[int], scores: Mapping[int, float]) -> None:
+    """`Queue.reorder` within a transaction."""
+    lowest = connection.execute(select(func.coalesce(func.min(proposals.c.sort_key), 0))).scalar_one()
+    entries = json.dumps([[proposal_id, scores.get(proposal_id)] for proposal_id in order])
+    connection.execute(_REORDER, {"first": lowest - len(order), "order": entries})
+
+
+def _candidates(*more: Any) -> Any:
+    columns = ("proposal_id", "leading_class", "confidence", "log_area", "components", "flip_dice")
+    return select(*(proposals.c[name] for name in columns), *more)
+
+
+def _of_candidate(row: Row[Any]) -> tuple[int, str, float, Features | None]:
+    features = None if row.log_area is None else Features(row.log_area, row.components, row.flip_dice)
+    return row.proposal_id, row.leading_class or "", row.confidence, features
