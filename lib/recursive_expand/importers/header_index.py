@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from recursive_expand.dicom.files import values_as_they_are, read_dicom
+from recursive_expand.dicom.files import read_dicom, values_as_they_are
 from recursive_expand.errors import InputError
 from recursive_expand.importers.report import OnProgress
 
