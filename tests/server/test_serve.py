@@ -1,11 +1,18 @@
 """serve.py and loopback.py: where the server listens, and what its processes are told."""
 
+import contextlib
 import json
 import os
+import shutil
+import socket
+import subprocess
 import sys
+import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import requests
 import uvicorn
 from typer.testing import CliRunner
 
@@ -133,3 +140,34 @@ def test_our_own_server_s_address_is_not_changed(starting, bare):
 def test_without_a_server_there_is_no_address(monkeypatch, bare):
     monkeypatch.setattr(loopback.gc, "get_objects", list)
     assert (loopback.listening_host(), loopback.bind_to_loopback_unless_told()) == ("127.0.0.1", None)
+
+
+@pytest.mark.parametrize("command", [["recursive_expand.server.serve"], ["monailabel.main", "start_server"]])
+def test_either_way_of_starting_it_is_guarded(tmp_path, command):
+    shutil.copytree(Path(__file__).parents[2] / "apps" / "recursive_ich", tmp_path / "app")
+    (tmp_path / "studies").mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    folders = ["--studies", str(tmp_path / "studies"), "--app", str(tmp_path / "app"), "--port", str(port)]
+    environ = {**os.environ, "PYTHONPATH": str(serve.LIBRARY), "RECURSIVE_ALLOW_ORIGIN": "https://desk.example"}
+    environ.pop(HOST, None)
+    url, log = f"http://127.0.0.1:{port}", (tmp_path / "log").open("w+")
+    with subprocess.Popen([sys.executable, "-m", *command, *folders], env=environ, stdout=log, stderr=log) as server:
+        try:
+            for _ in range(600):
+                with contextlib.suppress(requests.ConnectionError):
+                    requests.get(f"{url}/info/", timeout=60).raise_for_status()
+                    break
+                assert server.poll() is None, (tmp_path / "log").read_text()
+                time.sleep(0.2)
+            assert requests.post(f"{url}/reload", timeout=60).status_code == 403
+            assert requests.get(f"{url}/info/", headers={"Host": "evil.example"}, timeout=60).status_code == 403
+            assert (
+                requests.get(f"{url}/info/", headers={"Origin": "http://evil.example"}, timeout=60).status_code == 403
+            )
+            allowed = requests.get(f"{url}/info/", headers={"Origin": "https://desk.example"}, timeout=60)
+            assert allowed.headers["access-control-allow-origin"] == "https://desk.example"
+            assert requests.get(f"{url}/static/favicon.ico", timeout=60).status_code == 403
+        finally:
+            server.terminate()
+    log.close()
