@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from recursive_expand.expand.frozen import frozen_label
 from recursive_expand.expand.judging import Answer, judge
 from recursive_expand.expand.recursion import Recursion
-from recursive_expand.ledger import Actor, Ledger, RoundRecord, VerdictKind, VerdictRecord
+from recursive_expand.ledger import Actor, RoundRecord, VerdictKind, VerdictRecord
 from recursive_expand.settings import Settings, load_settings
 
 
@@ -39,12 +39,13 @@ def _changed(recursion: Recursion, **settings: Any) -> Recursion:
     return dataclasses.replace(recursion, settings=recursion.settings.changed(**settings))
 
 
-def _begin(ledger: Ledger, round_index: int) -> RoundRecord:
+def _begin(recursion: Recursion, round_index: int) -> RoundRecord:
     """A round that knows all verdicts so far and has published its model."""
+    ledger = recursion.ledger
     ledger.rounds.start(
         round_index,
         base_model=None,
-        config={},
+        config=recursion.settings.round_config(),
         config_sha256="",
         training_set={"pixel": [], "validation": [], "accepted": [], "clean": [], "new_slices": 0},
         training_set_sha256="",

@@ -205,7 +205,7 @@ def test_enough_verdicts_end_a_review_early_if_they_brought_something(reviewing,
 
 
 def test_a_failed_round_says_whether_it_has_its_model(reviewing, begin):
-    begin(reviewing.ledger, 1)
+    begin(reviewing, 1)
     assert step(reviewing) is Step.PROPOSE
     reviewing.ledger.rounds.interrupt(1, error="no space left")
     assert step(reviewing) is Step.RESUME_NEEDED
