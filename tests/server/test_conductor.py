@@ -33,14 +33,14 @@ def end(status):
     async_tasks.background_tasks["train"][-1]["status"] = status
 
 
-def begin_round(study, round_index=1):
+def begin_round(recursion, round_index=1):
     settings = {"config": {}, "config_sha256": "", "training_set": {"pixel": []}, "training_set_sha256": ""}
-    study.ledger.start_round(round_index, base_model=None, **settings, verdict_ids=[], report={})
+    recursion.ledger.start_round(round_index, base_model=None, **settings, verdict_ids=[], report={})
 
 
-def decide_all(study, verdict):
-    for proposal, _ in study.ledger.queue(now=0):
-        study.ledger.decide(proposal.case_id, proposal.sha256, verdict, reviewer="x", client="x")
+def decide_all(recursion, verdict):
+    for proposal, _ in recursion.ledger.queue.page(now=0):
+        recursion.ledger.decide(proposal.case_id, proposal.sha256, verdict, reviewer="x", client="x")
 
 
 def look(conductor, times=1):
@@ -48,16 +48,16 @@ def look(conductor, times=1):
         conductor._guard(conductor._look)
 
 
-def state(study):
-    return study.ledger.current_round().state
+def state(recursion):
+    return recursion.ledger.rounds.current().state
 
 
-def test_the_first_round_starts_once_there_are_expert_masks(study, started):
-    conductor = Conductor(study)
+def test_the_first_round_starts_once_there_are_expert_masks(recursion, started):
+    conductor = Conductor(recursion)
     look(conductor)
     assert started == []
-    assert read_status(study, conductor).state == "waiting_for_pixel_labels"
-    register_cases(study)
+    assert read_status(recursion, conductor).state == "waiting_for_pixel_labels"
+    register_cases(recursion)
     look(conductor, 3)
     assert started == [{"model": "recursive_ich", "only": 0}]  # one that runs is enough
 
@@ -89,7 +89,7 @@ def test_convergence_stops_it_and_a_new_case_opens_the_review_again(reviewing, s
 def test_a_round_that_a_dead_server_left_is_resumed(reviewing, started, published):
     begin_round(reviewing)
     if published:
-        reviewing.ledger.publish_model(1, trained_model="m", model="m", promoted=True, report={})
+        reviewing.ledger.rounds.publish_model(1, trained_model="m", model="m", promoted=True, report={})
     look(Conductor(reviewing))
     assert started == [{"model": "recursive_ich", "only": 1}]
 
@@ -102,7 +102,7 @@ def test_a_killed_subprocess_is_started_again_three_times_at_one_spot(reviewing,
         end("ERROR")
     look(conductor, 3)
     assert len(started) == 3
-    failed = reviewing.ledger.current_round()
+    failed = reviewing.ledger.rounds.current()
     assert failed.state is RoundState.FAILED
     assert failed.error == "the training process ended 3 times at the same spot; is there enough memory?"
     assert read_status(reviewing, conductor).last_error == failed.error
@@ -126,7 +126,7 @@ def test_a_failed_round_waits_until_it_is_asked_for(reviewing, started):
     begin_round(reviewing)
     conductor = Conductor(reviewing)
     look(conductor)
-    reviewing.ledger.interrupt_round(1, error="no memory")
+    reviewing.ledger.rounds.interrupt(1, error="no memory")
     end("ERROR")
     look(conductor, 2)
     assert len(started) == 1
@@ -160,31 +160,31 @@ def test_the_next_round_can_be_asked_for_before_all_is_decided(reviewing, starte
     conductor = Conductor(reviewing)
     with pytest.raises(RecursiveExpandError, match="round 0 brought nothing new to train on: accept proposals"):
         conductor.ask()
-    [(first, _), *_] = reviewing.ledger.queue(now=0)
+    [(first, _), *_] = reviewing.ledger.queue.page(now=0)
     reviewing.ledger.decide(first.case_id, first.sha256, VerdictKind.ACCEPT, reviewer="x", client="x")
     assert conductor.ask() == 1
     look(conductor, 2)
     assert started == [{"model": "recursive_ich", "only": 1}]
 
 
-def test_a_round_stopped_before_it_is_in_the_ledger_waits_until_it_is_asked_for(study, started):
-    register_cases(study)
-    conductor = Conductor(study)
+def test_a_round_stopped_before_it_is_in_the_ledger_waits_until_it_is_asked_for(recursion, started):
+    register_cases(recursion)
+    conductor = Conductor(recursion)
     look(conductor)
     end("STOPPED")
     look(conductor, 3)
     assert len(started) == 1
-    status = read_status(study, conductor)
+    status = read_status(recursion, conductor)
     assert (status.state, status.last_error) == ("stopped", conductor.held)
     assert conductor.ask() == 0
     look(conductor)
     assert len(started) == 2
-    assert read_status(study, conductor).state == "training"
+    assert read_status(recursion, conductor).state == "training"
 
 
-def test_a_subprocess_that_dies_before_its_round_begins_is_not_started_for_ever(study, started):
-    register_cases(study)
-    conductor = Conductor(study)
+def test_a_subprocess_that_dies_before_its_round_begins_is_not_started_for_ever(recursion, started):
+    register_cases(recursion)
+    conductor = Conductor(recursion)
     for _ in range(3):
         look(conductor)
         end("ERROR")
@@ -206,7 +206,7 @@ def test_what_goes_wrong_is_said_and_tried_again(reviewing, started, monkeypatch
 
 
 def test_what_a_kill_left_is_made_good_at_the_start(reviewing, started):
-    sha256 = reviewing.ledger.current_proposal("u0").sha256
+    sha256 = reviewing.ledger.proposals.current("u0").sha256
     reviewing.ledger.decide("u0", sha256, VerdictKind.ACCEPT, reviewer="x", client="x")
     conductor = Conductor(reviewing)
     conductor._guard(conductor._prepare)
