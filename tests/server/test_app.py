@@ -39,7 +39,7 @@ def test_a_second_server_on_the_same_workspace_is_refused(app, monkeypatch):
     monkeypatch.setattr(Conductor, "start", lambda self: pytest.fail("started"))
     with (
         FileLock(app.recursion.workspace.server_lock),
-        pytest.raises(RecursiveExpandError, match=r"another server uses the workspace .*; stop it, or give --conf"),
+        pytest.raises(RecursiveExpandError, match=r"another server uses the workspace .*; stop it, or give another"),
     ):
         app.on_init_complete()
 

@@ -166,7 +166,12 @@ def test_an_edit_can_be_promoted_to_an_expert_mask(make_app, submit, proposed, c
     assert app.recursion.ledger.queue.count() == 2
     refused = client.post(
         "/recursive/verdicts",
-        json={"case_id": "u0", "proposal": app.recursion.ledger.proposals.current("u0").sha256, "verdict": "accept", "reviewer": "ann"},
+        json={
+            "case_id": "u0",
+            "proposal": app.recursion.ledger.proposals.current("u0").sha256,
+            "verdict": "accept",
+            "reviewer": "ann",
+        },
     )
     assert refused.status_code == 409
     assert app.recursion.expert_label(app.recursion.ledger.cases.get("u0")).sha256 == voxel_sha256(mask)
