@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from recursive_expand.archives.images import read_label
-from recursive_expand.cases import LabelMap, Role
+from recursive_expand.cases import LabelMap
 from recursive_expand.errors import InputError, RecursiveExpandError
 from recursive_expand.expand.frozen import frozen_label
-from recursive_expand.expand.judging import Answer, judge, take_expert_mask
+from recursive_expand.expand.judging import Answer, check_takes_verdicts, judge, take_expert_mask
 from recursive_expand.expand.recursion import Recursion
 from recursive_expand.ledger import Actor, ProposalRecord, StaleProposal, VerdictKind, VerdictRecord
 from recursive_expand.review import AmbiguousVerdict, Edited, Emptied, PartlyEmptied, Submission, compare
@@ -44,16 +44,14 @@ def submit_label(
         AmbiguousVerdict: the proposal is empty and nothing says what an empty mask means.
     """
     ledger, task = recursion.ledger, recursion.settings.task
-    case = ledger.cases.get(case_id)
-    if case.role in (Role.PIXEL, Role.TEST):
-        raise EditRefused(f"case {case_id!r} has an expert mask (role {case.role}); it takes no verdicts")
+    check_takes_verdicts(recursion, actor, case_id)
     submitted = read_label(file, task.classes)
     proposal = ledger.proposals.current(case_id)
     if proposal is None:
         if ledger.rounds.current() is None or recursion.settings.review.edits == "promote":
             _take(recursion, actor, case_id, submitted)
             return None
-        raise StaleProposal(f"case {case_id!r} has no proposal yet to judge; POST /infer makes one")
+        raise StaleProposal(f"case {case_id!r} has no proposal yet; POST /infer makes one")
     frozen = frozen_label(recursion.workspace, proposal, task.classes)
     info = params.get("label_info")
     found = compare(
