@@ -146,7 +146,7 @@ class FolderArchive:
             raise InputError(
                 source, f"holds the value {unknown[0]}, which is no class; classes are 0 background, {known}"
             )
-        # Small differences of affines are of no account: stock writers make them.
+        # Small differences of affines are ignored: stock writers make them.
         own, image = ("".join(nib.aff2axcodes(affine)) for affine in (label.geometry.affine, geometry.affine))
         if own != image:
             raise InputError(source, f"its axes run {own}, its image's {image}; save it on its image's grid")
