@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from recursive_expand.importers.commands import import_app
+from recursive_expand.ledger.commands import ledger_app
 from recursive_expand.study.cli import app as study_app
 
 app = typer.Typer(
@@ -14,6 +15,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 app.add_typer(import_app, name="import")
+app.add_typer(ledger_app, name="ledger")
 app.add_typer(study_app, name="study")
 
 
