@@ -1,4 +1,4 @@
-"""Start the server: `python scripts/serve.py [--studies FOLDER_OR_URL]` is all that a fresh machine needs."""
+"""Start the server: `python scripts/serve.py [--studies FOLDER]` is all that a fresh machine needs."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="serve.py", description=__doc__, allow_abbrev=False)
     parser.add_argument(
         "--studies",
-        metavar="FOLDER_OR_URL",
-        help="folder of scans, or DICOMweb address of a PACS; without it demo studies are made and served",
+        metavar="FOLDER",
+        help="folder of scans; without it demo studies are made and served",
     )
     parser.add_argument("--port", type=_port, default=8000, help="default: %(default)s")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on, default: this machine only")
@@ -43,20 +43,27 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         metavar=("KEY", "VALUE"),
         help="option of the app, may be given several times: --conf epochs 10 --conf preset paper",
     )
+    parser.add_argument(
+        "--allow-origin",
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="web site that may use the server, or its name behind a reverse proxy: https://viewer.example",
+    )
     return parser.parse_args(arguments)
 
 
 def resolve_studies(studies: str) -> str:
-    """Address as it is, folder as an absolute path.
+    """The folder's absolute path.
 
     Raises:
-        SystemExit: no such folder. (MONAI Label would make an empty one: a typing error would look like lost scans.)
+        SystemExit: no such folder, or an address.
     """
     if studies.startswith(("http://", "https://")):
-        return studies
+        sys.exit(f"--studies {studies}: this version serves folders; export the series and import them")
     folder = Path(studies).expanduser()
     if not folder.is_dir():
-        sys.exit(f"--studies {studies}: no such folder; give a folder of scans or an address that begins with http")
+        sys.exit(f"--studies {studies}: no such folder; give a folder of scans")
     return str(folder.resolve())
 
 
@@ -80,28 +87,26 @@ def check_port(host: str, port: int) -> None:
 
 
 def server_command(python: Path, studies: str, arguments: argparse.Namespace) -> list[str]:
-    """Command line of MONAI Label's server for the app.
+    """Command line of the server for the app.
 
     Args:
-        python: the environment's interpreter. (The `monailabel` program would run whichever Python is first on PATH,
-            and split arguments at blanks.)
-        studies: absolute folder, or address.
+        python: the environment's interpreter.
+        studies: absolute folder.
         arguments: as `parse_arguments` gives them.
     """
-    command = [str(python), "-m", "monailabel.main", "start_server", "--app", str(APP), "--studies", studies]
+    command = [str(python), "-m", "recursive_expand.server.serve", "--app", str(APP), "--studies", studies]
     command += ["--host", arguments.host, "--port", str(arguments.port)]
     for key, value in arguments.conf:
         command += ["--conf", key, value]
+    for origin in arguments.allow_origin:
+        command += ["--allow-origin", origin]
     return command
 
 
 def server_variables(folder: Path, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Environment variables of the server in the virtual environment `folder`."""
     variables = activated(folder, environ)
-    # MONAI Label appends the app's folder to PYTHONPATH; to an empty one that would add the working directory too.
     variables["PYTHONPATH"] = variables.get("PYTHONPATH") or str(REPOSITORY / "lib")
-    # A scoring subprocess of 8 seconds after each next sample, of which this app has no use.
-    variables.setdefault("MONAI_LABEL_AUTO_UPDATE_SCORING", "false")
     return variables
 
 

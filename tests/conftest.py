@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from recursive_expand.archives.images import write_mask, write_volume
-from recursive_expand.cases import Geometry, Volume
+from recursive_expand.archives.images import write_label, write_volume
+from recursive_expand.cases import Geometry, LabelMap, Volume
 from recursive_expand.expand.frozen import freeze_files
+from recursive_expand.expand.recursion import Recursion, open_recursion
 from recursive_expand.expand.registration import register_cases
 from recursive_expand.expand.rounds import run_round
-from recursive_expand.expand.study import Study, open_study
-from recursive_expand.ledger import ProposalDraft, ProposalRecord
+from recursive_expand.ledger import ProposalDraft, ProposalRecord, ProposedSlice
 
 TASK_FILE = Path(__file__).parents[1] / "apps" / "recursive_ich" / "task.yaml"
 CLASSES = ("epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural")
@@ -65,8 +65,8 @@ def _write_studies(folder: Path) -> dict[str, NDArray[np.uint8]]:
         truth[case_id] = mask
         write_volume(folder / f"{case_id}.nii.gz", Volume(hu, GEOMETRY), fsync=False)
         if role in ("pixel", "test"):
-            native = np.ascontiguousarray(GEOMETRY.orientation.to_native(mask))
-            write_mask(folder / "labels" / "final" / f"{case_id}.nii.gz", native, GEOMETRY, fsync=False)
+            label = LabelMap.from_slices(mask, GEOMETRY)
+            write_label(folder / "labels" / "final" / f"{case_id}.nii.gz", label, fsync=False)
     _write_csv(folder / "cases.csv", [("case_id", "role"), *ROLES.items()])
     labels = [
         (case_id, number, *(int(value in truth[case_id][number]) for value in range(1, len(CLASSES) + 1)))
@@ -82,18 +82,27 @@ def _write_csv(path: Path, rows: list[tuple[Any, ...]]) -> None:
         csv.writer(file).writerows(rows)
 
 
-def _open(folder: Path, **conf: object) -> Study:
-    return open_study(str(folder), TASK_FILE, CONF | {key: str(value) for key, value in conf.items()})
+def _open(folder: Path, **conf: object) -> Recursion:
+    return open_recursion(str(folder), TASK_FILE, CONF | {key: str(value) for key, value in conf.items()})
 
 
-def _freeze(study: Study, case_id: str, mask: NDArray[np.uint8], *, round_index: int = 0) -> ProposalRecord:
-    """Freeze this mask (slices, rows, columns) as a case's proposal, as `propose` does, and queue it."""
-    ignore = np.zeros(mask.shape, np.bool_)
-    sha256 = freeze_files(study.workspace, round_index, case_id, mask, ignore, GEOMETRY)
-    slices = tuple(int(number) for number in np.flatnonzero(mask.any(axis=(1, 2))))
-    voxels = {CLASSES[value - 1]: int((mask == value).sum()) for value in np.unique(mask) if value}
-    draft = ProposalDraft(case_id, sha256, "m" * 64, slices, (), voxels, 0.9 if slices else 0.0, False)
-    return study.ledger.freeze(round_index, draft, serve=True)
+def _freeze(recursion: Recursion, case_id: str, mask: NDArray[np.uint8], *, round_index: int = 0) -> ProposalRecord:
+    """Freeze this mask (slices, rows, columns) as a case's proposal, as `Proposer` does, and queue it."""
+    label = LabelMap.from_slices(mask, GEOMETRY, CLASSES)
+    marked = tuple(
+        ProposedSlice(number, name, voxels, 0.9)
+        for number, by_class in label.slice_voxels().items()
+        for name, voxels in by_class.items()
+    )
+    draft = ProposalDraft(
+        case_id=case_id,
+        sha256=label.sha256,
+        model_sha256="m" * 64,
+        file=freeze_files(recursion.workspace, label, np.zeros(mask.shape, np.bool_)),
+        marked=marked,
+        confidence=0.9 if marked else 0.0,
+    )
+    return recursion.ledger.proposals.freeze(round_index, draft, serve=True)
 
 
 @pytest.fixture(scope="session")
@@ -107,7 +116,7 @@ def write_studies() -> Callable[[Path], dict[str, NDArray[np.uint8]]]:
 
 
 @pytest.fixture(scope="session")
-def reopen() -> Callable[..., Study]:
+def reopen() -> Callable[..., Recursion]:
     """Open a studies folder under `CONF` and what is given."""
     return _open
 
@@ -118,27 +127,27 @@ def freeze() -> Callable[..., ProposalRecord]:
 
 
 @pytest.fixture
-def study(tmp_path: Path) -> Study:
-    """The tiny study before anything looked at it."""
+def recursion(tmp_path: Path) -> Recursion:
+    """The tiny recursion before anything looked at its studies."""
     _write_studies(tmp_path / "studies")
     return _open(tmp_path / "studies")
 
 
 @pytest.fixture(scope="session")
 def after_round_0(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny study with its first review open; copy it before changing it."""
+    """The tiny studies with their first review open; copy them before changing them."""
     folder = tmp_path_factory.mktemp("round_0") / "studies"
     _write_studies(folder)
-    study = _open(folder)
-    run_round(study)
-    study.ledger.close()
+    recursion = _open(folder)
+    run_round(recursion)
+    recursion.ledger.close()
     return folder
 
 
 @pytest.fixture
-def reviewing(after_round_0: Path, tmp_path: Path) -> Study:
-    """A study of its own whose first review is open."""
+def reviewing(after_round_0: Path, tmp_path: Path) -> Recursion:
+    """A recursion of its own whose first review is open."""
     shutil.copytree(after_round_0, tmp_path / "studies")
-    study = _open(tmp_path / "studies")
-    register_cases(study)  # the ledger knows where the images were
-    return study
+    recursion = _open(tmp_path / "studies")
+    register_cases(recursion)  # copying changed the images' times
+    return recursion

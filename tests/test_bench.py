@@ -104,7 +104,7 @@ def test_the_stock_inferer_gives_each_slice_its_own_pass() -> None:
 
 def test_a_whole_slice_is_refined_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
     stock_infer, refine = _module("stock_infer"), importlib.import_module("recursive_expand.segment.refine")
-    task = _module("material").bench_task(1)
+    settings = _module("material").bench_settings(1)
     shapes = []
     segment = refine.felzenszwalb
 
@@ -116,6 +116,6 @@ def test_a_whole_slice_is_refined_in_one_piece(monkeypatch: pytest.MonkeyPatch) 
     hu, mask = np.full((64, 96), 30, np.int16), np.zeros((64, 96), np.uint8)
     hu[5:15, 5:15] = hu[50:60, 80:90] = 70
     mask[5:15, 5:15], mask[50:60, 80:90] = 1, 2
-    refined = stock_infer.refine_whole_slice(mask, hu, task.refinement, task.windows[0])
+    refined = stock_infer.refine_whole_slice(mask, hu, settings.method.refinement, settings.task.windows[0])
     assert shapes == [(64, 96)]
     assert refined[10, 10] == 1 and refined[55, 85] == 2

@@ -32,7 +32,9 @@ def slices(folder, *more):
 
 
 def test_help_names_the_commands(run):
-    assert "import" in run("--help").output
+    commands = run("--help").output
+    assert "import" in commands and "experiment" in commands
+    assert "study" not in commands  # the name of 0.1.0 still works, unseen
     names = ("dicom", "slices", "physionet", "rsna", "cq500", "bhsd", "hemseg", "folder")
     assert all(name in run("import", "--help").output for name in names)
 
@@ -120,10 +122,11 @@ def test_a_missing_source_is_named(run, tmp_path):
     assert result.exit_code == 2 and "nowhere: is no folder" in result.output
 
 
-def test_a_comparison_takes_two_presets(run, tmp_path):
-    config = tmp_path / "study.yaml"
+@pytest.mark.parametrize("name", ["experiment", "study"])
+def test_a_comparison_takes_two_presets(run, tmp_path, name):
+    config = tmp_path / "experiment.yaml"
     config.write_text("{studies: {phantom: {}}, presets: [paper], output: out}")
-    result = run("study", "compare", config)
+    result = run(name, "compare", config)
     assert result.exit_code == 2
     assert "names one preset" in result.output
     assert not (tmp_path / "out").exists()

@@ -134,10 +134,16 @@ def test_an_interrupted_installation_says_how_to_go_on(tmp_path: Path, monkeypat
 def test_several_conf_pairs_reach_the_server() -> None:
     arguments = serve.parse_arguments(["--conf", "epochs", "10", "--port", "8123", "--conf", "workspace", "/a b"])
     command = serve.server_command(Path("/venv/bin/python"), "/data/my studies", arguments)
-    assert command[:4] == ["/venv/bin/python", "-m", "monailabel.main", "start_server"]
+    assert command[:3] == ["/venv/bin/python", "-m", "recursive_expand.server.serve"]
     assert command[command.index("--studies") + 1] == "/data/my studies"
     assert command[command.index("--port") + 1] == "8123"
     assert command[-6:] == ["--conf", "epochs", "10", "--conf", "workspace", "/a b"]
+
+
+def test_allowed_origins_reach_the_server() -> None:
+    arguments = serve.parse_arguments(["--allow-origin", "https://a.example", "--allow-origin", "https://b.example"])
+    command = serve.server_command(Path("python"), "/studies", arguments)
+    assert command[-4:] == ["--allow-origin", "https://a.example", "--allow-origin", "https://b.example"]
 
 
 def test_the_server_listens_on_loopback_unless_told_otherwise() -> None:
@@ -174,14 +180,15 @@ def test_studies_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (tmp_path / "scans").mkdir()
     monkeypatch.chdir(tmp_path)
     assert serve.resolve_studies("scans") == str((tmp_path / "scans").resolve())
-    assert serve.resolve_studies("https://pacs/dicom-web") == "https://pacs/dicom-web"
+
+
+def test_an_address_is_no_folder() -> None:
+    with pytest.raises(SystemExit, match="https://pacs/dicom-web: this version serves folders"):
+        serve.resolve_studies("https://pacs/dicom-web")
 
 
 def test_server_variables_keep_what_the_user_has_set() -> None:
-    variables = serve.server_variables(
-        Path("/venv"), {"MONAI_LABEL_AUTO_UPDATE_SCORING": "true", "PYTHONPATH": "/mine"}
-    )
-    assert variables["MONAI_LABEL_AUTO_UPDATE_SCORING"] == "true"
+    variables = serve.server_variables(Path("/venv"), {"PYTHONPATH": "/mine"})
     assert variables["PYTHONPATH"] == "/mine"
 
 
@@ -241,7 +248,7 @@ def test_serve_needs_nothing_installed() -> None:
         [sys.executable, "-S", SCRIPTS / "serve.py", "--help"], capture_output=True, text=True, check=False
     )
     assert outcome.returncode == 0, outcome.stderr
-    assert "--studies FOLDER_OR_URL" in outcome.stdout
+    assert "--studies FOLDER" in outcome.stdout
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows cannot replace a process")

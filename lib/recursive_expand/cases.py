@@ -1,16 +1,24 @@
-"""Cases: a scan's voxels in Hounsfield units, its geometry, its role and its image-level labels."""
+"""Cases: a scan's voxels in Hounsfield units, its geometry, its series, its role and its image-level labels."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
+from recursive_expand.errors import InputError
+
 AIR_HU = -1024
+
+MIN_SIDE = 4
+"""Fewest rows and columns of a slice."""
 
 
 class Role(StrEnum):
@@ -110,6 +118,72 @@ class Geometry:
         return s, r, c
 
 
+@dataclass(frozen=True, eq=False)
+class SeriesReference:
+    """The DICOM series that a volume was read from, and the way from each slice back to its instance.
+
+    Attributes:
+        series_instance_uid: SeriesInstanceUID.
+        study_instance_uid: StudyInstanceUID; None where it is not known.
+        sop_instance_uids: SOPInstanceUID by slice number.
+        positions: (slices, 3) float64, ImagePositionPatient by slice number: LPS millimetres.
+        orientation: (6,) float64, ImageOrientationPatient: directions of a row, then of a column, LPS.
+        pixel_spacing: (2,) float64, mm between rows, then between columns.
+        tilt_degrees: angle between the slices' normal and the line through their positions.
+        slice_spacings_mm: (slices - 1,) float64, distances between neighbours along the normal, in mm.
+    """
+
+    series_instance_uid: str
+    study_instance_uid: str | None
+    sop_instance_uids: tuple[str, ...]
+    positions: NDArray[np.float64]
+    orientation: NDArray[np.float64]
+    pixel_spacing: NDArray[np.float64]
+    tilt_degrees: float
+    slice_spacings_mm: NDArray[np.float64]
+
+    def to_json(self) -> dict[str, Any]:
+        """What `geometry/<case>.geometry.json` holds of it: names as DICOM has them, distances to 0.1 micrometres."""
+        return {
+            "series_instance_uid": self.series_instance_uid,
+            "study_instance_uid": self.study_instance_uid,
+            "sop_instance_uids": list(self.sop_instance_uids),
+            "image_position_patient": self.positions.tolist(),
+            "image_orientation_patient": self.orientation.tolist(),
+            "pixel_spacing_mm": self.pixel_spacing.tolist(),
+            "tilt_degrees": round(self.tilt_degrees, 4),
+            "slice_spacings_mm": [round(float(spacing), 4) for spacing in self.slice_spacings_mm],
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> SeriesReference | None:
+        """Read what `to_json` made; other keys are of no account.
+
+        Returns:
+            None where the content tells of no series: that of pictures, and of what 0.1.0 wrote for data sets.
+
+        Raises:
+            InputError: where it tells of a series, but not all, or not of as many slices throughout.
+        """
+        if not content.get("series_instance_uid"):
+            return None
+        try:
+            uids = tuple(map(str, content["sop_instance_uids"]))
+            study = content.get("study_instance_uid")
+            return cls(
+                str(content["series_instance_uid"]),
+                None if study is None else str(study),
+                uids,
+                np.array(content["image_position_patient"], np.float64).reshape(len(uids), 3),
+                np.array(content["image_orientation_patient"], np.float64).reshape(6),
+                np.array(content["pixel_spacing_mm"], np.float64).reshape(2),
+                float(content["tilt_degrees"]),
+                np.array(content["slice_spacings_mm"], np.float64).reshape(len(uids) - 1),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError("geometry.json", f"does not place a series ({error}); import the series anew") from error
+
+
 @dataclass(frozen=True)
 class Volume:
     """A case's voxels.
@@ -117,10 +191,12 @@ class Volume:
     Attributes:
         hu: (slices, rows, columns) int16, Hounsfield units; possibly a read-only memory map.
         geometry: where these voxels are.
+        series: the DICOM series they were read from; None for other files.
     """
 
     hu: NDArray[np.int16]
     geometry: Geometry
+    series: SeriesReference | None = None
 
 
 def voxel_sha256(mask: NDArray[np.uint8]) -> str:
@@ -138,6 +214,130 @@ def voxel_sha256(mask: NDArray[np.uint8]) -> str:
     digest = hashlib.sha256(("x".join(map(str, mask.shape)) + "\n").encode())
     digest.update(np.ascontiguousarray(mask).data)
     return digest.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class LabelMap:
+    """A mask of class values that knows where its voxels are. Never changed: each change is a new one.
+
+    Attributes:
+        native: (i, j, k) uint8 class values, C- or Fortran-contiguous and read-only; 0 is background.
+        geometry: where these voxels are; for a proposal or an expert mask, its image's.
+        classes: the task's class names: class k has value k + 1. Empty where nobody asks for names.
+
+    Raises:
+        TypeError: for another data type.
+        ValueError: for an array that does not fit the geometry.
+
+    Example:
+        >>> geometry = Geometry.of((4, 4, 2), np.diag([-1.0, -1.0, 5.0, 1.0]))
+        >>> label = LabelMap(np.ones((4, 4, 2), np.uint8), geometry, ("subdural",))
+        >>> label.filled, label.emptied([1]).filled, label.voxels()
+        ((0, 1), (0,), {'subdural': 32})
+    """
+
+    native: NDArray[np.uint8]
+    geometry: Geometry
+    classes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        native = self.native
+        if native.dtype != np.uint8:
+            raise TypeError(f"a label map holds uint8, not {native.dtype}")
+        if native.shape != self.geometry.native_shape:
+            raise ValueError(f"an array of {native.shape} does not fit an image of {self.geometry.native_shape}")
+        if not (native.flags.c_contiguous or native.flags.f_contiguous):
+            native = np.ascontiguousarray(native)
+        native = native.view()
+        native.flags.writeable = False
+        object.__setattr__(self, "native", native)
+        object.__setattr__(self, "classes", tuple(self.classes))
+
+    @classmethod
+    def from_slices(cls, slices: NDArray[np.uint8], geometry: Geometry, classes: Collection[str] = ()) -> LabelMap:
+        """The label map of a (slices, rows, columns) uint8 array; the voxels are copied unless they lie native."""
+        return cls(np.ascontiguousarray(geometry.orientation.to_native(slices)), geometry, tuple(classes))
+
+    @classmethod
+    def background(cls, geometry: Geometry, classes: Collection[str] = ()) -> LabelMap:
+        """A label map without any foreground."""
+        return cls(np.zeros(geometry.native_shape, np.uint8), geometry, tuple(classes))
+
+    @property
+    def slices(self) -> NDArray[np.uint8]:
+        """A read-only view of the voxels as (slices, rows, columns)."""
+        return self.geometry.orientation.to_slices(self.native)
+
+    @cached_property
+    def sha256(self) -> str:
+        """`voxel_sha256` of the native voxels."""
+        return voxel_sha256(self.native)
+
+    @cached_property
+    def filled(self) -> tuple[int, ...]:
+        """Numbers of the slices with foreground, in order."""
+        return tuple(int(number) for number in np.flatnonzero(self.slices.any(axis=(1, 2))))
+
+    @cached_property
+    def values(self) -> tuple[int, ...]:
+        """The foreground values that occur, in order; those above `len(classes)` are no class."""
+        return tuple(int(value) for value in np.flatnonzero(self._counts.sum(axis=0)) if value)
+
+    def slice_voxels(self) -> dict[int, dict[str, int]]:
+        """Number of voxels by slice number and class name; slices and classes without voxels are left out.
+
+        Raises:
+            ValueError: where a value is no class.
+        """
+        return {
+            number: {self._name(int(value)): int(self._counts[number, value]) for value in present}
+            for number in self.filled
+            if (present := np.flatnonzero(self._counts[number, 1:]) + 1).size
+        }
+
+    def voxels(self) -> dict[str, int]:
+        """Number of voxels by class name; classes without voxels are left out.
+
+        Raises:
+            ValueError: where a value is no class.
+        """
+        total = self._counts.sum(axis=0)
+        return {self._name(value): int(total[value]) for value in self.values}
+
+    def on(self, geometry: Geometry) -> LabelMap:
+        """The same mask on a grid whose axes run another way, by what the two affines say.
+
+        Args:
+            geometry: of the same voxels, their axes turned or flipped; where they lie is not compared.
+
+        Raises:
+            ValueError: the shape does not fit then.
+        """
+        own, other = (nib.orientations.io_orientation(affine) for affine in (self.geometry.affine, geometry.affine))
+        native = nib.orientations.apply_orientation(self.native, nib.orientations.ornt_transform(own, other))
+        return LabelMap(native, geometry, self.classes)
+
+    def emptied(self, slice_numbers: Collection[int]) -> LabelMap:
+        """The same with these slices all background."""
+        slices = self.slices.copy()
+        slices[list(slice_numbers)] = 0
+        return LabelMap.from_slices(slices, self.geometry, self.classes)
+
+    def kept(self, slice_numbers: Collection[int]) -> LabelMap:
+        """The same with all but these slices background."""
+        slices = np.zeros_like(self.slices)
+        slices[list(slice_numbers)] = self.slices[list(slice_numbers)]
+        return LabelMap.from_slices(slices, self.geometry, self.classes)
+
+    @cached_property
+    def _counts(self) -> NDArray[np.int64]:
+        """(slices, 256) voxels by slice and value; slice by slice, since `bincount` makes int64 of what it counts."""
+        return np.stack([np.bincount(plane.ravel(), minlength=256) for plane in self.slices])
+
+    def _name(self, value: int) -> str:
+        if value > len(self.classes):
+            raise ValueError(f"the value {value} is no class; classes are {', '.join(self.classes) or 'not given'}")
+        return self.classes[value - 1]
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recursive_expand.cases import Geometry
-from recursive_expand.errors import RecursiveExpandError
+from recursive_expand.cases import Geometry, LabelMap
+from recursive_expand.errors import InputError, RecursiveExpandError
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ class Edited:
 Submission = Unchanged | Emptied | PartlyEmptied | Edited
 
 
+_SUBMITTED = "submitted mask"
 NO_CLASS = 255
 """A segment that the user added under a name that is no class."""
 
@@ -62,28 +63,18 @@ class AmbiguousVerdict(RecursiveExpandError):
     """An empty mask for an empty proposal says neither accept nor reject."""
 
 
-def compare(
-    proposal: NDArray[np.uint8],
-    submitted: NDArray[np.uint8],
-    geometry: Geometry,
-    *,
-    classes: Sequence[str] = (),
-    label_info: Sequence[Mapping[str, Any]] = (),
-    reversed_slices: bool = False,
-) -> Submission:
-    """Hold a submitted mask against the frozen proposal, voxel by voxel (DESIGN.md, "The verdict is about ...").
+def compare(proposal: LabelMap, submitted: LabelMap, *, label_info: Sequence[Mapping[str, Any]] = ()) -> Submission:
+    """Hold a submitted label map against the frozen proposal, voxel by voxel (DESIGN.md, "The verdict is about ...").
 
     Clients re-encode masks. 3D Slicer makes every volume right-handed, which turns the third native axis of some
     images round, and renumbers segments when some were removed. What the client says its values mean counts then.
 
     Args:
-        proposal: native axes (i, j, k), uint8 class values.
-        submitted: the same shape, values as the client wrote them.
-        geometry: the image's, for slice numbers.
-        classes: the task's classes; class k has value k + 1.
+        proposal: on the image's grid, with the task's classes.
+        submitted: the same native shape, values as the client wrote them. Its geometry says whether its third axis runs
+            the other way; its classes are not looked at.
         label_info: the client's segments, `{"name": ..., "idx": ...}`: value v is the v-th of them (3D Slicer), or the
             one with `idx` v (other clients). Without it, values are the task's.
-        reversed_slices: the submission's affine says that its third axis runs the other way.
 
     Returns:
         What the submission is. For an empty proposal it is `Unchanged` if it is empty too.
@@ -91,24 +82,66 @@ def compare(
     Raises:
         ValueError: the shapes differ.
     """
-    if proposal.shape != submitted.shape:
+    if proposal.native.shape != submitted.native.shape:
         raise ValueError(
-            f"the submitted mask has {'x'.join(map(str, submitted.shape))} voxels, the image "
-            f"{'x'.join(map(str, proposal.shape))}: submit it on the image's own grid"
+            f"the submitted mask has {'x'.join(map(str, submitted.native.shape))} voxels, the image "
+            f"{'x'.join(map(str, proposal.native.shape))}: submit it on the image's own grid"
         )
-    directions = [submitted, submitted[:, :, ::-1]]
-    if reversed_slices:
+    # Not every client's affine is to be trusted: the direction that it claims is tried first, then the other one.
+    directions = [submitted.native, submitted.native[:, :, ::-1]]
+    if _third_axis_turned(proposal.geometry, submitted.geometry):
         directions.reverse()
     best: Edited | None = None
     for direction in directions:
-        for reading in _readings(direction, classes, label_info):
-            found = _classify(proposal, reading, geometry)
+        for reading in _readings(direction, proposal.classes, label_info):
+            found = _classify(proposal.slices, proposal.geometry.orientation.to_slices(reading))
             if not isinstance(found, Edited):
                 return found
             if best is None or sum(found.voxels.values()) < sum(best.voxels.values()):
                 best = found
     assert best is not None
     return best
+
+
+def as_drawn(
+    submitted: LabelMap, image: Geometry, *, classes: Sequence[str], label_info: Sequence[Mapping[str, Any]] = ()
+) -> LabelMap:
+    """A submitted mask as the expert drew it: on the image's grid, in the task's values.
+
+    Unlike `compare`, nothing here tells a right reading from a wrong one: what is ambiguous is refused.
+
+    Args:
+        submitted: as the client wrote it (`compare` tells what clients do to masks).
+        image: the image's geometry.
+        classes: the task's class names.
+        label_info: as for `compare`.
+
+    Raises:
+        InputError: another shape, a segment of no class, and values that the client's names give two meanings.
+    """
+    try:
+        turned = submitted.on(image)
+    except ValueError as error:
+        sent, own = ("x".join(map(str, one.native_shape)) for one in (submitted.geometry, image))
+        raise InputError(
+            _SUBMITTED, f"has {sent} voxels, the image {own}; submit it on the image's own grid"
+        ) from error
+    readings = _readings(turned.native, classes, label_info)
+    if any(not np.array_equal(readings[0], other) for other in readings[1:]):
+        raise InputError(
+            _SUBMITTED, "has values that can mean two segments each, by place or by idx; send it with all its segments"
+        )
+    drawn = LabelMap(readings[0], image, tuple(classes))
+    wrong = [value for value in drawn.values if value > len(classes)]
+    if wrong:
+        what = "a segment that is no class" if wrong == [NO_CLASS] else f"the value {wrong[0]}, which is no class"
+        known = ", ".join(f"{value} {name}" for value, name in enumerate(classes, start=1))
+        raise InputError(_SUBMITTED, f"holds {what}; classes are {known}")
+    return drawn
+
+
+def _third_axis_turned(own: Geometry, sent: Geometry) -> bool:
+    return float(np.dot(sent.affine[:3, 2], own.affine[:3, 2])) < 0
 
 
 def _readings(
@@ -118,7 +151,7 @@ def _readings(
     value_of = {name: value for value, name in enumerate(classes, start=1)}
     present = [int(value) for value in np.unique(submitted) if value]
     by_position = {position: info.get("name") for position, info in enumerate(label_info, start=1)}
-    by_index = {info.get("idx"): info.get("name") for info in label_info}
+    by_index = {idx: info.get("name") for info in label_info if isinstance(idx := info.get("idx"), int | float)}
     readings = []
     for names in (by_position, by_index):
         if present and all(value in names for value in present):
@@ -129,10 +162,9 @@ def _readings(
     return readings or [submitted]
 
 
-def _classify(proposal: NDArray[np.uint8], submitted: NDArray[np.uint8], geometry: Geometry) -> Submission:
+def _classify(frozen: NDArray[np.uint8], sent: NDArray[np.uint8]) -> Submission:
+    """Hold two masks (slices, rows, columns) against each other."""
     plane = (1, 2)
-    frozen = geometry.orientation.to_slices(proposal)
-    sent = geometry.orientation.to_slices(submitted)
     differing = np.count_nonzero(frozen != sent, axis=plane)
     if not differing.any():
         return Unchanged()

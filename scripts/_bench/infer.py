@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from pathlib import Path
 
-from _bench.material import APP, bench_task, expert_case, fresh_folder, heads, weights
+from _bench.material import APP, bench_settings, expert_case, fresh_folder, heads, weights
 from _bench.report import Section, at_least, at_most
 from _bench.scale import Scale
 from _bench.server import Server, serve
@@ -25,7 +25,7 @@ STOCK_REPEATS = 3
 
 def measure_infer(scale: Scale, threads: int) -> Section:
     """Idle against the stock server, then the same while a round of ours trains."""
-    file, sha256 = weights(bench_task(threads))
+    file, sha256 = weights(bench_settings(threads))
     folder = heads(max(2, scale.volumes), scale.slices)
     studies = _reviewed_study(folder, file, sha256, threads)
     stock_studies = fresh_folder("infer_stock")
@@ -76,7 +76,7 @@ def _reviewed_study(folder: Path, file: Path, sha256: str, threads: int) -> Path
     study = open_bench_study(studies, {"threads": str(threads)})
     register_cases(study)
     publish(study, file, sha256)
-    for _ in propose(study, Predictor(study.task, study.network(sha256)), sha256, 0, cases_to_propose(study, 0)):
+    for _ in propose(study, Predictor(study.settings, study.network(sha256)), sha256, 0, cases_to_propose(study, 0)):
         pass
     open_review(study)
     study.ledger.close()

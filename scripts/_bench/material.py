@@ -18,7 +18,7 @@ from recursive_expand.segment.examples import Example
 from recursive_expand.segment.network import build_network
 from recursive_expand.segment.train import train
 from recursive_expand.segment.weights import load_weights, save_weights
-from recursive_expand.task import Task, load_task
+from recursive_expand.settings import Settings, load_settings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 APP = REPOSITORY / "apps" / "recursive_ich"
@@ -35,9 +35,9 @@ _TRAINING_SEED = 9000
 _DOMAINS: tuple[Domain, Domain] = ("thick", "sharp")
 
 
-def bench_task(threads: int) -> Task:
-    """The app's own task, under `CONF`."""
-    return load_task(TASK_FILE, {**CONF, "threads": str(threads)})
+def bench_settings(threads: int) -> Settings:
+    """The app's own settings, under `CONF`."""
+    return load_settings(TASK_FILE, {**CONF, "threads": str(threads)})
 
 
 def heads(volumes: int, slices: int) -> Path:
@@ -70,10 +70,14 @@ def expert_case() -> tuple[Path, Path]:
     return folder / "image.nii.gz", folder / "mask.nii.gz"
 
 
-def weights(task: Task) -> tuple[Path, str]:
+def weights(settings: Settings) -> tuple[Path, str]:
     """(file, SHA-256) of the app's network, briefly trained on other heads, so that its masks mean something."""
     # Of another network, or trained otherwise: other weights.
-    made_of = (task.network, task.windows, task.classes, task.training, task.seed, TRAINING_EPOCHS, TRAINING_RATE)
+    task, method = settings.task, settings.method
+    made_of = (
+        *(method.network, task.windows, task.classes, task.region, method.training, method.seed),
+        *(TRAINING_EPOCHS, TRAINING_RATE),
+    )
     folder = FOLDER / f"weights_{hashlib.sha256(repr(made_of).encode()).hexdigest()[:8]}"
 
     def make(partial: Path) -> None:
@@ -86,12 +90,12 @@ def weights(task: Task) -> tuple[Path, str]:
             for n, head in enumerate(heads)
             for k in range(len(head.hu))
         ]
-        torch.manual_seed(task.seed)
-        network = build_network(task)
+        torch.manual_seed(method.seed)
+        network = build_network(settings)
         with Progress(transient=True) as progress:
             bar = progress.add_task("Training the app's network", total=TRAINING_EPOCHS)
             train(
-                task,
+                settings,
                 network,
                 examples,
                 epochs=TRAINING_EPOCHS,
@@ -106,9 +110,9 @@ def weights(task: Task) -> tuple[Path, str]:
     return file, file.stem
 
 
-def load_network(task: Task, file: Path, sha256: str) -> nn.Module:
+def load_network(settings: Settings, file: Path, sha256: str) -> nn.Module:
     """The app's network with weights, in eval mode."""
-    network = build_network(task)
+    network = build_network(settings)
     load_weights(network, file, sha256)
     return network.eval()
 

@@ -64,6 +64,6 @@ class OurPath:
         return study
 
     def _propose(self, study: Study) -> None:
-        predictor = Predictor(study.task, study.network(self._sha256))
+        predictor = Predictor(study.settings, study.network(self._sha256))
         for _ in propose(study, predictor, self._sha256, 0, cases_to_propose(study, 0)):
             pass

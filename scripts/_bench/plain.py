@@ -19,7 +19,7 @@ from recursive_expand.segment.plain import predict_plain
 from recursive_expand.segment.refine import refine
 from recursive_expand.segment.specks import drop_specks
 from recursive_expand.segment.windows import apply_windows
-from recursive_expand.task import Task
+from recursive_expand.settings import Settings
 
 BATCHES = (1, 8)
 
@@ -34,16 +34,16 @@ class PlainForward:
     """The forward pass alone: reading, windows, argmax and g are left out.
 
     Args:
-        task: the windows.
+        settings: the windows.
         network: f in eval mode.
         heads: the images.
         threads: CPU threads.
     """
 
-    def __init__(self, task: Task, network: nn.Module, heads: Path, threads: int) -> None:
-        self._task, self._network, self._heads, self._threads = task, network, heads, threads
+    def __init__(self, settings: Settings, network: nn.Module, heads: Path, threads: int) -> None:
+        self._windows, self._network, self._heads, self._threads = settings.task.windows, network, heads, threads
         hu = next(volumes(heads))[1].hu[: max(BATCHES)]
-        images = apply_windows(torch.from_numpy(np.ascontiguousarray(hu)), task.windows)
+        images = apply_windows(torch.from_numpy(np.ascontiguousarray(hu)), self._windows)
         torch.set_num_threads(threads)
         self._forward(images, max(BATCHES))  # warm up
         self.batch = min(BATCHES, key=lambda batch: seconds(lambda: self._forward(images, batch)))
@@ -54,7 +54,7 @@ class PlainForward:
         torch.set_num_threads(self._threads)
         total = 0.0
         for _, volume in volumes(self._heads):
-            images = apply_windows(torch.from_numpy(np.ascontiguousarray(volume.hu)), self._task.windows)
+            images = apply_windows(torch.from_numpy(np.ascontiguousarray(volume.hu)), self._windows)
             began = time.perf_counter()
             self._forward(images, self.batch)
             total += time.perf_counter() - began
@@ -66,16 +66,17 @@ class PlainForward:
             self._network(part)
 
 
-def plain_masks(task: Task, network: nn.Module, heads: Path) -> dict[str, NDArray[np.uint8]]:
+def plain_masks(settings: Settings, network: nn.Module, heads: Path) -> dict[str, NDArray[np.uint8]]:
     """Case id to the (S, R, C) mask of f on whole slices in float32, then g; specks dropped."""
     found = {}
+    refinement = settings.method.refinement
     for case_id, volume in volumes(heads):
         mask = np.zeros(volume.hu.shape, np.uint8)
         spacing = volume.geometry.spacing[1:]
         for number, hu in enumerate(volume.hu):
-            f = predict_plain(task, network, hu, spacing).argmax(0).astype(np.uint8)
-            refined = refine(f, hu, task.refinement, task.windows[0])
+            f = predict_plain(settings, network, hu, spacing).argmax(0).astype(np.uint8)
+            refined = refine(f, hu, refinement, settings.task.windows[0])
             area = math.prod(volume.geometry.spacing[1:])
-            mask[number] = drop_specks(refined, min_pixels=task.refinement.min_area / area)
+            mask[number] = drop_specks(refined, min_pixels=refinement.min_area / area)
         found[case_id] = mask
     return found

@@ -7,7 +7,7 @@ import statistics
 import torch
 
 from _bench.agreement import foreground_dice, voxel_agreement
-from _bench.material import FOLDER, TRAINING_EPOCHS, bench_task, heads, load_network, weights
+from _bench.material import FOLDER, TRAINING_EPOCHS, bench_settings, heads, load_network, weights
 from _bench.ours import OurPath
 from _bench.plain import PlainForward, plain_masks, volumes
 from _bench.report import Section, at_least
@@ -19,14 +19,14 @@ from _bench.tricks import trick_ratios
 
 def measure_propose(scale: Scale, threads: int) -> Section:
     """All paths in turn, over the same heads with the same weights."""
-    task = bench_task(threads)
+    settings = bench_settings(threads)
     folder = heads(scale.volumes, scale.slices)
-    file, sha256 = weights(task)
-    network = load_network(task, file, sha256)
+    file, sha256 = weights(settings)
+    network = load_network(settings, file, sha256)
     ours = OurPath(folder, file, sha256, threads)
     stock = StockPath(folder, file, threads, every_slice=True)
     masked = StockPath(folder, file, threads, every_slice=False)
-    plain = PlainForward(task, network, folder, threads)
+    plain = PlainForward(settings, network, folder, threads)
     ours.cold()  # warm up
     paths = {
         "ours": ours.cold,
@@ -53,7 +53,7 @@ def measure_propose(scale: Scale, threads: int) -> Section:
     section.add("ours / stock whose g leaves empty slices out", *_times(spared))
     section.add("ours / plain forward", *_times(ratio(found["plain forward"], found["ours"])), at_least(1))
     torch.set_num_threads(threads)
-    truth, made = plain_masks(task, network, folder), ours.masks()
+    truth, made = plain_masks(settings, network, folder), ours.masks()
     agreement = 100 * voxel_agreement(made, truth)
     section.add("voxels as by plain f, g and specks dropped", agreement, f"{agreement:.4f} %", at_least(99.9, " %"))
     dice = foreground_dice(made, truth)
@@ -62,7 +62,7 @@ def measure_propose(scale: Scale, threads: int) -> Section:
     section.add("Dice of the foreground, ours and stock", dice, f"{dice:.4f}")
     trick_repeats = scale.repeats + 2
     loaded = [volume for _, volume in volumes(folder)]
-    for name, times_longer in trick_ratios(task, network, loaded, trick_repeats).items():
+    for name, times_longer in trick_ratios(settings, network, loaded, trick_repeats).items():
         section.add(f"f and g without / with (best of {trick_repeats}): {name}", *_times(times_longer))
     return section
 

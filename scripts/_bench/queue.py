@@ -123,7 +123,7 @@ def _begin_round(study: Study) -> None:
     study.ledger.start_round(
         0,
         base_model=None,
-        config=study.task.model_dump(mode="json"),
+        config=study.settings.round_config(),
         config_sha256=MODEL,
         training_set={"pixel": [], "validation": [], "accepted": [], "clean": [], "verdict_ids": [], "new_slices": 0},
         training_set_sha256=MODEL,

@@ -14,7 +14,7 @@ from _bench.material import FOLDER, fresh_folder
 from _bench.stock_app.main import MODEL, StockApp
 from _bench.study import link_all
 from _bench.timing import seconds
-from recursive_expand.archives.images import read_geometry, read_mask
+from recursive_expand.archives.images import read_geometry, read_label
 
 
 def make_app_folder() -> Path:
@@ -53,6 +53,6 @@ class StockPath:
         """Case id to the (S, R, C) mask that was saved."""
         found = {}
         for image in sorted(self._studies.glob("*.nii.gz")):
-            native = read_mask(self._studies / "labels" / "original" / image.name)
+            native = read_label(self._studies / "labels" / "original" / image.name).native
             found[image.name.removesuffix(".nii.gz")] = read_geometry(image).orientation.to_slices(native)
         return found

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from recursive_expand.segment.refine import refine
 from recursive_expand.segment.specks import drop_specks
 from recursive_expand.segment.windows import window_image
-from recursive_expand.task import Refinement, Task, Window
+from recursive_expand.settings import Refinement, Settings, Window
 
 SLICES_AT_ONCE = 8
 _COLUMNS_ROWS = (0, 2, 1, 3)
@@ -35,27 +35,27 @@ class StockInfer(BasicInferTask):
     """The stock path.
 
     Args:
-        task: windows and refinement.
+        settings: windows and refinement.
         network: f, in eval mode.
         every_slice: whether g cuts slices without any mask too, as a transform that knows of no shortcut does.
     """
 
-    def __init__(self, task: Task, network: nn.Module, *, every_slice: bool = True) -> None:
+    def __init__(self, settings: Settings, network: nn.Module, *, every_slice: bool = True) -> None:
         super().__init__(
             path=None,
             network=network,
             type=InferType.SEGMENTATION,
-            labels=task.label_names,
+            labels=settings.task.label_names,
             dimension=3,
             description="stock",
             config={"device": "cpu"},
         )
-        self._task = task
+        self._settings = settings
         self._every_slice = every_slice
 
     def pre_transforms(self, data: Any = None) -> Sequence[Callable]:
         """Load, and one channel for each CT window."""
-        names = [f"window_{number}" for number in range(len(self._task.windows))]
+        names = [f"window_{number}" for number in range(len(self._settings.task.windows))]
         ranges = [
             ScaleIntensityRanged(
                 keys=name,
@@ -65,7 +65,7 @@ class StockInfer(BasicInferTask):
                 b_max=1.0,
                 clip=True,
             )
-            for name, window in zip(names, self._task.windows, strict=True)
+            for name, window in zip(names, self._settings.task.windows, strict=True)
         ]
         return [
             LoadImaged(keys="image", reader="ITKReader"),
@@ -86,7 +86,7 @@ class StockInfer(BasicInferTask):
         return [
             Activationsd(keys="pred", softmax=True),
             AsDiscreted(keys="pred", argmax=True),
-            FelzenszwalbSlicesd(keys="pred", task=self._task, every_slice=self._every_slice),
+            FelzenszwalbSlicesd(keys="pred", settings=self._settings, every_slice=self._every_slice),
             Transposed(keys="pred", indices=_COLUMNS_ROWS),
             Restored(keys="pred", ref_image="image"),
         ]
@@ -107,13 +107,13 @@ class FelzenszwalbSlicesd(MapTransform):
 
     Args:
         keys: the mask, (1, R, C, slices). The image is `hu`.
-        task: g's settings and the window in which it sees the image.
+        settings: g's, and the window in which it sees the image.
         every_slice: see `StockInfer`.
     """
 
-    def __init__(self, keys: str, task: Task, *, every_slice: bool) -> None:
+    def __init__(self, keys: str, settings: Settings, *, every_slice: bool) -> None:
         super().__init__(keys)
-        self._refinement, self._window = task.refinement, task.windows[0]
+        self._refinement, self._window = settings.method.refinement, settings.task.windows[0]
         self._every_slice = every_slice
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -130,8 +130,8 @@ class FelzenszwalbSlicesd(MapTransform):
                     cut = refine_whole_slice(mask, hu, self._refinement, self._window)
                     refined[..., k] = drop_specks(cut, min_pixels=min_pixels)
                 elif self._every_slice:
-                    settings = self._refinement.model_dump(include={"scale", "sigma", "min_size"})
-                    felzenszwalb(window_image(hu, self._window), channel_axis=None, **settings)
+                    arguments = self._refinement.model_dump(include={"scale", "sigma", "min_size"})
+                    felzenszwalb(window_image(hu, self._window), channel_axis=None, **arguments)
             out[key] = torch.from_numpy(refined)[None]
         return out
 

@@ -28,17 +28,17 @@ def link_all(source: Path, target: Path) -> None:
 
 
 def open_bench_study(studies: Path, conf: dict[str, str]) -> Study:
-    """The study over a folder, under the app's own task."""
+    """The study over a folder, under the app's own settings."""
     return open_study(str(studies), TASK_FILE, {**CONF, **conf})
 
 
 def publish(study: Study, weights: Path, sha256: str) -> None:
     """Begin round 0 and publish its model, as if it had been trained."""
-    training_set = build_training_set(study.ledger, study.task, 0)
+    training_set = build_training_set(study.ledger, study.settings, 0)
     study.ledger.start_round(
         0,
         base_model=None,
-        config=study.task.model_dump(mode="json"),
+        config=study.settings.round_config(),
         config_sha256="0" * 64,
         training_set=training_set.to_json(),
         training_set_sha256=training_set.sha256,

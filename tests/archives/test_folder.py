@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import nibabel as nib
 import numpy as np
 import pytest
 
+from recursive_expand.archives.archive import check_case
 from recursive_expand.archives.cache import VoxelCache
-from recursive_expand.archives.folder import FolderArchive, check_case
-from recursive_expand.archives.images import read_mask, write_mask, write_volume
-from recursive_expand.cases import Geometry, Role, Volume
+from recursive_expand.archives.folder import FolderArchive
+from recursive_expand.archives.images import read_label, write_label, write_volume
+from recursive_expand.cases import Geometry, LabelMap, Role, Volume
 from recursive_expand.errors import InputError
 
 CLASSES = ("epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural")
@@ -33,14 +35,18 @@ class Studies:
 
     def mask(self, name, value=1, shape=(6, 5, 4), affine=GEOMETRY.affine):
         path = self.root / "labels" / "final" / name
-        write_mask(path, np.full(shape, value, np.uint8), Geometry.of(shape, affine), fsync=False)
+        write_label(path, LabelMap(np.full(shape, value, np.uint8), Geometry.of(shape, affine)), fsync=False)
         return path
 
     def text(self, name, content):
         (self.root / name).write_text(content)
 
+    @property
+    def archive(self):
+        return FolderArchive(self.root, CLASSES)
+
     def scan(self):
-        return FolderArchive(self.root, CLASSES).scan()
+        return self.archive.scan()
 
     def roles(self):
         return {case.case_id: case.role for case in self.scan().cases}
@@ -85,8 +91,9 @@ def test_roles_follow_from_the_labels_that_are_there(studies):
         "labelled": Role.IMAGE,
         "plain": Role.UNLABELLED,
     }
-    assert studies.case("drawn").pixel_label == mask
-    assert studies.case("accepted").pixel_label is None
+    assert studies.case("drawn").expert_label is not None
+    assert studies.archive.label_file("drawn", "final") == mask
+    assert studies.case("accepted").expert_label is None
     assert studies.case("labelled").image_labels[2].present == {"intraparenchymal"}
     assert studies.lines() == []
 
@@ -98,8 +105,8 @@ def test_cases_csv_overrules_the_labels(studies):
     studies.mask("b.nii.gz")
     studies.text("cases.csv", "case_id,role\na,test\nb,unlabelled\nc,test\nd,image\n")
     assert studies.roles() == {"a": Role.TEST, "b": Role.UNLABELLED, "c": Role.TEST, "d": Role.UNLABELLED}
-    assert studies.case("a").pixel_label == mask
-    assert studies.case("b").pixel_label is None
+    assert studies.case("a").expert_label is not None and studies.archive.label_file("a", "final") == mask
+    assert studies.case("b").expert_label is None
     assert studies.lines() == [
         "cases.csv line 5: case d has no usable row in image_labels.csv; it counts as unlabelled"
     ]
@@ -137,6 +144,71 @@ def test_duplicate_ids_are_all_set_aside(studies, names):
     for name in names:
         (line,) = [line for line in lines if line.startswith(f"{name}: has the same case id as ")]
         assert all(other in line for other in names)
+
+
+@pytest.mark.parametrize("name", ["cases.csv", "image_labels.csv"])
+def test_a_table_that_is_not_understood_makes_the_scan_unusable(studies, name):
+    studies.image("a.nii.gz")
+    assert studies.scan().unusable is None
+    (studies.root / name).write_bytes(b"\xff\xfe\0")
+    assert studies.scan().unusable.startswith(f"{name}: is not UTF-8")
+    studies.text(name, "")
+    assert studies.scan().unusable is None
+
+
+@pytest.mark.parametrize("name", ["Cases.csv", "CASES.CSV", "Image_Labels.csv"])
+def test_a_table_of_another_letter_case_makes_the_scan_unusable(studies, name):
+    studies.text(name, "case_id,role\n")
+    if (studies.root / name.lower()).exists():
+        pytest.skip("this file system does not tell letter cases apart")
+    (line,) = studies.scan().set_aside
+    assert studies.scan().unusable == str(line)
+    assert str(line).startswith(f"{name}: is not read under this name; call it {name.lower()}")
+
+
+def test_label_folders_that_cannot_be_read_make_the_scan_unusable(studies, monkeypatch):
+    studies.image("a.nii.gz")
+    studies.mask("a.nii.gz")
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("recursive_expand.archives.expert_masks.ExpertMasks.find", refuse)
+    assert studies.scan().unusable.startswith("labels/final: cannot be read (Permission denied); nothing is trained")
+
+
+def test_a_case_of_more_bytes_than_allowed_is_refused(studies):
+    studies.image("a.nii.gz")
+    studies.mask("a.nii.gz")
+    assert FolderArchive(studies.root, CLASSES, max_case_bytes=240).read_volume("a").hu.size == 120
+    archive = FolderArchive(studies.root, CLASSES, max_case_bytes=239)
+    for read in (archive.read_volume, archive.read_expert_label):
+        with pytest.raises(
+            InputError, match=r"a.nii.gz: claims 6 x 5 x 4 voxels, which need 240 bytes; no more than 239"
+        ):
+            read("a")
+    large = studies.image("b.nii").rename(studies.root.parent / "b.nii")
+    with pytest.raises(InputError, match=r"b.nii: has 592 bytes; no more than 239 are taken \(max_case_bytes\)"):
+        archive.add_image("c", large)
+
+
+def test_labels_of_threads_that_disagree_come_as_they_were_given(studies):
+    studies.image("a.nii.gz")
+    archive, final = studies.archive, studies.root / "labels" / "final"
+
+    def write(value):
+        label = LabelMap(np.full((6, 5, 4), value, np.uint8), GEOMETRY)
+        archive.put_label("a", "final", label, {"verdict": "accept", "round": value})
+        if value % 5 == 0:
+            archive.remove_label("a", "final")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(1, 41)))
+    left = sorted(path.name for path in final.iterdir())
+    assert left in ([], ["a.json", "a.nii.gz"])
+    if left:
+        value = json.loads((final / "a.json").read_bytes())["round"]
+        assert read_label(final / "a.nii.gz").values == (value,)
 
 
 def test_an_empty_folder_says_what_to_do(studies):
@@ -182,7 +254,8 @@ def test_links_that_leave_the_folder_are_set_aside(studies, tmp_path):
         "loop.nii.gz",
         "labels/final/real.nii.gz",
     }
-    assert FolderArchive(studies.root).image_path("out") is None
+    with pytest.raises(InputError, match="'out': names no case"):
+        studies.archive.image_file("out")
 
 
 def test_labels_of_no_use_are_named(studies):
@@ -214,27 +287,54 @@ def test_slice_numbers_are_held_against_the_image(studies):
     ]
 
 
-def test_the_signature_changes_with_the_file(studies):
+def test_the_signature_changes_with_all_that_a_case_is_made_of(studies):
     path = studies.image("a.nii.gz")
-    before = studies.case("a").signature
-    assert studies.case("a").signature == before
+    seen = [studies.case("a").signature]
+    assert studies.case("a").signature == seen[0]
+
+    def changed():
+        seen.append(studies.case("a").signature)
+        return len(set(seen)) == len(seen)
+
     os.utime(path, ns=(5, 5))
-    assert studies.case("a").signature != before
+    assert changed()
+    assert seen[-1].startswith(studies.archive.signature("a") + "-")
+    studies.text("image_labels.csv", f"case_id,slice,{','.join(CLASSES)}\na,2,0,1,0,0,0\n")
+    assert changed()
+    studies.text("cases.csv", "case_id,role,patient\na,test,\n")
+    assert changed()
+    studies.text("cases.csv", "case_id,role,patient\na,test,p\n")
+    assert changed()
+    mask = studies.mask("a.nii.gz")
+    assert changed()
+    os.utime(mask, ns=(5, 5))
+    assert changed()
+
+
+def test_the_signature_stays_when_the_folder_is_moved(studies):
+    studies.image("a.nii.gz")
+    studies.mask("a.nii.gz")
+    before = studies.case("a").signature
+    studies.root = studies.root.rename(studies.root.with_name("moved"))
+    assert studies.case("a").signature == before
 
 
 def test_a_good_pixel_case_gives_volume_and_native_mask(studies):
     studies.image("a.nii.gz")
     studies.mask("a.nrrd", 5)
-    volume, mask = check_case(studies.case("a"), CLASSES)
+    volume, label = check_case(studies.archive, studies.case("a"))
     assert volume.hu.shape == (4, 5, 6)
-    assert mask.shape == (6, 5, 4) and mask.dtype == np.uint8 and set(mask.ravel()) == {5}
+    assert label.native.shape == (6, 5, 4) and label.voxels() == {"subdural": 120} and label.filled == (0, 1, 2, 3)
+    assert label.geometry.orientation == volume.geometry.orientation
 
 
 def test_a_case_is_read_through_the_cache_where_one_is_given(studies, tmp_path):
     studies.image("a.nii.gz")
     cache = VoxelCache(tmp_path / "cache")
-    volume, mask = check_case(studies.case("a"), CLASSES, read=lambda path: cache.load("a", path))
-    assert isinstance(volume.hu, np.memmap) and mask is None
+    archive = studies.archive
+    through = lambda: cache.load("a", archive.signature("a"), lambda: archive.read_volume("a"))  # noqa: E731
+    volume, label = check_case(archive, studies.case("a"), read=through)
+    assert isinstance(volume.hu, np.memmap) and label is None
 
 
 @pytest.mark.parametrize(
@@ -255,13 +355,13 @@ def test_a_mask_that_does_not_fit_is_named(studies, make, message):
     studies.image("a.nii.gz")
     make(studies)
     with pytest.raises(InputError, match=rf"^(labels/final/)?a\.\w+(\.gz)?: {message}"):
-        check_case(studies.case("a"), CLASSES)
+        check_case(studies.archive, studies.case("a"))
 
 
 def test_a_bad_image_is_named_when_its_case_is_checked(studies):
     nib.save(nib.Nifti1Image(np.zeros((6, 5, 4, 2), np.int16), np.eye(4)), studies.root / "a.nii.gz")
     with pytest.raises(InputError, match=r"a.nii.gz: has 4 dimensions"):
-        check_case(studies.case("a"), CLASSES)
+        check_case(studies.archive, studies.case("a"))
 
 
 def test_labels_are_written_with_their_story_and_removed(studies):
@@ -269,26 +369,116 @@ def test_labels_are_written_with_their_story_and_removed(studies):
     archive = FolderArchive(studies.root)
     mask = np.zeros((6, 5, 4), np.uint8)
     mask[1, 2, 3] = 2
-    path = archive.write_label("a", "final", mask, GEOMETRY, {"verdict": "accept", "reviewer": "Ä"})
-    assert path == archive.label_path("a", "final") == archive.studies / "labels" / "final" / "a.nii.gz"
-    assert np.array_equal(read_mask(path), mask)
+    label = LabelMap(mask, GEOMETRY)
+    archive.put_label("a", "final", label, {"verdict": "accept", "reviewer": "Ä"})
+    path = archive.label_file("a", "final")
+    assert path == archive.studies / "labels" / "final" / "a.nii.gz"
+    assert np.array_equal(read_label(path).native, mask)
     assert json.loads(path.with_name("a.json").read_bytes()) == {"verdict": "accept", "reviewer": "Ä"}
     assert studies.roles() == {"a": Role.UNLABELLED}  # accepted, not drawn
-    archive.write_label("a", "rejected", mask, GEOMETRY, {"verdict": "reject"})
+    archive.put_label("a", "rejected", label, {"verdict": "reject"})
     assert (studies.root / "labels" / "rejected" / "a.nii.gz").exists()
     for _ in range(2):
         archive.remove_label("a", "final")
     assert not list((studies.root / "labels" / "final").iterdir())
 
 
-@pytest.mark.parametrize("broken", ["write_atomic", "write_mask"])
+EMPTY = LabelMap.background(GEOMETRY)
+
+
+@pytest.mark.parametrize("broken", ["write_atomic", "write_label"])
 def test_a_label_that_broke_off_never_passes_for_an_expert_s(studies, monkeypatch, broken):
     studies.image("a.nii.gz")
-    monkeypatch.setattr(f"recursive_expand.archives.folder.{broken}", lambda *_: 1 / 0)
-    empty = np.zeros((6, 5, 4), np.uint8)
+    monkeypatch.setattr(f"recursive_expand.archives.folder.{broken}", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        FolderArchive(studies.root).write_label("a", "final", empty, GEOMETRY, {"verdict": "accept"})
+        studies.archive.put_label("a", "final", EMPTY, {"verdict": "accept"})
     assert studies.roles() == {"a": Role.UNLABELLED}
+
+
+def test_a_verdict_s_mask_without_the_file_beside_it_is_no_expert_s(studies):
+    studies.image("a.nii.gz")
+    archive = studies.archive
+    archive.put_label("a", "final", EMPTY, {"verdict": "accept"})
+    (studies.root / "labels" / "final" / "a.json").unlink()
+    assert studies.roles() == {"a": Role.UNLABELLED}
+    studies.text("cases.csv", "case_id,role\na,pixel\n")
+    assert studies.roles() == {}
+    with pytest.raises(InputError, match="is what a verdict left"):
+        archive.read_expert_label("a")
+    studies.text("labels/final/a.json", '{"source": "expert mask"}')  # the mask was not yet replaced
+    assert studies.roles() == {}
+    archive.put_label("a", "final", EMPTY, {"source": "expert mask"})
+    (studies.root / "labels" / "final" / "a.json").unlink()
+    assert archive.scan().cases[0].role is Role.PIXEL
+
+
+def test_what_is_inside_a_label_is_looked_at_again_when_it_changed(studies):
+    studies.image("a.nii.gz")
+    archive = studies.archive
+    archive.put_label("a", "final", EMPTY, {"verdict": "accept"})
+    (studies.root / "labels" / "final" / "a.json").unlink()
+    assert archive.scan().cases[0].role is Role.UNLABELLED
+    os.utime(studies.mask("a.nii.gz"), ns=(7, 7))
+    assert archive.scan().cases[0].role is Role.PIXEL
+
+
+def test_an_expert_s_mask_is_neither_replaced_nor_removed_by_a_verdict(studies):
+    studies.image("a.nii.gz")
+    before = studies.mask("a.nii.gz", 3).read_bytes()
+    studies.text("cases.csv", "case_id,role\na,unlabelled\n")
+    with pytest.raises(InputError, match=r"labels/final/a.nii.gz: is an expert's mask, which no verdict replaces"):
+        studies.archive.put_label("a", "final", EMPTY, {"verdict": "accept"})
+    studies.archive.remove_label("a", "final")
+    assert studies.archive.label_file("a", "final").read_bytes() == before
+    assert not (studies.root / "labels" / "final" / "a.json").exists()
+    studies.archive.put_label("a", "final", EMPTY, {"source": "expert mask"})
+    assert studies.archive.label_file("a", "final").read_bytes() != before
+
+
+def test_labels_of_another_format_in_the_place_of_a_new_one_are_named(studies):
+    studies.image("a.nii.gz")
+    studies.mask("a.nrrd")
+    with pytest.raises(InputError, match=r"labels/final/a.nrrd: is in the place of a new label"):
+        studies.archive.put_label("a", "final", EMPTY, {"source": "expert mask"})
+
+
+def test_info_that_is_no_text_of_utf_8_is_written(studies):
+    studies.image("a.nii.gz")
+    studies.archive.put_label("a", "final", EMPTY, {"verdict": "accept", "reviewer": "x\udc80"})
+    assert json.loads((studies.root / "labels" / "final" / "a.json").read_bytes())["reviewer"] == "x\udc80"
+
+
+REFERENCE = {
+    "series_instance_uid": "1.2",
+    "study_instance_uid": "1",
+    "sop_instance_uids": ["1.2.1", "1.2.2"],
+    "image_position_patient": [[0, 0, 0], [0, 0, 5]],
+    "image_orientation_patient": [1, 0, 0, 0, 1, 0],
+    "pixel_spacing_mm": [0.5, 0.5],
+    "tilt_degrees": 0,
+    "slice_spacings_mm": [5],
+}
+
+
+def test_the_series_of_a_case_is_read_from_its_file(studies):
+    studies.image("a.nii.gz")
+    (studies.root / "geometry").mkdir()
+    assert studies.archive.reference("a") is None
+    studies.text("geometry/a.geometry.json", json.dumps(REFERENCE))
+    assert studies.archive.reference("a").sop_instance_uids == ("1.2.1", "1.2.2")
+    studies.text("geometry/a.geometry.json", '{"pictures": 3}')
+    assert studies.archive.reference("a") is None
+    with pytest.raises(InputError, match="'b': names no case"):
+        studies.archive.reference("b")
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "[" * 100_000, '{"series_instance_uid": "1"}', "\x00", '"text"'])
+def test_a_damaged_reference_is_named(studies, content):
+    studies.image("a.nii.gz")
+    (studies.root / "geometry").mkdir()
+    studies.text("geometry/a.geometry.json", content)
+    with pytest.raises(InputError, match=r"^geometry/a.geometry.json: does not place a series"):
+        studies.archive.reference("a")
 
 
 @pytest.mark.parametrize(
@@ -305,9 +495,9 @@ def test_tags_and_ids_from_outside_are_checked(studies, case_id, tag, message):
     studies.image("a.nii.gz")
     archive = FolderArchive(studies.root)
     with pytest.raises(InputError, match=message):
-        archive.label_path(case_id, tag)
+        archive.label_file(case_id, tag)
     with pytest.raises(InputError, match=message):
-        archive.write_label(case_id, tag, np.zeros((6, 5, 4), np.uint8), GEOMETRY, {})
+        archive.put_label(case_id, tag, EMPTY, {})
     with pytest.raises(InputError, match=message):
         archive.remove_label(case_id, tag)
 
@@ -318,14 +508,15 @@ def test_a_label_folder_that_leads_outside_is_not_written_to(studies, tmp_path):
     (tmp_path / "outside").mkdir()
     (studies.root / "labels" / "rejected").symlink_to(tmp_path / "outside")
     with pytest.raises(InputError, match="leaves the studies folder"):
-        FolderArchive(studies.root).write_label("a", "rejected", np.zeros((6, 5, 4), np.uint8), GEOMETRY, {})
+        studies.archive.put_label("a", "rejected", EMPTY, {})
     assert not list((tmp_path / "outside").iterdir())
 
 
 def test_images_are_added_and_removed(studies, tmp_path):
     source = studies.image("x.NII.GZ".lower()).rename(tmp_path / "Upload.NII.GZ")
     archive = FolderArchive(studies.root)
-    assert archive.add_image("new-1", source) == archive.studies / "new-1.nii.gz"
+    archive.add_image("new-1", source)
+    assert archive.image_file("new-1") == archive.studies / "new-1.nii.gz"
     assert studies.roles() == {"new-1": Role.UNLABELLED}
     for taken in ("new-1", "NEW-1"):
         with pytest.raises(InputError, match=r"is taken by new-1.nii.gz"):
@@ -343,8 +534,9 @@ def test_images_are_added_and_removed(studies, tmp_path):
 def test_an_image_with_an_extension_in_capitals_is_found(studies):
     studies.image("a.nii").rename(studies.root / "a.NiI")
     archive = FolderArchive(studies.root)
-    assert archive.image_path("a") == archive.studies / "a.NiI"
-    assert archive.image_path("b") is None
+    assert archive.image_file("a") == archive.studies / "a.NiI"
+    with pytest.raises(InputError, match="'b': names no case"):
+        archive.image_file("b")
 
 
 def test_sweep_clears_half_written_files(studies):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import json
 import tempfile
 from pathlib import Path
 
@@ -15,8 +16,15 @@ import SimpleITK
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recursive_expand.archives.images import read_geometry, read_mask, read_volume, write_mask, write_volume
-from recursive_expand.cases import Geometry, Volume
+from recursive_expand.archives.images import (
+    read_geometry,
+    read_info,
+    read_label,
+    read_volume,
+    write_label,
+    write_volume,
+)
+from recursive_expand.cases import Geometry, LabelMap, Volume
 from recursive_expand.errors import InputError
 
 TILTED = np.array([[-0.5, 0, 0, 120], [0, -0.46, -0.2, 110], [0, -0.15, 5.0, -30], [0, 0, 0, 1]])
@@ -49,22 +57,69 @@ def test_masks_come_back_as_written_and_itk_reads_the_same(sides, permutation, s
     geometry = Geometry.of(shape, affine)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
-        write_mask(path, mask, geometry)
-        assert np.array_equal(read_mask(path), mask)
-        assert np.allclose(read_geometry(path).affine, affine, atol=1e-4)
-        assert read_geometry(path).orientation == geometry.orientation
+        write_label(path, LabelMap(mask, geometry))
+        read = read_label(path, ("a", "b"))
+        assert np.array_equal(read.native, mask) and read.classes == ("a", "b")
+        assert np.allclose(read.geometry.affine, affine, atol=1e-4)
+        assert read.geometry.orientation == geometry.orientation
+        assert np.array_equal(read.geometry.affine, read_geometry(path).affine)
         itk = SimpleITK.ReadImage(str(path))
         assert np.array_equal(SimpleITK.GetArrayFromImage(itk).transpose(2, 1, 0), mask)
         assert np.allclose(itk.GetOrigin(), (-10, 20, 30), atol=1e-4)
 
 
 def test_a_nifti_mask_has_both_transforms(tmp_path):
-    write_mask(tmp_path / "m.nii.gz", np.ones((6, 6, 3), np.uint8), Geometry.of((6, 6, 3), TILTED))
+    write_label(tmp_path / "m.nii.gz", LabelMap(np.ones((6, 6, 3), np.uint8), Geometry.of((6, 6, 3), TILTED)))
     header = nib.load(tmp_path / "m.nii.gz").header
     assert header["qform_code"] > 0 and header["sform_code"] > 0
     assert np.allclose(header.get_sform(), TILTED, atol=1e-5)
     rotation = header.get_qform()[:3, :3] / np.linalg.norm(header.get_qform()[:3, :3], axis=0)
     assert np.allclose(rotation.T @ rotation, np.eye(3), atol=1e-5)
+
+
+INFO = {"verdict": "accept", "round": 2, "reviewer": "Ä", "rejected_slices": [1], "proposal_sha256": "f" * 64}
+
+
+@pytest.mark.parametrize("name", ["m.nii.gz", "m.nii", "m.nrrd"])
+@pytest.mark.parametrize("source", ["", "x" * 7, "x" * 3000])
+def test_a_label_tells_where_it_comes_from_and_other_readers_read_the_same_voxels(tmp_path, name, source):
+    mask = np.random.default_rng(0).integers(0, 6, (7, 6, 3)).astype(np.uint8)
+    label, path = LabelMap(mask, Geometry.of((7, 6, 3), TILTED)), tmp_path / name
+    write_label(path, label, info=INFO | {"source": source})
+    expected = {key: value for key, value in INFO.items() if key != "rejected_slices"} | {"source": source}
+    assert read_info(path) == expected
+    assert read_label(path).sha256 == label.sha256
+    itk = SimpleITK.ReadImage(str(path))
+    assert np.array_equal(SimpleITK.GetArrayFromImage(itk).transpose(2, 1, 0), mask)
+    if not name.endswith(".nrrd"):
+        stock = nib.load(path)
+        assert np.array_equal(np.asanyarray(stock.dataobj), mask) and np.allclose(stock.affine, TILTED, atol=1e-4)
+        ((code, content),) = ((e.get_code(), json.loads(e.text)) for e in stock.header.extensions)
+        assert (code, content) == (6, {"recursive_expand": expected})
+
+
+def test_what_others_write_into_their_files_is_passed_over(tmp_path):
+    image = nib.Nifti1Image(np.zeros((5, 6, 3), np.uint8), TILTED, header=nib.Nifti1Header(endianness=">"))
+    for code, content in ((6, b"a comment"), (4, b"<xml/>"), (6, b'{"recursive_expand": 3}'), (6, b"[" * 9999)):
+        image.header.extensions.append(nib.nifti1.Nifti1Extension(code, content))
+    nib.save(image, tmp_path / "a.nii.gz")
+    assert read_info(tmp_path / "a.nii.gz") == {}
+    image.header.extensions.append(nib.nifti1.Nifti1Extension(6, b'{"recursive_expand": {"verdict": "accept"}}'))
+    nib.save(image, tmp_path / "b.nii.gz")
+    assert read_info(tmp_path / "b.nii.gz") == {"verdict": "accept"}
+    write_label(tmp_path / "c.nii", LabelMap.background(_geometry()))
+    assert read_info(tmp_path / "c.nii") == {}
+    (tmp_path / "d.nii").write_bytes(b"text")
+    assert read_info(tmp_path / "d.nii") == {}
+
+
+def test_a_mask_of_another_shape_is_refused_before_its_voxels_are_read(tmp_path):
+    path = tmp_path / "m.nii.gz"
+    write_label(path, LabelMap.background(_geometry()))
+    assert read_label(path, shape=(8, 9, 3)).values == ()
+    path.write_bytes(path.read_bytes()[:-1])  # its voxels are damaged, which nobody gets to see
+    with pytest.raises(InputError, match=r"m.nii.gz: has 8 x 9 x 3 voxels, its image 9 x 8 x 3"):
+        read_label(path, shape=(9, 8, 3))
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.uint16, np.int32, np.float32, np.float64, ">i2", ">f4", np.int64])
@@ -76,7 +131,7 @@ def test_masks_of_any_data_type_are_read(tmp_path, dtype, extension):
         nrrd.write(str(path), mask.astype(dtype), {"encoding": "raw"})
     else:
         nib.Nifti1Image(mask.astype(dtype), TILTED, dtype=np.dtype(dtype)).to_filename(path)
-    read = read_mask(path)
+    read = read_label(path).native
     assert read.dtype == np.uint8 and np.array_equal(read, mask)
 
 
@@ -85,7 +140,7 @@ def test_a_mask_value_that_is_no_class_number_is_named(tmp_path, value):
     mask = np.zeros((4, 4, 2), np.float32)
     mask[1, 2, 1] = value
     with pytest.raises(InputError, match=r"m.nii: holds the value (0.5|-1|256|nan|inf)"):
-        read_mask(write_nifti(tmp_path / "m.nii", mask))
+        read_label(write_nifti(tmp_path / "m.nii", mask))
 
 
 def test_scaling_of_masks_is_applied(tmp_path):
@@ -93,7 +148,7 @@ def test_scaling_of_masks_is_applied(tmp_path):
     image = bytearray(path.read_bytes())
     image[112:120] = np.array([2, -1], "<f4").tobytes()
     path.write_bytes(image)
-    assert set(read_mask(path).ravel()) == {5}
+    assert set(read_label(path).native.ravel()) == {5}
 
 
 @settings(max_examples=30, deadline=None)
@@ -297,9 +352,7 @@ def test_a_missing_file_is_named(tmp_path):
 def test_arrays_that_do_not_fit_are_not_written(tmp_path):
     geometry = Geometry.of((4, 5, 6), np.eye(4))
     with pytest.raises(ValueError, match="does not fit"):
-        write_mask(tmp_path / "a.nii.gz", np.zeros((4, 5, 7), np.uint8), geometry)
-    with pytest.raises(TypeError, match="int16"):
-        write_mask(tmp_path / "a.nii.gz", np.zeros((4, 5, 6), np.int16), geometry)  # type: ignore[arg-type]
+        write_volume(tmp_path / "a.nii.gz", Volume(np.zeros((7, 5, 4), np.int16), geometry))
     with pytest.raises(ValueError, match=r"not a.png"):
-        write_mask(tmp_path / "a.png", np.zeros((4, 5, 6), np.uint8), geometry)
+        write_label(tmp_path / "a.png", LabelMap.background(geometry))
     assert not list(tmp_path.iterdir())

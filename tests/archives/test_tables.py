@@ -118,8 +118,12 @@ def test_an_unknown_class_column_is_named_and_ignored(tmp_path):
         ("case_id,slice,epidural\na,,1\n", "has no column subdural"),
         ("slice,epidural,subdural\n1,1,0\n", "has no column case_id"),
         ("case_id,slice,epidural,epidural,subdural\n", "two columns of the same name"),
-        ("case_id,slice,epidural,subdural\n\xe4,,1,0\n".encode("latin-1"), "is not UTF-8"),
-        ("case_id,slice\n".encode("utf-16"), "is not UTF-8"),
+        (b"case_id,slice,epidural,subdural\n\x81,,1,0\n", "is not UTF-8 (byte 32)"),
+        (b"\xff\xfec\0a\0s", "is not UTF-8"),
+        (b"case_id,slice,epidural,subdural\na\0,,1,0\n", "holds NUL characters"),
+        (f"case_id,slice,epidural,subdural\n{'a' * 2**20},,1,0\n", "is no CSV table (field larger than field limit"),
+        ('case_id,slice,epidural,subdural\na,,"1,0\nb,,1,0\n', "is no CSV table (unexpected end of data)"),
+        ('case_id,slice,epidural,subdural\na,,"1\nb,,"1,0\n', "is no CSV table (',' expected after '\"')"),
     ],
 )
 def test_a_table_that_cannot_be_used_is_one_line(tmp_path, content, reason):
@@ -127,6 +131,50 @@ def test_a_table_that_cannot_be_used_is_one_line(tmp_path, content, reason):
     (line,) = table.set_aside
     assert str(line).startswith("image_labels.csv: ") and reason in str(line)
     assert not table.labels
+    assert table.unusable == str(line) and "nothing is trained or proposed until it is mended" in table.unusable
+    assert len(table.unusable) < 300
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252"])
+def test_tables_in_the_encodings_of_spreadsheets_are_read(tmp_path, encoding):
+    path = tmp_path / "cases.csv"
+    path.write_bytes("case_id;role;patient\nKopf Ä;test;Müller\n".encode(encoding))
+    table = read_roles(path, ["Kopf Ä"])
+    assert (table.roles, table.patients) == ({"Kopf Ä": Role.TEST}, {"Kopf Ä": "Müller"})
+    assert not table.set_aside and table.unusable is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "case_id,role,role\na,test,pixel\n",
+        "id,role\na,test\n",
+        f"case_id,role,note\na,test,{'x' * 2**20}\n",
+        'case_id,role\na,pixel\nb,"image\nCase C,test\n',
+        'case_id,role\na,"pixel\nb",test\n',
+        'case_id,role\n"a,pixel\nb",test\n',
+    ],
+)
+def test_a_table_of_roles_that_is_not_understood_is_unusable(tmp_path, content):
+    table = roles(tmp_path, content)
+    assert not table.roles and table.unusable is not None and table.unusable.startswith("cases.csv")
+    assert [str(line) for line in table.set_aside] == [table.unusable]
+
+
+def test_a_table_that_cannot_be_opened_is_unusable(tmp_path):
+    (tmp_path / "cases.csv").mkdir()
+    table = read_roles(tmp_path / "cases.csv", CASES)
+    assert table.unusable is not None and table.unusable.startswith("cases.csv: cannot be read (Is a directory)")
+
+
+def test_a_note_may_have_several_lines(tmp_path):
+    table = roles(tmp_path, 'case_id,role,note\na,test,"first\nsecond"\nb,pixel,\n')
+    assert table.roles == {"a": Role.TEST, "b": Role.PIXEL} and table.unusable is None
+
+
+def test_control_characters_of_cells_are_escaped(tmp_path):
+    table = roles(tmp_path, "case_id,role\na\x1b[2J,test\nb,te\x07st\n")
+    assert all(str(line).isprintable() for line in table.set_aside) and len(table.set_aside) == 2
 
 
 def test_a_case_whose_slices_cannot_be_counted_loses_the_row_only(tmp_path):
@@ -141,4 +189,4 @@ def test_a_case_whose_slices_cannot_be_counted_loses_the_row_only(tmp_path):
 @pytest.mark.parametrize("content", ["", "\n\n", "case_id,role\n"])
 def test_empty_and_missing_tables_are_fine(tmp_path, content):
     assert roles(tmp_path, content) == read_roles(tmp_path / "missing.csv", CASES)
-    assert not roles(tmp_path, content).set_aside
+    assert not roles(tmp_path, content).set_aside and roles(tmp_path, content).unusable is None

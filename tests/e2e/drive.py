@@ -17,7 +17,7 @@ from monailabel.client import MONAILabelClient
 from numpy.typing import NDArray
 
 from recursive_expand.cases import voxel_sha256
-from recursive_expand.study.expert import Judgement, judge
+from recursive_expand.experiment.expert import ExpertAnswer, judge
 
 from .server import Server
 from .study import Truth
@@ -46,7 +46,7 @@ class Answer:
     round: int
     proposal: str
     mask: NDArray[np.uint8]
-    judgement: Judgement
+    judgement: ExpertAnswer
 
 
 def drive(
@@ -124,14 +124,14 @@ def review_next(server: Server, client: MONAILabelClient, truth: Truth, folder: 
     return Answer(case_id, params["round"], params["proposal"], mask, judgement)
 
 
-def kept(judgement: Judgement, proposal: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def kept(judgement: ExpertAnswer, proposal: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A proposal (columns, rows, slices) with its rejected slices emptied: what a client submits for a judgement."""
     emptied = proposal.copy()
     emptied[:, :, list(judgement.rejected)] = 0
     return emptied
 
 
-def post_verdict(server: Server, case_id: str, proposal: str, judgement: Judgement, reviewer: str) -> None:
+def post_verdict(server: Server, case_id: str, proposal: str, judgement: ExpertAnswer, reviewer: str) -> None:
     """Send a verdict by `POST /recursive/verdicts`; it must be taken."""
     body: dict[str, object] = {
         "case_id": case_id,

@@ -6,8 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from recursive_expand.archives.images import read_mask
-from recursive_expand.cases import voxel_sha256
+from recursive_expand.archives.images import read_label
 from recursive_expand.ledger import Ledger
 
 WORKSPACE = ".recursive"
@@ -23,21 +22,21 @@ def outcome(studies: Path) -> dict[str, Any]:
     """
     ledger = Ledger(studies / WORKSPACE / "ledger.sqlite")
     try:
-        assert ledger.first_broken_event() is None, "the ledger's hash chain is broken"
+        assert ledger.audit.verify() is None
         rounds = [
             _only(record, "round state base_model trained_model model promoted training_set_sha256 config_sha256")
-            for record in ledger.list_rounds()
+            for record in ledger.rounds.all()
         ]
-        cases = sorted(ledger.case_ids())
+        cases = sorted(ledger.cases.ids())
         proposals = [
             _only(record, "case_id round sha256 model_sha256 state slices unchanged_slices voxels confidence")
             for case_id in cases
-            for record in ledger.proposals_of(case_id)
+            for record in ledger.proposals.of_case(case_id)
         ]
         verdicts = [
             _only(record, "case_id round proposal_sha256 verdict accepted_slices rejected_slices reviewer")
             for case_id in cases
-            for record in ledger.verdicts_of(case_id)
+            for record in ledger.judgements.of_case(case_id)
         ]
     finally:
         ledger.close()
@@ -53,7 +52,7 @@ def outcome(studies: Path) -> dict[str, Any]:
 def labels(studies: Path) -> dict[str, str]:
     """SHA-256 of every label's voxels, by path."""
     found = sorted((studies / "labels").rglob("*.nii.gz"))
-    return {str(path.relative_to(studies)): voxel_sha256(read_mask(path)) for path in found}
+    return {str(path.relative_to(studies)): read_label(path).sha256 for path in found}
 
 
 def files(studies: Path) -> list[str]:

@@ -10,7 +10,7 @@ from typing import NoReturn
 import psutil
 import pytest
 
-from recursive_expand.study.server import ServerProcess, Status, descendants, is_zombie
+from recursive_expand.experiment.server import ServerProcess, Status, descendants, is_zombie
 
 __all__ = ["APP", "REPOSITORY", "TRAINING_MODULE", "Server", "Status"]
 

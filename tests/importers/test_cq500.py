@@ -8,11 +8,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from recursive_expand.archives.folder import FolderArchive, check_case
+from recursive_expand.archives.archive import check_case
+from recursive_expand.archives.folder import FolderArchive
 from recursive_expand.cases import Role
 from recursive_expand.errors import InputError
 from recursive_expand.importers import cq500 as cq500_module
-from recursive_expand.importers.cq500 import PAPER_PATIENTS, import_cq500, parse_patients
+from recursive_expand.importers.cq500 import PAPER_PATIENTS, Cq500Importer, parse_patients
+from recursive_expand.importers.runner import run_import
 
 CLASSES = ("epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural")
 FINDINGS = ("ICH", "IPH", "IVH", "SDH", "EDH", "SAH")
@@ -44,11 +46,17 @@ def cq500(tmp_path, make_series, source):
 
 
 def load(cq500, tmp_path, **options):
-    return import_cq500(cq500, tmp_path / "studies", CLASSES, **options)
+    return run_import(Cq500Importer(cq500, CLASSES, **options), tmp_path / "studies")
 
 
 def cases(tmp_path):
     return {case.case_id: case for case in FolderArchive(tmp_path / "studies", CLASSES).scan().cases}
+
+
+def read(tmp_path, case_id):
+    """The case's volume and its mask's native voxels."""
+    volume, label = check_case(FolderArchive(tmp_path / "studies", CLASSES), cases(tmp_path)[case_id])
+    return volume, label.native
 
 
 def test_the_thinnest_plain_series_and_the_majority_of_the_readers(cq500, tmp_path):
@@ -74,23 +82,23 @@ def test_a_pre_contrast_series_is_plain(cq500, tmp_path, make_series):
     assert "has no row: no image-level label" in load(cq500, tmp_path / "b", patients=(48,)).left_out[0]
 
 
-def mask_for(cq500, name, shape=(5, 6, 6), value=1):
+def mask_for(cq500, name, shape=(5, 6, 6), value=1, step=0.625):
     """A mask on the thin series' grid as dcm2niix would have it: rows upwards."""
     (cq500 / "masks").mkdir(exist_ok=True)
     mask = np.zeros(shape, np.uint8)
     mask[1, 5, 2] = value  # row 0 from the top
-    affine = np.array([[-0.4, 0, 0, 100], [0, 0.5, 0, 90 - 2.5], [0, 0, 0.625, 10], [0, 0, 0, 1]])
+    affine = np.array([[-0.4, 0, 0, 100], [0, 0.5, 0, 90 - 2.5], [0, 0, step, 10], [0, 0, 0, 1]])
     nib.save(nib.Nifti1Image(mask, affine), cq500 / "masks" / name)
 
 
 def test_masks_find_their_series_by_size_and_are_turned_onto_its_grid(cq500, tmp_path):
     mask_for(cq500, "CQ500-CT-4.nii.gz", value=2)
-    mask_for(cq500, "CT_35.nii.gz", shape=(5, 6, 3), value=5)
+    mask_for(cq500, "CT_35.nii.gz", shape=(5, 6, 3), value=5, step=5)
     load(cq500, tmp_path)
-    volume, native = check_case(cases(tmp_path)["cq500-4"], CLASSES)
+    volume, native = read(tmp_path, "cq500-4")
     assert volume.hu.shape == (6, 6, 5)
     assert np.argwhere(native).tolist() == [[1, 0, 2]] and native.max() == 2
-    volume, native = check_case(cases(tmp_path)["cq500-35"], CLASSES)
+    volume, native = read(tmp_path, "cq500-35")
     assert volume.hu.shape == (3, 6, 5) and native.max() == 5
 
 
@@ -99,7 +107,7 @@ def test_a_mask_of_one_value_is_of_the_type_that_the_readers_saw(cq500, tmp_path
     (cq500 / "reads.csv").write_text(table)
     mask_for(cq500, "4.nii.gz", value=1)
     load(cq500, tmp_path, patients=(4,))
-    assert check_case(cases(tmp_path)["cq500-4"], CLASSES)[1].max() == 2
+    assert read(tmp_path, "cq500-4")[1].max() == 2
 
 
 def test_masks_that_do_not_fit_are_left_out_with_their_case(cq500, tmp_path):
@@ -135,9 +143,9 @@ def test_damaged_files_cost_their_patient_at_most(cq500, tmp_path, make_series, 
 
     monkeypatch.setattr(cq500_module, "read_dicom", read_dicom)
     done = load(cq500, tmp_path, patients=(4, 7, 48))
-    assert list(done.imported) == ["cq500-4", "cq500-7"]
+    assert list(done.imported) == ["cq500-4", "cq500-7", "cq500-48"]
     text = "\n".join(done.left_out)
-    assert "CQ500-CT-48: slice0: its position is not known" in text
+    assert "cq500-48: slice0 its position is not known" in text
     assert "cq500-7: torn: cannot be read as DICOM" in text
 
 

@@ -6,11 +6,12 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from recursive_expand.archives.folder import FolderArchive, check_case
+from recursive_expand.archives.folder import FolderArchive
 from recursive_expand.cases import Role
 from recursive_expand.errors import InputError
 from recursive_expand.importers.dicom import case_of_series
-from recursive_expand.importers.folder import FolderSettings, import_folder
+from recursive_expand.importers.folder import FolderImporter, FolderSettings
+from recursive_expand.importers.runner import run_import
 
 CLASSES = ("epidural", "subdural")
 
@@ -27,7 +28,9 @@ class Tree:
     def scan(self, name, affine=(-0.5, -0.5, 5, 1)):
         path = self.scans / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        nib.save(nib.Nifti1Image(np.full((6, 5, 3), 40, np.int16), np.diag(affine)), path)
+        hu = np.full((6, 5, 3), 40, np.int16)
+        hu[0] = -1000
+        nib.save(nib.Nifti1Image(hu, np.diag(affine)), path)
 
     def mask(self, name, value=1, affine=(-0.5, -0.5, 5, 1), shape=(6, 5, 3)):
         mask = np.zeros(shape, np.uint8)
@@ -41,7 +44,7 @@ class Tree:
         settings = FolderSettings(
             CLASSES, role, self.masks if masks else None, self.table if table is not None else None, **options
         )
-        return import_folder(self.scans, self.studies, settings)
+        return run_import(FolderImporter(self.scans, settings), self.studies)
 
     def cases(self):
         return {case.case_id: case for case in FolderArchive(self.studies, CLASSES).scan().cases}
@@ -68,7 +71,7 @@ def test_scans_masks_and_table_meet_by_name(tree):
         "site-a-head-1": (Role.PIXEL, "P1"),
         "b": (Role.TEST, "P2"),
     }
-    assert check_case(found["site-a-head-1"], CLASSES)[1][1, 2, 0] == 2
+    assert FolderArchive(tree.studies, CLASSES).read_expert_label("site-a-head-1").native[1, 2, 0] == 2
 
 
 def test_labels_of_slices_and_whole_cases(tree):

@@ -8,10 +8,12 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from recursive_expand.archives.folder import FolderArchive, check_case
+from recursive_expand.archives.archive import check_case
+from recursive_expand.archives.folder import FolderArchive
 from recursive_expand.cases import Role
 from recursive_expand.errors import InputError
-from recursive_expand.importers.hemseg import import_hemseg
+from recursive_expand.importers.hemseg import HemsegImporter
+from recursive_expand.importers.runner import run_import
 
 pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
 CLASSES = ("epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural")
@@ -56,7 +58,7 @@ def trees(tmp_path, make_series):
 
 
 def load(trees, studies, **options):
-    return import_hemseg(trees[0], studies, CLASSES, rsna=trees[1], **options)
+    return run_import(HemsegImporter(trees[0], CLASSES, trees[1], **options), studies)
 
 
 def test_types_come_from_rsna_slice_by_slice(trees, tmp_path):
@@ -69,17 +71,18 @@ def test_types_come_from_rsna_slice_by_slice(trees, tmp_path):
         f"hemseg-{EXAM}: slice 1 has several types (intraparenchymal, intraventricular); skipped (--multi skip)",
         f"hemseg-{EXAM}: slice 2 holds subdural too, which HemSeg does not mark",
     ]
-    (case,) = FolderArchive(tmp_path / "studies", CLASSES).scan().cases
+    archive = FolderArchive(tmp_path / "studies", CLASSES)
+    (case,) = archive.scan().cases
     assert (case.role, case.patient) == (Role.PIXEL, "rsna-ID_00e394df")
-    volume, native = check_case(case, CLASSES)
+    volume, label = check_case(archive, case)
     assert volume.hu[:, 0, 0].tolist() == [0, 300, 400]
-    assert native[2, 1].tolist() == [2, 0, 3]
+    assert label.native[2, 1].tolist() == [2, 0, 3]
 
 
 def test_the_role_image_keeps_rsna_s_labels_alone(trees, tmp_path):
     load(trees, tmp_path / "studies", role=Role.IMAGE)
     (case,) = FolderArchive(tmp_path / "studies", CLASSES).scan().cases
-    assert case.role is Role.IMAGE and case.pixel_label is None
+    assert case.role is Role.IMAGE and case.expert_label is None
     assert [sorted(case.image_labels[n].present) for n in range(5)] == [sorted(types) for types in SLICES.values()]
 
 
@@ -98,6 +101,6 @@ def test_missing_slices_and_folders_are_named(trees, tmp_path):
     done = load(trees, tmp_path / "studies")
     assert done.left_out[-1] == f"{EXAM}: ID_a2.dcm: is not in stage_2_train/ (1 of 5 are not)"
     with pytest.raises(InputError, match=r"holds no annotion_file_info\*.jsonl"):
-        import_hemseg(trees[1], tmp_path / "x", CLASSES, rsna=trees[1])
+        run_import(HemsegImporter(trees[1], CLASSES, trees[1]), tmp_path / "x")
     with pytest.raises(InputError, match="--role unlabelled"):
         load(trees, tmp_path / "x", role=Role.UNLABELLED)

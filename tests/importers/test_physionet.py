@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recursive_expand.archives.folder import FolderArchive, check_case
+from recursive_expand.archives.archive import check_case
+from recursive_expand.archives.folder import FolderArchive
 from recursive_expand.cases import Role
 from recursive_expand.errors import InputError
-from recursive_expand.importers.physionet import import_physionet
+from recursive_expand.importers.physionet import PhysionetImporter
+from recursive_expand.importers.runner import run_import
 from recursive_expand.importers.typed_masks import Multi
 
 CLASSES = ("epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural")
@@ -57,13 +59,19 @@ def case(studies, case_id):
     return found
 
 
+def read(studies, case_id):
+    """The case's volume and its mask's native voxels."""
+    volume, label = check_case(FolderArchive(studies, CLASSES), case(studies, case_id))
+    return volume, label and label.native
+
+
 def test_scans_get_class_masks_through_the_labels_of_their_slices(raw, tmp_path):
     studies = tmp_path / "studies"
-    done = import_physionet(raw.parent, studies, CLASSES)
+    done = run_import(PhysionetImporter(raw.parent, CLASSES), studies)
     assert list(done.imported) == ["physionet-049", "physionet-050"]
     found = case(studies, "physionet-049")
     assert (found.role, found.patient) == (Role.PIXEL, "physionet-049")
-    volume, native = check_case(found, CLASSES)
+    volume, native = read(studies, "physionet-049")
     scan = np.asanyarray(nib.load(raw / "ct_scans" / "049.nii").dataobj)
     kept = [0, 1, 3, 4]  # slice 3 is labelled subdural, but nobody marked it
     assert np.array_equal(volume.geometry.orientation.to_native(volume.hu), scan[:, :, kept])
@@ -79,21 +87,22 @@ def test_scans_get_class_masks_through_the_labels_of_their_slices(raw, tmp_path)
 
 def test_the_report_says_what_was_taken_and_left_out_also_after_a_second_run(raw, tmp_path):
     studies = tmp_path / "studies"
-    import_physionet(raw, studies, CLASSES)
+    run_import(PhysionetImporter(raw, CLASSES), studies)
 
     def rows():
         return {tuple(row) for row in csv.reader((studies / "import-physionet.csv").open())}
 
     first = rows()
     assert ("outcome", "case_id", "source", "detail") in first
-    assert ("imported", "physionet-050", "050.nii", "2 of 2 slices, 1 of them with masks") in first
+    (detail,) = (row[3] for row in first if row[:3] == ("imported", "physionet-050", "050.nii"))
+    assert detail.startswith("2 of 2 slices, 1 of them with masks; subdural 16 voxels, 0.02 mL; HU 1 % ")
     reason = "slice 3 is labelled subdural, but nothing is marked"
     assert ("left out", "physionet-049", "physionet-049", reason) in first
-    assert import_physionet(raw, studies, CLASSES).skipped == ["physionet-049", "physionet-050"]
+    assert run_import(PhysionetImporter(raw, CLASSES), studies).skipped == ["physionet-049", "physionet-050"]
     assert rows() == first
 
 
-def test_a_broken_off_import_goes_on_and_the_source_is_untouched(raw, tmp_path):
+def test_a_broken_off_import_goes_on_and_the_source_is_untouched(raw, tmp_path, monkeypatch):
     studies = tmp_path / "studies"
     before = {path: path.stat().st_mtime_ns for path in raw.rglob("*")}
 
@@ -101,11 +110,12 @@ def test_a_broken_off_import_goes_on_and_the_source_is_untouched(raw, tmp_path):
         if done == 1:
             raise KeyboardInterrupt
 
+    monkeypatch.setattr("recursive_expand.importers.runner.TELL_SECONDS", 0)
     with pytest.raises(KeyboardInterrupt):
-        import_physionet(raw, studies, CLASSES, report=stop)
+        run_import(PhysionetImporter(raw, CLASSES), studies, on_progress=stop)
     assert "imported,physionet-049" in (studies / "import-physionet.csv").read_text()
     told = []
-    done = import_physionet(raw, studies, CLASSES, report=lambda *step: told.append(step))
+    done = run_import(PhysionetImporter(raw, CLASSES), studies, on_progress=lambda *step: told.append(step))
     assert (done.skipped, list(done.imported)) == (["physionet-049"], ["physionet-050"])
     assert told[-1] == ("importing cases", 2, 2)
     assert {path: path.stat().st_mtime_ns for path in raw.rglob("*")} == before
@@ -120,13 +130,13 @@ def test_multi_any_and_skip(raw, tmp_path):
     mask[4:8, 12:18, 1] = mask[15:18, 15:18, 1] = 1
     nib.save(nib.Nifti1Image(scan, np.eye(4)), raw / "ct_scans" / "050.nii")
     nib.save(nib.Nifti1Image(mask, np.eye(4)), raw / "masks" / "050.nii")
-    done = import_physionet(raw, tmp_path / "any", CLASSES)
+    done = run_import(PhysionetImporter(raw, CLASSES), tmp_path / "any")
     assert done.imported["physionet-050"].endswith("1 of them with masks, types told apart in slices 2")
-    native = check_case(case(tmp_path / "any", "physionet-050"), CLASSES)[1]
+    native = read(tmp_path / "any", "physionet-050")[1]
     assert native[5, 14, 1] == 5 and native[16, 16, 1] == 2
-    done = import_physionet(raw, tmp_path / "skip", CLASSES, multi=Multi.SKIP)
+    done = run_import(PhysionetImporter(raw, CLASSES, multi=Multi.SKIP), tmp_path / "skip")
     assert "physionet-050: slice 2 has several types (intraparenchymal, subdural); skipped" in done.left_out[-1]
-    volume, _ = check_case(case(tmp_path / "skip", "physionet-050"), CLASSES)
+    volume, _ = read(tmp_path / "skip", "physionet-050")
     assert volume.geometry.shape == (1, 32, 32)
 
 
@@ -134,7 +144,7 @@ def test_bad_rows_and_files_cost_their_slice_or_patient_alone(raw, tmp_path):
     path = raw / "hemorrhage_diagnosis_raw_ct.csv"
     path.write_text(path.read_text().replace(f"49,1,{CLEAN}", "49,1,0,0,0,0,0,0,0").replace("49,5", "49,6"))
     (raw / "masks" / "050.nii").write_bytes(b"\0" * 400)
-    done = import_physionet(raw, tmp_path / "studies", CLASSES)
+    done = run_import(PhysionetImporter(raw, CLASSES), tmp_path / "studies")
     assert list(done.imported) == ["physionet-049"]
     text = "\n".join(done.left_out)
     assert "slice 1 is labelled neither a type nor No_Hemorrhage" in text
@@ -168,11 +178,11 @@ def pictures(tmp_path):
 
 def test_pictures_are_stacked_in_the_order_of_their_numbers(pictures, tmp_path):
     studies = tmp_path / "studies"
-    done = import_physionet(pictures, studies, CLASSES)
+    done = run_import(PhysionetImporter(pictures, CLASSES), studies)
     assert done.imported == {"physionet-084": "3 of 3 slices, 1 of them with masks"}
     assert done.left_out == ["physionet-084: slice 2 has no usable bone picture: its bone reads as 100 HU"]
     assert "250 mm over its columns" in done.notes[0]
-    volume, native = check_case(case(studies, "physionet-084"), CLASSES)
+    volume, native = read(studies, "physionet-084")
     # Brain from its own window, bone and air from the other one.
     assert volume.hu[0, 32, 32] == pytest.approx(40, abs=3)
     assert volume.hu[0, 12, 12] == pytest.approx(-900 + 160 / 255 * 3200, abs=40)
@@ -186,10 +196,10 @@ def test_pictures_are_stacked_in_the_order_of_their_numbers(pictures, tmp_path):
 def test_another_folder_and_another_task_are_refused(tmp_path, raw, monkeypatch):
     with pytest.raises(InputError, match=r"studies: holds neither ct_scans and hemorrhage_diagnosis_raw_ct.csv"):
         (tmp_path / "studies").mkdir()
-        import_physionet(tmp_path / "studies", tmp_path / "out", CLASSES)
+        run_import(PhysionetImporter(tmp_path / "studies", CLASSES), tmp_path / "out")
     monkeypatch.chdir(tmp_path / "studies")
     with pytest.raises(InputError, match=r"^\.: holds neither ct_scans"):
-        import_physionet(Path(), tmp_path / "out", CLASSES)
+        run_import(PhysionetImporter(Path(), CLASSES), tmp_path / "out")
     with pytest.raises(InputError, match="has no class subdural"):
-        import_physionet(raw, tmp_path / "out", CLASSES[:4])
+        run_import(PhysionetImporter(raw, CLASSES[:4]), tmp_path / "out")
     assert not (tmp_path / "out").exists()

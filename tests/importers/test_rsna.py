@@ -11,7 +11,9 @@ from recursive_expand.archives.folder import FolderArchive
 from recursive_expand.archives.images import read_volume
 from recursive_expand.cases import Role
 from recursive_expand.errors import InputError
-from recursive_expand.importers.rsna import Sampling, import_rsna
+from recursive_expand.importers.report import no_progress
+from recursive_expand.importers.rsna import RsnaImporter, Sampling
+from recursive_expand.importers.runner import run_import
 
 pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
 CLASSES = ("epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural")
@@ -61,8 +63,8 @@ def studies(tmp_path):
     return tmp_path / "studies"
 
 
-def load(rsna, studies, **options):
-    return import_rsna(rsna.root, studies, CLASSES, **options)
+def load(rsna, studies, on_progress=no_progress, **options):
+    return run_import(RsnaImporter(rsna.root, CLASSES, **options), studies, on_progress=on_progress)
 
 
 def found(studies):
@@ -146,7 +148,7 @@ def many(rsna):
 def test_the_papers_sampling(many, studies, tmp_path):
     sampling = Sampling(single_class=True, per_class=4, none=2, seed=3)
     told = []
-    done = load(many, studies, sampling=sampling, report=lambda *step: told.append(step))
+    done = load(many, studies, sampling=sampling, on_progress=lambda *step: told.append(step))
     present = [",".join(sorted(case.image_labels[None].present)) for case in found(studies).values()]
     assert {name: present.count(name) for name in set(present)} == {"": 2} | dict.fromkeys(CLASSES, 4)
     assert told[-1] == ("importing slices", 22, 22)
@@ -214,4 +216,4 @@ def test_options_that_do_not_go_together(rsna, studies):
     with pytest.raises(InputError, match="do not go with --as series"):
         load(rsna, studies, cases="series", sampling=Sampling(per_class=3))
     with pytest.raises(InputError, match=r"does not hold stage_2_train/ and stage_2_train\.csv"):
-        import_rsna(studies, studies, CLASSES)
+        run_import(RsnaImporter(studies, CLASSES), studies)

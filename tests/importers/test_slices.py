@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recursive_expand.archives.folder import FolderArchive, check_case
+from recursive_expand.archives.archive import check_case
+from recursive_expand.archives.folder import FolderArchive
 from recursive_expand.cases import Role
 from recursive_expand.errors import InputError
-from recursive_expand.importers.slices import SliceSettings, import_slices
+from recursive_expand.importers.runner import run_import
+from recursive_expand.importers.slices import SliceSettings, SlicesImporter
 
 CT_ICH = Path(__file__).parents[3] / "shared" / "data" / "ct_ich_v1_slices"
 CLASSES = ("epidural", "intraparenchymal", "subdural")
@@ -38,11 +40,15 @@ class Pictures:
     def load(self, masks=True, **settings):
         defaults = {"classes": CLASSES, "level": 40, "width": 120, "mask_class": "subdural"}
         settings = SliceSettings(**(defaults | settings))
-        return import_slices(self.images, self.studies, settings, masks=self.masks if masks else None)
+        return run_import(SlicesImporter(self.images, settings, self.masks if masks else None), self.studies)
 
     def case(self, case_id):
         (found,) = [case for case in FolderArchive(self.studies, CLASSES).scan().cases if case.case_id == case_id]
         return found
+
+    @property
+    def archive(self):
+        return FolderArchive(self.studies, CLASSES)
 
 
 @pytest.fixture
@@ -54,10 +60,10 @@ def test_a_picture_becomes_a_slice_in_hu_with_its_mask(pictures):
     grey = pictures.add("a", [(1, 2)])
     report = pictures.load()
     assert report.imported == {"a": "8 x 6 pixels, pixel"}
-    volume, mask = check_case(pictures.case("a"), CLASSES)
+    volume, mask = check_case(pictures.archive, pictures.case("a"))
     assert pictures.case("a").role is Role.PIXEL
     assert np.array_equal(volume.hu[0], np.rint(-20 + grey / 255 * 120))
-    slices = volume.geometry.orientation.to_slices(mask)
+    slices = mask.slices
     assert np.argwhere(slices).tolist() == [[0, 1, 2]] and slices.max() == 3
     assert volume.geometry.spacing[1:] == (0.5, 0.5)
     # Row 0 is the forehead, column 0 the patient's right.
@@ -67,40 +73,45 @@ def test_a_picture_becomes_a_slice_in_hu_with_its_mask(pictures):
 def test_black_and_white_are_the_ends_of_the_window(pictures):
     Image.fromarray(np.array([[0, 255] * 4] * 4, np.uint8)).save(pictures.images / "a.png")
     pictures.load(masks=False, role=Role.IMAGE)
-    hu = check_case(pictures.case("a"), CLASSES)[0].hu
+    hu = check_case(pictures.archive, pictures.case("a"))[0].hu
     assert (hu.min(), hu.max()) == (-20, 100)
 
 
 def test_the_assumed_spacing_is_said(pictures):
     pictures.add("a")
     assert pictures.load(spacing=0.4).notes == ["pixel spacing is not in a picture: 0.4 mm is assumed (--spacing)"]
-    assert check_case(pictures.case("a"), CLASSES)[0].geometry.spacing[1:] == pytest.approx((0.4, 0.4))
+    assert check_case(pictures.archive, pictures.case("a"))[0].geometry.spacing[1:] == pytest.approx((0.4, 0.4))
 
 
 def test_test_slices_are_held_out_from_the_moment_they_are_there(pictures, monkeypatch):
     pictures.add("a")
     pictures.add("b", None)
-    written = []
-    monkeypatch.setattr(
-        "recursive_expand.importers.content.write_volume",
-        lambda path, volume: written.append((path.name, (path.parent / "cases.csv").read_text())),
-    )
+    seen = []
+
+    def sync_folder(folder):
+        images = sorted(path.name for path in pictures.studies.glob("*.nii.gz"))
+        masks = sorted(path.name for path in pictures.studies.glob("labels/final/*.nii.gz"))
+        seen.append((folder.name, images, masks, (pictures.studies / "cases.csv").read_text()))
+
+    monkeypatch.setattr("recursive_expand.importers.batches.sync_folder", sync_folder)
     pictures.load(role=Role.TEST)
-    assert written == [("a.nii.gz", "case_id,role\na,test\n"), ("b.nii.gz", "case_id,role\na,test\nb,test\n")]
+    table = "case_id,role\na,test\nb,test\n"
+    masks = ["a.nii.gz"]
+    assert seen == [("final", [], masks, table), ("studies", ["a.nii.gz", "b.nii.gz"], masks, table)]
     monkeypatch.undo()
     pictures.load(role=Role.TEST)
     assert (pictures.case("a").role, pictures.case("b").role) == (Role.TEST, Role.TEST)
-    assert pictures.case("a").pixel_label is not None and pictures.case("b").pixel_label is None
+    assert pictures.case("a").expert_label is not None and pictures.case("b").expert_label is None
     assert (pictures.studies / "cases.csv").read_text() == "case_id,role\na,test\nb,test\n"
 
 
-def test_a_slice_that_the_table_gives_another_role_is_no_test_slice(pictures):
+def test_a_row_without_an_image_is_replaced_with_a_note(pictures):
     pictures.add("a")
     pictures.studies.mkdir()
-    (pictures.studies / "cases.csv").write_text("case_id,role\na,pixel\n")
+    (pictures.studies / "cases.csv").write_text("case_id,role\na,pixel\nb,image\n")
     report = pictures.load(role=Role.TEST)
-    assert report.left_out == ["a.png: cases.csv gives case a the role pixel, not test; change that row"]
-    assert not list(pictures.studies.glob("*.nii.gz"))
+    assert "a: its row in cases.csv said pixel, no patient; it says test, no patient now" in report.notes
+    assert (pictures.studies / "cases.csv").read_text() == "case_id,role\na,test\nb,image\n"
 
 
 def test_image_slices_keep_only_the_classes_of_their_masks(pictures):
@@ -133,7 +144,7 @@ def test_a_table_with_other_columns_is_not_written_to(pictures):
 def test_class_values_are_mapped_to_the_task(pictures):
     pictures.add("a", value=7)
     pictures.load(mask_class=None, class_values={7: "intraparenchymal"})
-    assert set(np.unique(check_case(pictures.case("a"), CLASSES)[1])) == {0, 2}
+    assert set(pictures.archive.read_expert_label("a").values) == {2}
 
 
 def test_what_is_there_is_skipped(pictures):
@@ -144,7 +155,8 @@ def test_what_is_there_is_skipped(pictures):
     assert (list(report.imported), report.skipped) == (["b"], ["a"])
 
 
-def test_a_broken_off_import_has_its_report_with_the_pictures_names(pictures):
+def test_a_broken_off_import_has_its_report_with_the_pictures_names(pictures, monkeypatch):
+    monkeypatch.setattr("recursive_expand.importers.runner.TELL_SECONDS", 0)
     pictures.add("a")
     pictures.add("b")
     pictures.add("c", None)
@@ -155,11 +167,12 @@ def test_a_broken_off_import_has_its_report_with_the_pictures_names(pictures):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        import_slices(pictures.images, pictures.studies, settings, masks=pictures.masks, report=stop)
+        run_import(SlicesImporter(pictures.images, settings, pictures.masks), pictures.studies, on_progress=stop)
     assert "imported,a,a.png," in (pictures.studies / "import-slices.csv").read_text()
     pictures.load()
     lines = (pictures.studies / "import-slices.csv").read_text().splitlines()
-    assert lines[1:3] == ['imported,a,a.png,"8 x 6 pixels, pixel"', 'imported,b,b.png,"8 x 6 pixels, pixel"']
+    assert lines[1].startswith('imported,a,a.png,"8 x 6 pixels, pixel; subdural')
+    assert lines[2].startswith('imported,b,b.png,"8 x 6 pixels, pixel; subdural')
     assert lines[3].startswith("left out,c,c.png,has no mask of its name")
 
 
@@ -214,12 +227,13 @@ def test_an_empty_folder_is_named(pictures):
 @pytest.mark.skipif(not CT_ICH.is_dir(), reason=f"real data missing: put ct_ich_v1_slices at {CT_ICH}")
 def test_real_slices_are_imported_with_their_masks(tmp_path):
     settings = SliceSettings(CLASSES, 40, 120, mask_class="intraparenchymal")
-    report = import_slices(CT_ICH / "images", tmp_path, settings, masks=CT_ICH / "masks")
+    report = run_import(SlicesImporter(CT_ICH / "images", settings, CT_ICH / "masks"), tmp_path)
     assert len(report.imported) == 36 and not report.left_out
-    scan = FolderArchive(tmp_path, CLASSES).scan()
+    archive = FolderArchive(tmp_path, CLASSES)
+    scan = archive.scan()
     assert {case.role for case in scan.cases} == {Role.PIXEL} and not scan.set_aside
-    volume, mask = check_case(scan.cases[0], CLASSES)
+    volume, mask = check_case(archive, scan.cases[0])
     assert scan.cases[0].case_id == "10185"
-    assert volume.hu.shape == (1, 650, 650) and np.count_nonzero(mask == 2) == 1516
-    blood = volume.hu[volume.geometry.orientation.to_slices(mask) == 2]
+    assert volume.hu.shape == (1, 650, 650) and mask.voxels() == {"intraparenchymal": 1516}
+    blood = volume.hu[mask.slices == 2]
     assert 45 < np.median(blood) < 90

@@ -12,7 +12,7 @@ from skimage.morphology import convex_hull_image
 from recursive_expand.phantom import CLASSES, Phantom, Tissue, make_head, make_slice
 from recursive_expand.phantom.bleeds import Epidural, Intraventricular, Subdural, draw_bleed
 from recursive_expand.phantom.outline import ANGLES, Outline
-from recursive_expand.task import load_task
+from recursive_expand.settings import load_settings
 
 REPO = Path(__file__).parents[2]
 SEEDS = range(6)
@@ -23,7 +23,7 @@ def slices_of(kind: str) -> list[Phantom]:
 
 
 def test_values_follow_the_task() -> None:
-    assert load_task(REPO / "apps" / "recursive_ich" / "task.yaml").classes == CLASSES
+    assert load_settings(REPO / "apps" / "recursive_ich" / "task.yaml").task.classes == CLASSES
 
 
 @pytest.mark.parametrize("kind", CLASSES)

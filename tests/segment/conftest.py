@@ -1,9 +1,8 @@
-"""A small task and small scans for the tests of f and g."""
+"""Small settings and small scans for the tests of f and g."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,27 +13,24 @@ from recursive_expand.cases import Geometry, Volume
 from recursive_expand.segment.examples import Example
 from recursive_expand.segment.network import build_network
 from recursive_expand.segment.train import train
-from recursive_expand.task import Task
+from recursive_expand.settings import Machine, Method, Network, Refinement, Settings, Task, Training, Window
 
-SETTINGS: dict[str, Any] = {
-    "name": "tiny",
-    "title": "Tiny",
-    "classes": ["epidural", "subdural"],
-    "windows": [{"level": 40, "width": 80}, {"level": 600, "width": 2800}],
-    "network": {"channels": [4, 8, 8], "residual_units": 1},
-    "training": {"batch_size": 2},
-    "refinement": {"mode": "off"},
-    "preset": "default",
-    "threads": 2,
-}
-
-
-def _task(**overrides: Any) -> Task:
-    """The tiny task; a section's settings are merged over its own."""
-    settings = dict(SETTINGS)
-    for key, value in overrides.items():
-        settings[key] = {**settings.get(key, {}), **value} if isinstance(value, dict) else value
-    return Task.model_validate(settings)
+SETTINGS = Settings(
+    task=Task(
+        name="tiny",
+        title="Tiny",
+        classes=("epidural", "subdural"),
+        windows=(Window(level=40, width=80), Window(level=600, width=2800)),
+        region="head",
+    ),
+    method=Method(
+        preset="default",
+        network=Network(channels=(4, 8, 8), residual_units=1),
+        training=Training(batch_size=2),
+        refinement=Refinement(mode="off"),
+    ),
+    machine=Machine(threads=2),
+)
 
 
 def _head(
@@ -62,8 +58,9 @@ def _volume(*slices: NDArray[np.int16], mm: float = 3.0) -> Volume:
 
 
 @pytest.fixture(scope="session")
-def make_task() -> Callable[..., Task]:
-    return _task
+def make_settings() -> Callable[..., Settings]:
+    """The tiny settings, changed."""
+    return SETTINGS.changed
 
 
 @pytest.fixture(scope="session")
@@ -77,14 +74,14 @@ def make_volume() -> Callable[..., Volume]:
 
 
 @pytest.fixture
-def task() -> Task:
-    return _task()
+def settings() -> Settings:
+    return SETTINGS
 
 
 @pytest.fixture
-def network(task: Task) -> torch.nn.Module:
+def network(settings: Settings) -> torch.nn.Module:
     torch.manual_seed(0)
-    return build_network(task)
+    return build_network(settings)
 
 
 @pytest.fixture
@@ -94,14 +91,14 @@ def examples() -> list[Example]:
 
 
 @pytest.fixture(scope="session")
-def trained() -> tuple[Task, torch.nn.Module]:
-    """A task and a network that has learned to find the bleeds of `make_head`."""
-    task = _task(training={"batch_size": 4})
+def trained() -> tuple[Settings, torch.nn.Module]:
+    """Settings and a network that has learned to find the bleeds of `make_head`."""
+    settings = SETTINGS.changed(batch_size=4)
     torch.manual_seed(0)
-    network = build_network(task)
+    network = build_network(settings)
     rng = np.random.default_rng(0)
     slices = [_head(bleed=tuple(rng.integers(24, 40, 2)), seed=i) for i in range(12)]
     slices += [_head(seed=i) for i in range(4)]
     examples = [Example(f"{i}", hu, mask, with_dice=True) for i, (hu, mask) in enumerate(slices)]
-    train(task, network, examples, epochs=25, learning_rate=1e-2, round_index=0)
-    return task, network
+    train(settings, network, examples, epochs=25, learning_rate=1e-2, round_index=0)
+    return settings, network

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from recursive_expand.segment.batches import epoch_order, make_batch, training_box
+from recursive_expand.segment.box import Box
 from recursive_expand.segment.examples import IGNORE, REJECTED, Example
-from recursive_expand.segment.head import Box
 
 
 def test_every_example_once_in_batches_of_nearly_one_size():
@@ -18,28 +18,28 @@ def test_every_example_once_in_batches_of_nearly_one_size():
     assert batches != epoch_order(9, 4, seed=0, round_index=0, epoch=1)
 
 
-def test_the_whole_slice_without_cropping_and_the_head_with_it(make_task, examples):
-    whole = training_box(examples[0], make_task(training={"crop_to_head": False}))
+def test_the_whole_slice_without_cropping_and_the_head_with_it(make_settings, examples):
+    whole = training_box(examples[0], make_settings(training={"crop_to_region": False}))
     assert whole == Box(0, 64, 0, 64)
     example = _wide(examples[0])
-    box = training_box(example, make_task())
+    box = training_box(example, make_settings())
     assert box.shape < example.hu.shape
     assert box.c0 % 4 == 0
 
 
-def test_the_box_holds_a_mask_outside_the_head(make_task, examples):
+def test_the_box_holds_a_mask_outside_the_head(make_settings, examples):
     example = _wide(examples[0])
     target = example.target.copy()
     target[2, 150] = 1
-    box = training_box(dataclasses.replace(example, target=target), make_task())
+    box = training_box(dataclasses.replace(example, target=target), make_settings())
     assert box.r0 <= 2 and box.c1 > 150
 
 
-def test_padding_is_air_that_no_loss_counts(task):
+def test_padding_is_air_that_no_loss_counts(settings):
     small = Example("a:0", np.full((10, 9), 40, np.int16), np.ones((10, 9), np.uint8), True)
     large = Example("a:1", np.full((13, 6), 40, np.int16), np.ones((13, 6), np.uint8), False)
     examples = [small, large]
-    batch = make_batch(examples, [Box.whole(e.hu.shape) for e in examples], task, round_index=0, epoch=0)
+    batch = make_batch(examples, [Box.whole(e.hu.shape) for e in examples], settings, round_index=0, epoch=0)
     assert batch.hu.shape == batch.target.shape == (2, 16, 12)
     assert batch.hu.dtype == torch.int16
     assert (batch.hu[0, 10:] == -1024).all() and (batch.target[0, :, 9:] == IGNORE).all()
@@ -47,9 +47,9 @@ def test_padding_is_air_that_no_loss_counts(task):
     assert batch.with_dice.tolist() == [True, False]
 
 
-def test_the_working_grid_is_coarser(make_task):
+def test_the_working_grid_is_coarser(make_settings):
     example = Example("a:0", np.full((32, 32), 40, np.int16), np.ones((32, 32), np.uint8), True, spacing=(0.5, 0.5))
-    batch = make_batch([example], [Box.whole((32, 32))], make_task(working_spacing=1.0), round_index=0, epoch=0)
+    batch = make_batch([example], [Box.whole((32, 32))], make_settings(working_spacing=1.0), round_index=0, epoch=0)
     assert (batch.target != IGNORE).sum() == 16 * 16
     assert (batch.hu == 40).sum() == 16 * 16
 
@@ -60,11 +60,11 @@ def _wide(example):
     return dataclasses.replace(example, hu=hu, target=np.pad(example.target, pad))
 
 
-def test_augmented_rejected_slices_teach_nothing_but_their_region(make_task):
+def test_augmented_rejected_slices_teach_nothing_but_their_region(make_settings):
     target = np.full((32, 32), IGNORE, np.uint8)
     target[10:20, 8:16] = REJECTED
     example = Example("a:0", np.full((32, 32), 40, np.int16), target, False)
-    task = make_task(training={"augment": True})
+    settings = make_settings(training={"augment": True})
     for epoch in range(8):
-        batch = make_batch([example], [Box.whole((32, 32))], task, round_index=1, epoch=epoch)
+        batch = make_batch([example], [Box.whole((32, 32))], settings, round_index=1, epoch=epoch)
         assert set(batch.target.unique().tolist()) == {REJECTED, IGNORE}

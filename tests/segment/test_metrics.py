@@ -23,9 +23,9 @@ def test_both_empty_is_1_and_one_empty_is_0():
         assert getattr(Counts(false_negative=3), name) == 0
 
 
-def test_the_wrong_class_is_right_for_any_bleed_alone():
+def test_the_wrong_class_is_right_for_foreground_alone():
     found = count(np.array([1, 2, 0], np.uint8), np.array([2, 2, 1], np.uint8), 2)
-    assert found.any_bleed == Counts(2, 0, 1)
+    assert found.foreground == Counts(2, 0, 1)
     assert found.by_class == (Counts(0, 1, 1), Counts(1, 0, 1))
 
 

@@ -1,5 +1,7 @@
 """Tests of the fast path: it agrees with the plain one, obeys labels and does not depend on company."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -18,26 +20,26 @@ def volume(make_head, make_volume):
 @pytest.mark.parametrize("batch_size", [1, 2])
 @pytest.mark.parametrize("half", [False, None])
 def test_masks_agree_with_the_plain_path(trained, volume, half, batch_size):
-    task, network = trained
-    predicted = Predictor(task, network, half=half, batch_size=batch_size).predict(volume)
-    plain = np.stack([predict_plain(task, network, hu).argmax(0) for hu in volume.hu])
+    settings, network = trained
+    predicted = Predictor(settings, network, half=half, batch_size=batch_size).predict(volume)
+    plain = np.stack([predict_plain(settings, network, hu).argmax(0) for hu in volume.hu])
     assert (plain > 0).any()
     assert (predicted.mask == plain).mean() >= 0.999
     assert predicted.mask.dtype == np.uint8 and predicted.mask.shape == volume.hu.shape
 
 
 def test_slices_without_brain_are_background(trained, volume):
-    task, network = trained
-    predicted = Predictor(task, network).predict(volume)
+    settings, network = trained
+    predicted = Predictor(settings, network).predict(volume)
     assert not predicted.mask[0].any() and not predicted.ignore[0].any()
     assert np.isnan(predicted.confidence[0])
 
 
 def test_confidence_and_ignore_band_are_of_the_mask(trained, volume):
-    task, network = trained
-    predicted = Predictor(task, network, half=False).predict(volume)
+    settings, network = trained
+    predicted = Predictor(settings, network, half=False).predict(volume)
     for number in range(1, 4):
-        foreground = 1 - predict_plain(task, network, volume.hu[number])[0]
+        foreground = 1 - predict_plain(settings, network, volume.hu[number])[0]
         mask = predicted.mask[number] > 0
         expected = np.where(mask, foreground <= 0.7, foreground >= 0.3)
         assert (predicted.ignore[number] == expected).mean() > 0.99
@@ -45,10 +47,10 @@ def test_confidence_and_ignore_band_are_of_the_mask(trained, volume):
 
 
 def test_image_level_labels_are_obeyed(trained, volume):
-    task, network = trained
+    settings, network = trained
     allowed = [None, frozenset(), frozenset({"epidural"}), frozenset({"epidural", "subdural"})]
-    free = Predictor(task, network).predict(volume)
-    bound = Predictor(task, network).predict(volume, allowed)
+    free = Predictor(settings, network).predict(volume)
+    bound = Predictor(settings, network).predict(volume, allowed)
     assert not bound.mask[1].any()
     assert set(np.unique(bound.mask[2])) == {0, 1}
     assert np.array_equal(bound.mask[2] > 0, free.mask[2] > 0)
@@ -57,19 +59,19 @@ def test_image_level_labels_are_obeyed(trained, volume):
 
 def test_a_case_is_the_same_in_any_company(monkeypatch, trained, volume, make_head, make_volume):
     monkeypatch.setattr("recursive_expand.segment.predict.SLICES_PER_WINDOW", 3)
-    task, network = trained
+    settings, network = trained
     others = [make_volume(make_head(64, bleed=(30, 30), seed=n)[0]) for n in range(4)]
     cases = [("a", others[0]), ("b", volume), ("c", others[1]), ("d", others[2]), ("e", others[3])]
-    proposed = list(Predictor(task, network).propose_volumes(iter(cases)))
+    proposed = list(Predictor(settings, network).propose_volumes(iter(cases)))
     assert [case_id for case_id, _ in proposed] == list("abcde")
-    alone = Predictor(task, network).predict(volume)
+    alone = Predictor(settings, network).predict(volume)
     assert np.array_equal(dict(proposed)["b"].mask, alone.mask)
     assert np.array_equal(dict(proposed)["b"].ignore, alone.ignore)
 
 
-def test_a_coarser_working_grid_returns_native_masks(make_task, trained, volume):
-    task, network = trained
-    coarse = task.model_copy(update={"working_spacing": 3.0})
+def test_a_coarser_working_grid_returns_native_masks(make_settings, trained, volume):
+    settings, network = trained
+    coarse = settings.changed(working_spacing=3.0)
     predicted = Predictor(coarse, network, half=False).predict(volume)
     assert predicted.mask.shape == volume.hu.shape
     plain = np.stack([predict_plain(coarse, network, hu, (1.5, 1.5)).argmax(0) for hu in volume.hu])
@@ -113,32 +115,46 @@ def test_constraints_must_be_one_for_each_slice(trained, volume):
 
 @pytest.mark.parametrize("batch_size", [1, 2])
 def test_flips_average_the_probabilities_of_both_sides(trained, volume, batch_size):
-    task, network = trained
-    flipping = task.model_copy(update={"flips": True})
+    settings, network = trained
+    flipping = settings.changed(flips=True)
     predicted = Predictor(flipping, network, half=False, batch_size=batch_size).predict(volume)
-    one_sided = Predictor(task, network, half=False).predict(volume)
+    one_sided = Predictor(settings, network, half=False).predict(volume)
     for number in range(1, 4):
         hu = volume.hu[number]
-        plain = predict_plain(task, network, hu)
-        mirrored = predict_plain(task, network, np.ascontiguousarray(hu[:, ::-1]))[:, :, ::-1]
+        plain = predict_plain(settings, network, hu)
+        mirrored = predict_plain(settings, network, np.ascontiguousarray(hu[:, ::-1]))[:, :, ::-1]
         mean = (plain + mirrored) / 2
         mask = predicted.mask[number]
         assert (mask == mean.argmax(0)).mean() >= 0.999
         assert predicted.confidence[number] == pytest.approx(1 - mean[0][mask > 0].mean(), abs=0.05)
         # g is off here, so f's masks are the proposals.
         a, b = mask > 0, one_sided.mask[number] > 0
-        assert predicted.agreement[number] == pytest.approx(2 * (a & b).sum() / (a.sum() + b.sum()), abs=1e-6)
-    assert np.isnan(predicted.agreement[0])
+        assert predicted.flip_dice[number] == pytest.approx(2 * (a & b).sum() / (a.sum() + b.sum()), abs=1e-6)
+    assert np.isnan(predicted.flip_dice[0])
 
 
-def test_without_flips_there_is_no_agreement(trained, volume):
-    assert np.isnan(Predictor(*trained).predict(volume).agreement).all()
+def test_without_flips_there_is_no_flip_dice(trained, volume):
+    assert np.isnan(Predictor(*trained).predict(volume).flip_dice).all()
 
 
 def test_a_mirrored_slice_gets_the_mirrored_mask_with_flips(trained, make_head, make_volume):
-    task, network = trained
+    settings, network = trained
     hu = make_head(64, bleed=(30, 34), seed=7)[0]
-    predictor = Predictor(task.model_copy(update={"flips": True}), network, half=False)
+    predictor = Predictor(settings.changed(flips=True), network, half=False)
     both = predictor.predict(make_volume(hu, np.ascontiguousarray(hu[:, ::-1])))
     assert both.mask[0].any()
     assert np.array_equal(both.mask[0], both.mask[1][:, ::-1])
+
+
+def test_the_region_decides_which_slices_are_looked_at(monkeypatch, trained, volume):
+    settings, network = trained
+    empty = volume.hu[0].copy()
+    empty[60:70, 60:70] = 1200  # an object, but no soft tissue
+    looked_at = []
+    for region in ("head", "body"):
+        predictor = Predictor(settings.changed(region=region), network, half=False)
+        monkeypatch.setattr(
+            predictor, "_logits", lambda *a, p=predictor, r=region: looked_at.append(r) or Predictor._logits(p, *a)
+        )
+        predictor.predict(dataclasses.replace(volume, hu=np.stack([empty, *volume.hu[1:]])))
+    assert (looked_at.count("head"), looked_at.count("body")) == (3, 4)

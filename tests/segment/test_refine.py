@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recursive_expand.segment.refine import refine
-from recursive_expand.task import Refinement, Window
+from recursive_expand.settings import Refinement, Window
 
 BRAIN = Window(level=40, width=80)
 MODES = get_args(Refinement.model_fields["mode"].annotation)
@@ -24,7 +24,7 @@ def _square(inner, outer=35, blood=70):
 
 
 def _settings(mode, **changes):
-    return Refinement(mode=mode, **{"sigma": 0.0, "scale": 10, "min_size": 4, "min_agreement": 0.2, **changes})
+    return Refinement(mode=mode, **{"sigma": 0.0, "scale": 10, "min_size": 4, "min_dice": 0.2, **changes})
 
 
 @st.composite
@@ -42,10 +42,10 @@ def slices(draw):
 
 @given(slices(), st.sampled_from(MODES), st.floats(0, 1), st.floats(0, 1))
 @settings(max_examples=60, deadline=None)
-def test_properties(case, mode, overlap, min_agreement):
+def test_properties(case, mode, overlap, min_dice):
     mask, hu = case
     before = mask.copy()
-    refinement = _settings(mode, overlap=overlap, min_agreement=min_agreement)
+    refinement = _settings(mode, overlap=overlap, min_dice=min_dice)
     result = refine(mask, hu, refinement, BRAIN)
     assert np.array_equal(mask, before)
     assert result.dtype == np.uint8
@@ -85,8 +85,8 @@ def test_growing_stops_at_another_class():
 
 def test_a_result_that_hardly_agrees_is_refused():
     mask, hu = _square(slice(10, 12))
-    assert np.count_nonzero(refine(mask, hu, _settings("objectness", overlap=0, min_agreement=0), BRAIN)) >= 100
-    assert np.array_equal(refine(mask, hu, _settings("objectness", overlap=0, min_agreement=0.5), BRAIN), mask)
+    assert np.count_nonzero(refine(mask, hu, _settings("objectness", overlap=0, min_dice=0), BRAIN)) >= 100
+    assert np.array_equal(refine(mask, hu, _settings("objectness", overlap=0, min_dice=0.5), BRAIN), mask)
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -12,55 +12,55 @@ from recursive_expand.segment.losses import dice_loss
 from recursive_expand.segment.train import train
 from recursive_expand.segment.weights import weights_bytes
 
-SETTINGS = {"learning_rate": 1e-2, "round_index": 0}
+RUN = {"learning_rate": 1e-2, "round_index": 0}
 
 
 class Interrupted(Exception):
     """The process was killed."""
 
 
-def test_the_loss_falls(task, network, examples):
-    losses = train(task, network, examples, epochs=6, **SETTINGS)
+def test_the_loss_falls(settings, network, examples):
+    losses = train(settings, network, examples, epochs=6, **RUN)
     assert len(losses) == 6
     assert losses[-1] < losses[0] / 2
     assert not network.training
 
 
-def test_the_same_inputs_give_the_same_bits(make_task, network, examples):
-    task = make_task(training={"augment": True})
+def test_the_same_inputs_give_the_same_bits(make_settings, network, examples):
+    settings = make_settings(training={"augment": True})
     twin, other = copy.deepcopy(network), copy.deepcopy(network)
-    first = train(task, network, examples, epochs=2, **SETTINGS)
-    assert train(task, twin, examples, epochs=2, **SETTINGS) == first
+    first = train(settings, network, examples, epochs=2, **RUN)
+    assert train(settings, twin, examples, epochs=2, **RUN) == first
     assert weights_bytes(twin) == weights_bytes(network)
-    train(make_task(training={"augment": True}, seed=1), other, examples, epochs=2, **SETTINGS)
+    train(make_settings(training={"augment": True}, seed=1), other, examples, epochs=2, **RUN)
     assert weights_bytes(other) != weights_bytes(network)
 
 
 @pytest.mark.parametrize(("stop_after", "schedule"), [(1, "constant"), (2, "constant"), (3, "constant"), (2, "cosine")])
 def test_an_interrupted_training_ends_with_the_same_bits(
-    monkeypatch, make_task, network, examples, tmp_path, stop_after, schedule
+    monkeypatch, make_settings, network, examples, tmp_path, stop_after, schedule
 ):
     monkeypatch.setattr(train_module, "SECONDS_BETWEEN_CHECKPOINTS", 0)
-    task = make_task(training={"augment": True, "later_schedule": schedule})
+    settings = make_settings(training={"augment": True, "later_schedule": schedule})
     first, checkpoint = copy.deepcopy(network), tmp_path / "round.safetensors"
-    settings = {"learning_rate": 1e-2, "round_index": 1}
-    expected = train(task, network, examples, epochs=3, **settings)
+    later = {"learning_rate": 1e-2, "round_index": 1}
+    expected = train(settings, network, examples, epochs=3, **later)
 
     def interrupt(epoch, epochs, loss):
         if epoch == stop_after:
             raise Interrupted
 
     with pytest.raises(Interrupted):
-        train(task, copy.deepcopy(first), examples, epochs=3, checkpoint=checkpoint, on_epoch=interrupt, **settings)
+        train(settings, copy.deepcopy(first), examples, epochs=3, checkpoint=checkpoint, on_epoch=interrupt, **later)
     epochs_told = []
     losses = train(
-        task,
+        settings,
         first,
         examples,
         epochs=3,
         checkpoint=checkpoint,
         on_epoch=lambda *told: epochs_told.append(told[:2]),
-        **settings,
+        **later,
     )
     assert losses == expected
     assert epochs_told == [(epoch, 3) for epoch in range(stop_after + 1, 4)]
@@ -68,7 +68,7 @@ def test_an_interrupted_training_ends_with_the_same_bits(
     assert not first.training
 
 
-def test_the_learning_rate_of_later_rounds_falls_along_half_a_cosine(monkeypatch, make_task, network, examples):
+def test_the_learning_rate_of_later_rounds_falls_along_half_a_cosine(monkeypatch, make_settings, network, examples):
     rates = []
 
     class Watched(torch.optim.Adam):
@@ -77,47 +77,47 @@ def test_the_learning_rate_of_later_rounds_falls_along_half_a_cosine(monkeypatch
             return super().step(*args, **kwargs)
 
     monkeypatch.setattr(torch.optim, "Adam", Watched)
-    task = make_task(training={"later_schedule": "cosine"})
-    train(task, network, examples, epochs=4, learning_rate=1e-2, round_index=1)
+    settings = make_settings(training={"later_schedule": "cosine"})
+    train(settings, network, examples, epochs=4, learning_rate=1e-2, round_index=1)
     assert list(dict.fromkeys(rates)) == pytest.approx([1e-2, 1e-2 * 0.853553, 1e-2 * 0.5, 1e-2 * 0.146447], rel=1e-5)
     rates.clear()
-    train(task, network, examples, epochs=2, learning_rate=1e-2, round_index=0)
+    train(settings, network, examples, epochs=2, learning_rate=1e-2, round_index=0)
     assert set(rates) == {1e-2}
 
 
-def test_a_broken_or_foreign_checkpoint_is_ignored(task, network, examples, tmp_path):
+def test_a_broken_or_foreign_checkpoint_is_ignored(settings, network, examples, tmp_path):
     checkpoint = tmp_path / "round.safetensors"
     first, twin = copy.deepcopy(network), copy.deepcopy(network)
-    expected = train(task, network, examples, epochs=1, checkpoint=checkpoint, **SETTINGS)
+    expected = train(settings, network, examples, epochs=1, checkpoint=checkpoint, **RUN)
     content = checkpoint.read_bytes()
     checkpoint.write_bytes(content[: len(content) // 2])
-    assert train(task, first, examples, epochs=1, checkpoint=checkpoint, **SETTINGS) == expected
+    assert train(settings, first, examples, epochs=1, checkpoint=checkpoint, **RUN) == expected
     assert checkpoint.read_bytes() == content
     fewer = [dataclasses.replace(examples[0], with_dice=False), *examples[1:]]
-    assert train(task, twin, fewer, epochs=1, checkpoint=checkpoint, **SETTINGS) != expected
+    assert train(settings, twin, fewer, epochs=1, checkpoint=checkpoint, **RUN) != expected
     assert checkpoint.read_bytes() != content
 
 
-def test_whole_slices_can_be_trained_on(make_task, network, examples):
-    task = make_task(training={"crop_to_head": False})
-    assert train(task, network, examples, epochs=1, **SETTINGS)[0] > 0
+def test_whole_slices_can_be_trained_on(make_settings, network, examples):
+    settings = make_settings(training={"crop_to_region": False})
+    assert train(settings, network, examples, epochs=1, **RUN)[0] > 0
 
 
-def test_nothing_to_train_on_is_said(task, network):
+def test_nothing_to_train_on_is_said(settings, network):
     with pytest.raises(ValueError, match="no examples"):
-        train(task, network, [], epochs=1, **SETTINGS)
+        train(settings, network, [], epochs=1, **RUN)
 
 
-def test_the_settings_of_torch_are_put_back(task, network, examples):
-    train(task, network, examples, epochs=1, **SETTINGS)
+def test_the_settings_of_torch_are_put_back(settings, network, examples):
+    train(settings, network, examples, epochs=1, **RUN)
     assert not torch.are_deterministic_algorithms_enabled()
 
 
-def test_a_loss_that_is_no_number_ends_training_with_the_mend(task, network, examples):
+def test_a_loss_that_is_no_number_ends_training_with_the_mend(settings, network, examples):
     with torch.no_grad():
         next(network.parameters()).fill_(float("nan"))
     with pytest.raises(RecursiveExpandError, match="the loss became nan in epoch 1; lower --conf learning_rate"):
-        train(task, network, examples, epochs=3, **SETTINGS)
+        train(settings, network, examples, epochs=3, **RUN)
 
 
 def _published_loss(logits, target, with_dice, **_):
@@ -134,20 +134,20 @@ def _published_loss(logits, target, with_dice, **_):
 
 @pytest.mark.parametrize("augment", [False, True])
 def test_with_further_ingredients_off_the_weights_are_the_published_ones(
-    monkeypatch, make_task, network, examples, augment
+    monkeypatch, make_settings, network, examples, augment
 ):
-    task, twin = make_task(training={"augment": augment}), copy.deepcopy(network)
+    settings, twin = make_settings(training={"augment": augment}), copy.deepcopy(network)
     examples = [dataclasses.replace(example, accepted=not example.with_dice) for example in examples]
-    train(task, network, examples, epochs=2, **SETTINGS)
+    train(settings, network, examples, epochs=2, **RUN)
     monkeypatch.setattr(train_module, "segmentation_loss", _published_loss)
-    train(task, twin, examples, epochs=2, **SETTINGS)
+    train(settings, twin, examples, epochs=2, **RUN)
     assert weights_bytes(twin) == weights_bytes(network)
 
 
 @pytest.mark.parametrize("setting", [{"accepted_loss": "symmetric"}, {"accepted_loss": "generalised"}])
-def test_an_ingredient_reaches_the_weights(make_task, network, examples, setting):
+def test_an_ingredient_reaches_the_weights(make_settings, network, examples, setting):
     examples = [dataclasses.replace(example, accepted=not example.with_dice) for example in examples]
     twin = copy.deepcopy(network)
-    train(make_task(), network, examples, epochs=1, **SETTINGS)
-    train(make_task(training=setting), twin, examples, epochs=1, **SETTINGS)
+    train(make_settings(), network, examples, epochs=1, **RUN)
+    train(make_settings(training=setting), twin, examples, epochs=1, **RUN)
     assert weights_bytes(twin) != weights_bytes(network)

@@ -11,11 +11,11 @@ from recursive_expand.segment.network import build_network
 from recursive_expand.segment.weights import load_weights, mean_weights, save_weights
 
 
-def test_weights_are_named_by_their_hash_and_come_back(task, network, tmp_path):
+def test_weights_are_named_by_their_hash_and_come_back(settings, network, tmp_path):
     sha256 = save_weights(network, tmp_path / "models")
     path = tmp_path / "models" / f"{sha256}.safetensors"
     assert hashlib.sha256(path.read_bytes()).hexdigest() == sha256
-    other = build_network(task)
+    other = build_network(settings)
     load_weights(other, path, sha256)
     for name, value in network.state_dict().items():
         assert torch.equal(other.state_dict()[name], value)
@@ -42,9 +42,9 @@ def test_other_bytes_are_refused_with_both_hashes(network, tmp_path):
         load_weights(network, path, sha256)
 
 
-def test_another_network_is_refused(make_task, network, tmp_path):
+def test_another_network_is_refused(make_settings, network, tmp_path):
     sha256 = save_weights(network, tmp_path / "w.safetensors")
-    other = build_network(make_task(network={"channels": (4, 8)}))
+    other = build_network(make_settings(network={"channels": (4, 8)}))
     with pytest.raises(InputError, match="do not fit this network"):
         load_weights(other, tmp_path / "w.safetensors", sha256)
 

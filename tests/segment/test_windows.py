@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from recursive_expand.segment.windows import apply_windows, window_image
-from recursive_expand.task import Window
+from recursive_expand.settings import Window
 
 BRAIN, BONE = Window(level=40, width=80), Window(level=600, width=2800)
 

@@ -1,15 +1,11 @@
-"""A slow stock handler does not keep others waiting."""
+"""A slow handler does not keep others waiting."""
 
-import asyncio
+import inspect
 import threading
 
-import pytest
-from fastapi import APIRouter, FastAPI
-from fastapi.testclient import TestClient
+import monailabel.app as monailabel_server
 
-from recursive_expand.server import threads
 from recursive_expand.server.conductor import Conductor
-from recursive_expand.server.threads import answer_in_threads, put_first
 
 
 def test_info_is_answered_while_infer_works(client, app, monkeypatch):
@@ -38,50 +34,5 @@ def test_info_is_answered_while_infer_works(client, app, monkeypatch):
     assert answers[0].json() == {"released": True}
 
 
-@pytest.fixture
-def stock(monkeypatch):
-    """A server with one stock module of our making."""
-
-    class Module:
-        router = APIRouter(prefix="/stock")
-
-    thread_names = []
-
-    @Module.router.get("/{item}")
-    async def read(item: int, q: str = "x") -> dict:
-        thread_names.append(threading.current_thread().name)
-        return {"item": item, "q": q}
-
-    @Module.router.post("/awaits")
-    async def awaits() -> dict:
-        await asyncio.sleep(0)
-        return {}
-
-    monkeypatch.setattr(threads, "STOCK", (Module,))
-    app = FastAPI()
-    app.include_router(Module.router)
-    answer_in_threads(app)
-    return app, thread_names
-
-
-def test_the_twin_takes_the_same_parameters_and_runs_elsewhere(stock):
-    app, thread_names = stock
-    client = TestClient(app)
-    assert client.get("/stock/3?q=y").json() == {"item": 3, "q": "y"}
-    assert client.get("/stock/three").status_code == 422
-    assert all("AnyIO worker" in name for name in thread_names)
-    assert thread_names
-
-
-def test_a_handler_that_awaits_is_refused_by_name(stock):
-    client = TestClient(stock[0])
-    with pytest.raises(RuntimeError, match="awaits awaits something; it must stay on the event loop"):
-        client.post("/stock/awaits")
-
-
-def test_routes_that_are_put_first_win():
-    app, first = FastAPI(), APIRouter()
-    app.get("/x")(lambda: "old")
-    first.get("/x")(lambda: "new")
-    put_first(app, first)
-    assert TestClient(app).get("/x").json() == "new"
+def test_no_handler_runs_on_the_event_loop(client):
+    assert [route.path for route in monailabel_server.app.routes if inspect.iscoroutinefunction(route.endpoint)] == []

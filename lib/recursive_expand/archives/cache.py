@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -13,14 +12,7 @@ from numpy.typing import NDArray
 
 from recursive_expand.archives.atomic import atomic_path, write_atomic
 from recursive_expand.archives.identifiers import check_id
-from recursive_expand.archives.images import read_volume
 from recursive_expand.cases import Geometry, Volume
-from recursive_expand.errors import InputError
-
-
-def signature(status: os.stat_result) -> str:
-    """What changes when a file does: its size and its time of modification in nanoseconds."""
-    return f"{status.st_size}-{status.st_mtime_ns}"
 
 
 class VoxelCache:
@@ -48,7 +40,7 @@ class VoxelCache:
         Args:
             case_id: whose it is.
             volume: what to store.
-            source_signature: `signature` of the file that it was read from, if any.
+            source_signature: of the scan that it was read from (`Archive.signature`), if any.
         """
         array, facts = self._paths(case_id)
         facts.unlink(missing_ok=True)
@@ -64,23 +56,24 @@ class VoxelCache:
         mapped = self.get(case_id)
         return volume if mapped is None else mapped
 
-    def load(self, case_id: str, path: Path, read: Callable[[Path], Volume] = read_volume) -> Volume:
-        """The volume of the scan at `path`: from the cache, or read, cached and given back memory-mapped.
+    def load(self, case_id: str, signature: str, read: Callable[[], Volume]) -> Volume:
+        """A case's volume: from the cache, or read, cached and given back memory-mapped.
 
-        A file that changed since it was cached is read again. Threads that ask for the same case wait for one reading.
+        A scan that changed since it was cached is read again. Threads that ask for the same case wait for one reading.
+
+        Args:
+            case_id: whose it is.
+            signature: the scan's now (`Archive.signature`).
+            read: reads the scan where the cache does not have it.
 
         Raises:
-            InputError: where the scan is missing or `read` refuses it.
+            InputError: where `read` refuses the scan.
         """
         with self._locks[hash(case_id) % len(self._locks)]:
-            try:
-                current = signature(path.stat())
-            except OSError as error:
-                raise InputError(path.name, f"cannot be read ({error.strerror})") from error
             cached = self._read(case_id)
-            if cached and cached[1] == current:
+            if cached and cached[1] == signature:
                 return cached[0]
-            return self.put(case_id, read(path), source_signature=current)
+            return self.put(case_id, read(), source_signature=signature)
 
     def remove(self, case_id: str) -> None:
         """Forget a case."""

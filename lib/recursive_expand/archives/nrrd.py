@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,21 @@ import nrrd
 import numpy as np
 from numpy.typing import NDArray
 
-from recursive_expand.archives.native import NativeHeader, NativeImage, checked_affine, inflate, three_axes
+from recursive_expand.archives.native import (
+    Bounds,
+    NativeHeader,
+    NativeImage,
+    checked_affine,
+    inflate,
+    read_raw,
+    three_axes,
+)
 from recursive_expand.errors import InputError
+
+MAX_HEADER = 2**20
+"""Longest header in bytes; that of a segmentation with many segments has some tens of thousands."""
+
+_COMMENT = "recursive_expand"  # the key of what `write` was given as a comment
 
 _TYPES = {
     "i1": "signed char|int8|int8_t",
@@ -38,26 +52,26 @@ _TO_RAS = {
 }
 
 
-def read(path: Path) -> NativeImage:
+def read(path: Path, bounds: Bounds) -> NativeImage:
     """Read a NRRD file with attached data, raw or gzipped.
 
     Raises:
-        InputError: for a damaged or truncated file, and one that is no 2-D or 3-D image of numbers.
+        InputError: for a damaged or truncated file, one that is no 2-D or 3-D image of numbers, and one out of bounds.
         OSError: where the file cannot be opened.
     """
-    content = path.read_bytes()
-    header, fields, offset = _parse(content, path.name)
-    encoding = str(fields["encoding"]).lower()
-    if encoding in ("gzip", "gz"):
-        data = inflate(content[offset:], header.nbytes, path.name)
-    elif encoding == "raw":
-        data = content[offset : offset + header.nbytes]
-    else:
-        raise InputError(path.name, f"its encoding {encoding!r} is not read; save it with gzip or raw")
-    if len(data) < header.nbytes:
-        missing = header.nbytes - len(data)
-        raise InputError(path.name, f"is truncated: {missing} bytes are missing; copy or export it again")
-    return NativeImage(header, np.frombuffer(data, header.dtype).reshape(header.shape, order="F"))
+    with path.open("rb") as file:
+        header, fields, offset = _parse(file.read(MAX_HEADER), path.name)
+        bounds.check(header, path.name)
+        available = os.fstat(file.fileno()).st_size
+        encoding = str(fields["encoding"]).lower()
+        if encoding in ("gzip", "gz"):
+            file.seek(offset)
+            content = inflate(file, header.nbytes, path.name, available=available - offset)
+        elif encoding == "raw":
+            content = read_raw(file, header.nbytes, path.name, skip=offset, available=available)
+        else:
+            raise InputError(path.name, f"its encoding {encoding!r} is not read; save it with gzip or raw")
+    return NativeImage(header, content.view(header.dtype).reshape(header.shape, order="F"))
 
 
 def read_header(path: Path) -> NativeHeader:
@@ -68,19 +82,39 @@ def read_header(path: Path) -> NativeHeader:
         OSError: where the file cannot be opened.
     """
     with path.open("rb") as file:
-        return _parse(file.read(65536), path.name)[0]
+        return _parse(file.read(MAX_HEADER), path.name)[0]
 
 
-def write(path: Path, voxels: NDArray, affine: NDArray[np.float64]) -> None:
-    """Write an array, gzipped at level 1, with its affine (RAS millimetres) in LPS as ITK and Slicer expect."""
+def read_comment(path: Path) -> str:
+    """The text that `write` was given as a comment; empty where there is none.
+
+    Raises:
+        InputError: for a damaged header.
+        OSError: where the file cannot be opened.
+    """
+    with path.open("rb") as file:
+        return str(_parse(file.read(MAX_HEADER), path.name)[1].get(_COMMENT, ""))
+
+
+def write(path: Path, voxels: NDArray, affine: NDArray[np.float64], *, comment: str = "") -> None:
+    """Write an array, gzipped at level 1, with its affine (RAS millimetres) in LPS as ITK and Slicer expect.
+
+    Args:
+        path: where to.
+        voxels: (i, j, k) uint8 or int16.
+        affine: (4, 4), voxel indices to RAS millimetres.
+        comment: one line for a key of our own, which other readers pass over.
+    """
     lps = np.diag([-1.0, -1.0, 1.0]) @ affine[:3]
-    fields = {
+    fields: dict[str, Any] = {
         "space": "left-posterior-superior",
         "space directions": lps[:, :3].T,
         "space origin": lps[:, 3],
         "kinds": ["domain"] * 3,
         "encoding": "gzip",
     }
+    if comment:
+        fields[_COMMENT] = comment
     # By handle: a path would be judged by its extension, and a temporary file has another.
     with path.open("wb") as file:
         nrrd.write(file, voxels, fields, compression_level=1)
@@ -90,6 +124,8 @@ def _parse(content: bytes, source: str) -> tuple[NativeHeader, dict[str, Any], i
     """The header, all of its fields, and the offset of the voxels in bytes."""
     if not content:
         raise InputError(source, "is empty (0 bytes); copy or export it again")
+    if not content.startswith(b"NRRD"):
+        raise InputError(source, "is no NRRD image; copy or export it again")
     stream = BytesIO(content)
     try:
         fields = dict(nrrd.read_header(stream))
@@ -99,8 +135,10 @@ def _parse(content: bytes, source: str) -> tuple[NativeHeader, dict[str, Any], i
         if len(sizes) != int(fields["dimension"]):
             raise ValueError("sizes do not match dimension")
         str(fields["encoding"])
-    except (nrrd.NRRDError, KeyError, ValueError, TypeError, StopIteration) as error:
+    except Exception as error:  # pynrrd raises what its parsing ran into: IndexError, StopIteration, ...
         raise InputError(source, f"is no NRRD image ({type(error).__name__}: {error})") from error
+    if offset >= MAX_HEADER:
+        raise InputError(source, f"has no end of its header within {MAX_HEADER} bytes; save it anew")
     # Detached data would let an upload name any file of this machine.
     if {"data file", "datafile"} & fields.keys():
         raise InputError(source, "keeps its voxels in another file; save it with attached data")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -10,6 +11,7 @@ from functools import cache, partial
 from io import StringIO
 from pathlib import Path
 
+from recursive_expand.archives.bounded import read_bounded
 from recursive_expand.archives.identifiers import split_name
 from recursive_expand.archives.scan import SetAside
 from recursive_expand.cases import ImageLabels, Role
@@ -17,6 +19,18 @@ from recursive_expand.errors import InputError
 
 CASES = "cases.csv"
 IMAGE_LABELS = "image_labels.csv"
+MAX_TABLE = 2**28
+"""Longest table in bytes; the image-level labels of 750,000 slices have 30 million."""
+
+MEND = "nothing is trained or proposed until it is mended"
+"""How a line ends that says why nothing may run (`Scan.unusable`)."""
+_MEND = f"save it anew as CSV UTF-8: {MEND}"
+_MARKS = {  # UTF-32 first: its mark begins with that of UTF-16
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 
 
 @dataclass
@@ -29,12 +43,14 @@ class RoleTable:
         patients: patient by case id, where the table tells.
         set_aside: rows that are not used. `kind` is `case` where the role is unknown: it might have meant `test`,
             and a test case must not be trained on.
+        unusable: one line where the table is there and not understood: nothing may run on it (`Scan.unusable`).
     """
 
     roles: dict[str, Role] = field(default_factory=dict)
     lines: dict[str, str] = field(default_factory=dict)
     patients: dict[str, str] = field(default_factory=dict)
     set_aside: list[SetAside] = field(default_factory=list)
+    unusable: str | None = None
 
 
 @dataclass
@@ -44,10 +60,12 @@ class ImageLabelTable:
     Attributes:
         labels: by case id, then by slice number (None: the whole case).
         set_aside: rows and columns that are not used.
+        unusable: one line where the table is there and not understood: nothing may run on it (`Scan.unusable`).
     """
 
     labels: dict[str, dict[int | None, ImageLabels]] = field(default_factory=dict)
     set_aside: list[SetAside] = field(default_factory=list)
+    unusable: str | None = None
 
 
 def read_roles(path: Path, cases: Collection[str]) -> RoleTable:
@@ -59,10 +77,10 @@ def read_roles(path: Path, cases: Collection[str]) -> RoleTable:
     """
     table = RoleTable()
     try:
-        columns, rows = _read(path)
-        _require(columns, ("case_id", "role"), path.name)
+        _, rows = _read(path, ("case_id", "role"))
     except InputError as error:
         table.set_aside.append(SetAside(None, error.source, error.reason, "row"))
+        table.unusable = str(error)
         return table
     for line, cells in rows:
         case_id = _case(cells["case_id"], cases)
@@ -101,11 +119,11 @@ def read_image_labels(
     table = ImageLabelTable()
     slice_count = cache(slice_count)
     try:
-        columns, rows = _read(path)
         by_column = {name.lower(): name for name in classes}
-        _require(columns, ("case_id", "slice", *by_column), path.name)
+        columns, rows = _read(path, ("case_id", "slice", *by_column))
     except InputError as error:
         table.set_aside.append(SetAside(None, error.source, error.reason, "row"))
+        table.unusable = str(error)
         return table
     for column in columns:
         if column not in ("case_id", "slice", *by_column):
@@ -131,38 +149,71 @@ def read_image_labels(
     return table
 
 
-def _read(path: Path) -> tuple[list[str], Iterator[tuple[str, dict[str, str]]]]:
+def _read(path: Path, names: Sequence[str]) -> tuple[list[str], Iterator[tuple[str, dict[str, str]]]]:
     """Column names in lower case, and (`<table> line <n>`, cells by column) of each row that is not blank.
 
-    What spreadsheets do to a CSV is tolerated: a byte order mark, CRLF, semicolons or tabs, spaces, upper case.
+    Each of `names` is a column of a table that is not empty.
+
+    What spreadsheets do to a CSV is tolerated: their encodings, CRLF, semicolons or tabs, spaces, upper case.
+
+    Raises:
+        InputError: where the table is there and not understood.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        content = read_bounded(path, MAX_TABLE)
+    except InputError as error:
+        raise InputError(error.source, f"{error.reason}; {_MEND}") from error
     except FileNotFoundError:
         return [], iter(())
     except OSError as error:
-        raise InputError(path.name, f"cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise InputError(path.name, f"is not UTF-8 (byte {error.start}); save it as CSV UTF-8") from error
+        raise InputError(path.name, f"cannot be read ({error.strerror}); {_MEND}") from error
+    text = _decoded(content, path.name)
     first = text.split("\n", 1)[0]
     delimiter = max(",;\t", key=first.count)
     try:
-        lines = list(_numbered(csv.reader(StringIO(text, newline=""), delimiter=delimiter)))
+        lines = list(_numbered(csv.reader(StringIO(text, newline=""), delimiter=delimiter, strict=True)))
     except csv.Error as error:
-        raise InputError(path.name, f"is no CSV table ({error})") from error
+        raise InputError(path.name, f"is no CSV table ({error}); {_MEND}") from error
     if not lines:
         return [], iter(())
     columns = [cell.lower() for cell in lines[0][1]]
     while columns and not columns[-1]:
         columns.pop()
     if len(set(columns)) != len(columns):
-        raise InputError(path.name, f"has two columns of the same name: {', '.join(columns)}")
+        raise InputError(path.name, f"has two columns of the same name: {', '.join(columns)}; {_MEND}")
+    missing = [name for name in names if name not in columns]
+    if missing:
+        raise InputError(path.name, f"has no column {', '.join(missing)}; {_MEND}")
     width = len(columns)
-    rows = (
+    rows = [
         (f"{path.name} line {number}", dict(zip(columns, [*cells, *[""] * width], strict=False)))
         for number, cells in lines[1:]
-    )
-    return columns, rows
+    ]
+    for line, by_column in rows:
+        # A quote that is not closed swallows the rows behind it, and with them their roles.
+        if any("\n" in by_column[name] or "\r" in by_column[name] for name in names):
+            raise InputError(line, f"ends a cell of several lines, where a quote was left open; {_MEND}")
+    return columns, iter(rows)
+
+
+def _decoded(content: bytes, source: str) -> str:
+    """The text of a table as spreadsheets save it: UTF-8, UTF-16 or Windows-1252, told by its begin or content."""
+    encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), "utf-8-sig")
+    nulls = (content[0::2].count(0), content[1::2].count(0))  # every other byte of UTF-16 is 0 in plain text
+    if encoding == "utf-8-sig" and max(nulls) > len(content) // 4:
+        encoding = "utf-16-le" if nulls[1] > nulls[0] else "utf-16-be"
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        try:
+            text = content.decode("cp1252") if encoding == "utf-8-sig" else ""
+        except UnicodeDecodeError:
+            text = ""
+        if not text:
+            raise InputError(source, f"is not UTF-8 (byte {error.start}); {_MEND}") from error
+    if "\0" in text:
+        raise InputError(source, f"holds NUL characters, so it is no text; {_MEND}")
+    return text
 
 
 def _numbered(reader) -> Iterator[tuple[int, list[str]]]:
@@ -170,12 +221,6 @@ def _numbered(reader) -> Iterator[tuple[int, list[str]]]:
         stripped = [cell.strip() for cell in cells]
         if any(stripped):
             yield reader.line_num, stripped
-
-
-def _require(columns: Sequence[str], names: Sequence[str], source: str) -> None:
-    missing = [name for name in names if name not in columns]
-    if columns and missing:
-        raise InputError(source, f"has no column {', '.join(missing)}; the table is ignored")
 
 
 def _case(text: str, cases: Collection[str]) -> str | None:

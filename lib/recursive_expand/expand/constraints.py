@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from recursive_expand.cases import ImageLabels
+from recursive_expand.segment.constrain import AllowedClasses
 
-Allowed = tuple[frozenset[str] | None, ...]
 
-
-def allowed_classes(image_labels: dict[int | None, ImageLabels], slices: int) -> Allowed:
+def allowed_classes(image_labels: dict[int | None, ImageLabels], slices: int) -> tuple[frozenset[str] | None, ...]:
     """The classes that each slice may hold.
 
     Args:
@@ -23,6 +22,6 @@ def allowed_classes(image_labels: dict[int | None, ImageLabels], slices: int) ->
     return tuple(image_labels[n].present if n in image_labels else everywhere for n in range(slices))
 
 
-def is_clean(allowed: Allowed) -> bool:
+def is_clean(allowed: AllowedClasses) -> bool:
     """Whether every slice is known to be clean: there is nothing to propose."""
     return all(names is not None and not names for names in allowed)

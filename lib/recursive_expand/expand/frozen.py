@@ -1,52 +1,108 @@
-"""Frozen proposals on disk: the mask that clients see, and which of its pixels can be trusted."""
+"""Frozen proposals on disk: the mask that clients see, and which of its voxels can be trusted."""
 
 from __future__ import annotations
+
+import hashlib
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recursive_expand.archives.atomic import atomic_path
-from recursive_expand.archives.images import read_mask, write_mask
-from recursive_expand.cases import Geometry, voxel_sha256
+from recursive_expand.archives.images import read_label, write_label
+from recursive_expand.cases import LabelMap
 from recursive_expand.expand.workspace import Workspace
+from recursive_expand.ledger import ProposalRecord
+
+MASK, TRUST = ".nii.gz", ".trust.npz"
+SECONDS_TO_BE_RECORDED = 3600.0
+"""A proposal's files are older than this, and still no ledger knows them, only where a process was killed."""
 
 
-def freeze_files(
-    workspace: Workspace,
-    round_index: int,
-    case_id: str,
-    mask: NDArray[np.uint8],
-    ignore: NDArray[np.bool_],
-    geometry: Geometry,
-) -> str:
-    """Write a proposal's files durably, before the ledger records it. A file left by a killed process is replaced.
+def freeze_files(workspace: Workspace, label: LabelMap, ignore: NDArray[np.bool_]) -> str:
+    """Write a proposal's files durably, before the ledger records it.
+
+    They are named for their content, so that whoever makes the same proposal at the same time writes the same files.
 
     Args:
-        workspace, round_index, case_id: where.
-        mask: (slices, rows, columns) class values.
-        ignore: the same shape: pixels in the ignore band.
-        geometry: the case's.
+        workspace: where.
+        label: the mask.
+        ignore: (slices, rows, columns): voxels in the ignore band.
 
     Returns:
-        The proposal's SHA-256 (`voxel_sha256` of the native mask).
+        The mask's file, relative to the workspace.
     """
-    path = workspace.proposal(round_index, case_id)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    native = np.ascontiguousarray(geometry.orientation.to_native(mask))
-    with atomic_path(workspace.trust(round_index, case_id)) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, shape=np.array(ignore.shape), ignore=np.packbits(ignore))
-    write_mask(path, native, geometry)
-    return voxel_sha256(native)
+    bits = np.packbits(ignore)
+    digest = hashlib.sha256(label.sha256.encode())
+    digest.update(label.geometry.affine.tobytes())
+    digest.update(bits.data)
+    name = digest.hexdigest()
+    folder = workspace.proposals / name[:2]
+    mask, trust = folder / f"{name}{MASK}", folder / f"{name}{TRUST}"
+    folder.mkdir(parents=True, exist_ok=True)
+    if not _taken_up(trust):
+        with atomic_path(trust) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, shape=np.array(ignore.shape), ignore=bits)
+    if not _taken_up(mask):
+        write_label(mask, label)
+    return mask.relative_to(workspace.root).as_posix()
 
 
-def frozen_mask(workspace: Workspace, round_index: int, case_id: str) -> NDArray[np.uint8]:
-    """A frozen mask in the image's native axes, uint8."""
-    return read_mask(workspace.proposal(round_index, case_id))
+def frozen_file(workspace: Workspace, proposal: ProposalRecord) -> Path:
+    """The mask's file: NIfTI in the image's own axes."""
+    return workspace.root / proposal.file
 
 
-def frozen_ignore(workspace: Workspace, round_index: int, case_id: str) -> NDArray[np.bool_]:
-    """(slices, rows, columns): the pixels of a frozen mask that lie in the ignore band."""
-    with np.load(workspace.trust(round_index, case_id)) as stored:
+def frozen_label(workspace: Workspace, proposal: ProposalRecord, classes: tuple[str, ...]) -> LabelMap:
+    """A frozen mask.
+
+    Raises:
+        InputError: its file is missing or damaged.
+    """
+    return read_label(frozen_file(workspace, proposal), classes)
+
+
+def frozen_ignore(workspace: Workspace, proposal: ProposalRecord) -> NDArray[np.bool_]:
+    """(slices, rows, columns): the voxels of a frozen mask that lie in the ignore band."""
+    trust = workspace.root / f"{proposal.file.removesuffix(MASK)}{TRUST}"
+    with np.load(trust) as stored:
         shape = tuple(int(length) for length in stored["shape"])
         bits = np.unpackbits(stored["ignore"], count=int(np.prod(shape)))
     return bits.reshape(shape).astype(bool)
+
+
+def sweep_proposals(workspace: Workspace, recorded: set[str]) -> int:
+    """Remove what killed processes left: old files, half-written or whole, that no ledger row names.
+
+    Young ones stay: the server and the process of a round may be freezing at this moment.
+
+    Args:
+        workspace: where.
+        recorded: the masks' files that the ledger knows, relative to the workspace.
+
+    Returns:
+        How many files were removed.
+    """
+    removed = 0
+    latest = time.time() - SECONDS_TO_BE_RECORDED
+    for path in workspace.proposals.glob("*/*"):
+        mask = path.with_name(f"{path.name.removesuffix(TRUST).removesuffix(MASK)}{MASK}")
+        if mask.relative_to(workspace.root).as_posix() in recorded:
+            continue
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime <= latest:
+                path.unlink()
+                removed += 1
+    return removed
+
+
+def _taken_up(path: Path) -> bool:
+    """Whether a file is there already; it is young again then, so that `sweep_proposals` leaves it."""
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    return True

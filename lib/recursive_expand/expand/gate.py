@@ -7,19 +7,19 @@ from typing import Any
 
 from torch import nn
 
-from recursive_expand.expand.study import Study, choose_device
+from recursive_expand.expand.recursion import Recursion, choose_device
 from recursive_expand.expand.training_set import TrainingSet
 from recursive_expand.expand.validation import validate
 from recursive_expand.ledger import RoundRecord
 from recursive_expand.segment.predict import Predictor
 from recursive_expand.segment.weights import mean_weights, save_weights
-from recursive_expand.task import Task
+from recursive_expand.settings import Method
 
 logger = logging.getLogger(__name__)
 
 
 def choose_model(
-    study: Study, round_: RoundRecord, training_set: TrainingSet, network: nn.Module, trained: str
+    recursion: Recursion, round_: RoundRecord, training_set: TrainingSet, network: nn.Module, trained: str
 ) -> tuple[str, dict[str, Any]]:
     """Choose the model that a round publishes, and validate it.
 
@@ -28,7 +28,7 @@ def choose_model(
     that does not hold either.
 
     Args:
-        study: the study, under the round's task.
+        recursion: under the round's settings.
         round_: the round.
         training_set: its training set.
         network: the trained network; may be changed.
@@ -38,41 +38,41 @@ def choose_model(
         The model's SHA-256, and what the report says: `validation` (of the published model, or of the refused one),
         `previous_validation` (with a gate) and `averaged` (whether the mean of both is published).
     """
-    device = choose_device()
+    method, device = recursion.settings.method, choose_device()
     held_out = bool(training_set.validation)
     cases = training_set.validation if held_out else tuple(case_id for case_id, _, _ in training_set.pixel)
 
     def validated() -> dict[str, Any]:
-        return validate(study, Predictor(study.task, network, device), cases) | {"held_out": held_out}
+        return validate(recursion, Predictor(recursion.settings, network, device), cases) | {"held_out": held_out}
 
     new = validated()
-    if round_.base_model is None or not study.task.gate:
+    if round_.base_model is None or not method.gate:
         return trained, {"validation": new}
-    base = study.network(round_.base_model)
-    old = validate(study, Predictor(study.task, base, device), cases)
-    if holds(study.task, new, old):
+    base = recursion.network(round_.base_model)
+    old = validate(recursion, Predictor(recursion.settings, base, device), cases)
+    if holds(method, new, old):
         return trained, {"validation": new, "previous_validation": old}
     network.load_state_dict(mean_weights([base.state_dict(), network.cpu().state_dict()]))
     mean = validated()
-    if holds(study.task, mean, old):
+    if holds(method, mean, old):
         logger.info("Round %d: the gate takes the mean of the new model and the old one", round_.round)
-        model = save_weights(network, study.workspace.models)
+        model = save_weights(network, recursion.workspace.models)
         return model, {"validation": mean, "previous_validation": old, "averaged": True}
     logger.warning("Round %d: the gate keeps the old model (new %s, old %s)", round_.round, new, old)
     return round_.base_model, {"validation": new, "previous_validation": old}
 
 
-def holds(task: Task, new: dict[str, Any], old: dict[str, Any]) -> bool:
+def holds(method: Method, new: dict[str, Any], old: dict[str, Any]) -> bool:
     """Whether Dice and recall of a new model are within the tolerance of the old one's.
 
-    They are those of all voxels together. Of the few cases that are locked, one without blood moves a mean by 1 / cases
-    for a single wrong voxel, which would close the gate on a better model. Where none of them holds blood, nothing can
-    be said, and the new model holds.
+    They are those of all voxels together. Of the few cases that are locked, one without foreground moves a mean by
+    1 / cases for a single wrong voxel, which would close the gate on a better model. Where none of them holds any,
+    nothing can be said, and the new model holds.
 
     Args:
-        task: `gate_tolerance`.
+        method: `gate_tolerance`.
         new, old: what `validate` returned.
     """
-    if not new["pooled"]["bleed_voxels"]:
+    if not new["pooled"]["foreground_voxels"]:
         return True
-    return all(new["pooled"][metric] >= old["pooled"][metric] - task.gate_tolerance for metric in ("dice", "recall"))
+    return all(new["pooled"][metric] >= old["pooled"][metric] - method.gate_tolerance for metric in ("dice", "recall"))

@@ -1,22 +1,102 @@
-"""Write verdicts into the archive as label objects: accepted masks as `final`, rejected ones as `rejected`."""
+"""Verdicts as label objects in the archive: accepted masks as `final`, rejected ones as `rejected`."""
 
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
+from recursive_expand.cases import LabelMap
 from recursive_expand.errors import InputError
-from recursive_expand.expand.frozen import frozen_mask
-from recursive_expand.expand.study import Study
-from recursive_expand.ledger import VerdictRecord
+from recursive_expand.expand.frozen import frozen_label
+from recursive_expand.expand.recursion import Recursion
+from recursive_expand.ledger import ProposalRecord, VerdictKind, VerdictRecord
 
 logger = logging.getLogger(__name__)
 
 
-def verdict_info(verdict: VerdictRecord, kind: str) -> dict[str, Any]:
-    """What a label object says about the verdict behind it."""
+def label_info(verdicts: list[VerdictRecord], tag: str) -> dict[str, Any] | None:
+    """What a case's label object says about the newest verdict behind it; None where no verdict makes one.
+
+    Args:
+        verdicts: the case's standing verdicts, oldest first.
+        tag: `final` or `rejected`.
+    """
+    for verdict in reversed(verdicts):
+        if tag == "final" and verdict.verdict is VerdictKind.ACCEPT:
+            return _info(verdict, VerdictKind.ACCEPT) | {"rejected_slices": list(verdict.rejected_slices)}
+        if tag == "rejected" and (verdict.rejected_slices or verdict.verdict is VerdictKind.REJECT):
+            return _info(verdict, VerdictKind.REJECT) | {"slices": list(verdict.rejected_slices)}
+    return None
+
+
+def write_labels(recursion: Recursion, case_id: str) -> None:
+    """Make a case's label objects show its standing verdicts: all accepted slices, the last rejected ones.
+
+    They are derived from the ledger alone, so repeating it changes nothing.
+
+    Raises:
+        InputError: a frozen proposal or the archive's image is missing or damaged.
+        OSError: the archive cannot be written to.
+    """
+    ledger, archive = recursion.ledger, recursion.archive
+    verdicts = ledger.judgements.of_case(case_id)
+    by_round = {proposal.round: proposal for proposal in ledger.proposals.of_case(case_id)} if verdicts else {}
+    accepted = [(by_round[v.round], v.accepted_slices) for v in verdicts if v.verdict is VerdictKind.ACCEPT]
+    rejected = [
+        (by_round[v.round], v.rejected_slices) for v in verdicts if v.rejected_slices or v.verdict is VerdictKind.REJECT
+    ]
+    drawn = ledger.cases.get(case_id).has_expert_mask
+    for tag, parts in (("final", accepted), ("rejected", rejected[-1:])):
+        info = label_info(verdicts, tag)
+        if info is not None and parts:
+            archive.put_label(case_id, tag, _together(recursion, parts), info)
+        elif tag == "rejected" or not drawn:
+            archive.remove_label(case_id, tag)
+
+
+def deliver(recursion: Recursion, case_id: str) -> bool:
+    """Write a case's label objects if the outbox has an entry of it, one writer at a time.
+
+    Returns:
+        Whether the archive shows the verdicts; where not, the entry waits, with the reason, and is tried again.
+    """
+    outbox = recursion.ledger.outbox
+    with recursion.lock(case_id):
+        while (entry := outbox.newest(case_id)) is not None:
+            try:
+                write_labels(recursion, case_id)
+            except (InputError, OSError) as error:
+                reason = str(error) if isinstance(error, InputError) else f"cannot be written ({error.strerror})"
+                logger.warning("The labels of case %s are written later: %s", case_id, reason)
+                outbox.failed(case_id, reason, time.time())
+                return False
+            outbox.sent(case_id, entry)
+    return True
+
+
+def deliver_due(recursion: Recursion, stop: Callable[[], bool] = lambda: False) -> int:
+    """Drain the outbox: all entries that may be tried now; returns how many cases were written."""
+    written = 0
+    for case_id in recursion.ledger.outbox.due(time.time()):
+        if stop():
+            break
+        written += deliver(recursion, case_id)
+    return written
+
+
+def _together(recursion: Recursion, parts: list[tuple[ProposalRecord, tuple[int, ...]]]) -> LabelMap:
+    """One mask of some slices of some proposals of a case, the later ones over the earlier ones."""
+    classes = recursion.settings.task.classes
+    frozen = [(frozen_label(recursion.workspace, proposal, classes), list(numbers)) for proposal, numbers in parts]
+    slices = frozen[-1][0].kept(()).slices.copy()
+    for label, numbers in frozen:
+        slices[numbers] = label.slices[numbers]
+    return LabelMap.from_slices(slices, frozen[-1][0].geometry, classes)
+
+
+def _info(verdict: VerdictRecord, kind: VerdictKind) -> dict[str, Any]:
     return {
         "verdict": kind,
         "round": verdict.round,
@@ -26,51 +106,3 @@ def verdict_info(verdict: VerdictRecord, kind: str) -> dict[str, Any]:
         "client": verdict.client,
         "ts": verdict.ts,
     }
-
-
-def write_labels(study: Study, case_id: str) -> None:
-    """Make a case's label objects show its standing verdicts: all accepted slices, the last rejected ones.
-
-    Repeating it changes nothing. The ledger is the truth: a kill between a verdict and its label object is made good
-    by `write_pending_labels` at the next start.
-    """
-    verdicts = study.ledger.verdicts_of(case_id)
-    case = study.ledger.case(case_id)
-    geometry = study.volume(case).geometry
-    final = np.zeros(geometry.shape, np.uint8)
-    info: dict[str, dict[str, Any]] = {}
-    rejected = None
-    for verdict in verdicts:
-        frozen = geometry.orientation.to_slices(frozen_mask(study.workspace, verdict.round, case_id))
-        accepted = list(verdict.accepted_slices)
-        final[accepted] = frozen[accepted]
-        if verdict.verdict == "accept":
-            info["final"] = verdict_info(verdict, "accept") | {"rejected_slices": list(verdict.rejected_slices)}
-        if verdict.rejected_slices or verdict.verdict == "reject":
-            rejected = np.zeros(geometry.shape, np.uint8)
-            rejected[list(verdict.rejected_slices)] = frozen[list(verdict.rejected_slices)]
-            info["rejected"] = verdict_info(verdict, "reject") | {"slices": list(verdict.rejected_slices)}
-    for tag, mask in (("final", final), ("rejected", rejected)):
-        if tag in info and mask is not None:
-            native = np.ascontiguousarray(geometry.orientation.to_native(mask))
-            study.archive.write_label(case_id, tag, native, geometry, info[tag])
-        elif tag == "rejected" or case.pixel_label is None:
-            study.archive.remove_label(case_id, tag)
-    study.ledger.labels_written(
-        case_id, final="final" in info or case.pixel_label is not None, rejected="rejected" in info
-    )
-
-
-def try_to_write_labels(study: Study, case_id: str) -> bool:
-    """As `write_labels`; where the image cannot be read now, the labels stay pending. Returns whether it worked."""
-    try:
-        write_labels(study, case_id)
-    except InputError as error:
-        logger.warning("The labels of a case are written later: %s", error)
-        return False
-    return True
-
-
-def write_pending_labels(study: Study) -> int:
-    """Write the label objects that a kill left out of date; returns how many cases."""
-    return sum(try_to_write_labels(study, case_id) for case_id in study.ledger.pending_labels())

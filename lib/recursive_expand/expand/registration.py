@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable
+from functools import partial
 
-import numpy as np
-
-from recursive_expand.archives.folder import check_case
+from recursive_expand.archives.archive import check_case
 from recursive_expand.archives.images import read_geometry
 from recursive_expand.archives.scan import FoundCase
-from recursive_expand.cases import Role, Volume, voxel_sha256
-from recursive_expand.errors import InputError
-from recursive_expand.expand.study import Study
+from recursive_expand.cases import Geometry, Role
+from recursive_expand.errors import InputError, RecursiveExpandError
+from recursive_expand.expand.frozen import frozen_file
+from recursive_expand.expand.recursion import Recursion
 from recursive_expand.ledger import CaseEntry
 
 logger = logging.getLogger(__name__)
@@ -22,86 +21,86 @@ BATCH = 50
 """Cases registered per transaction."""
 
 
-def register_cases(study: Study, on_step: Callable[[int, int], None] | None = None) -> int:
+class UnusableArchive(RecursiveExpandError):
+    """A table of the archive is there and cannot be read: test cases could pass for others, so nothing runs."""
+
+
+def register_cases(recursion: Recursion, on_step: Callable[[int, int], None] | None = None) -> int:
     """Look for new and changed images and read each once: it is checked, and its voxels go to the cache.
 
     Args:
-        study: the study.
-        on_step: told (cases read, cases to read).
+        recursion: the recursion.
+        on_step: called with (cases read, cases to read).
 
     Returns:
         Number of cases that are new or changed.
+
+    Raises:
+        UnusableArchive: a table is not understood; nothing was registered.
     """
-    scan = study.archive.scan()
+    scan, cases = recursion.archive.scan(), recursion.ledger.cases
+    if scan.unusable is not None:
+        raise UnusableArchive(scan.unusable)
     for line in scan.set_aside:
         logger.warning("Set aside %s", line)
     whole = {line.case_id: str(line) for line in scan.set_aside if line.kind == "case" and line.case_id is not None}
-    study.ledger.note_rows_set_aside(
+    cases.note_rows_set_aside(
         (line.file, line.reason) for line in scan.set_aside if line.kind != "case" or line.case_id is None
     )
-    known = study.ledger.signatures()
+    known = cases.signatures()
     present = {found.case_id for found in scan.cases}
     for case_id in known.keys() - present - whole.keys():
-        study.ledger.set_aside(
-            case_id, f"{case_id}: its image is no longer in the studies folder; put it back to use it"
-        )
+        cases.set_aside(case_id, f"{case_id}: its image is no longer in the studies folder; put it back to use it")
     aside = [CaseEntry(case_id, Role.UNLABELLED, "", f"aside {why}", reason=why) for case_id, why in whole.items()]
-    study.ledger.register([entry for entry in aside if known.get(entry.case_id) != entry.signature])
-    changed = [found for found in scan.cases if known.get(found.case_id) != _signature(found)]
+    cases.register([entry for entry in aside if known.get(entry.case_id) != entry.signature])
+    changed = [found for found in scan.cases if known.get(found.case_id) != found.signature]
     entries = []
     for number, found in enumerate(changed, start=1):
-        entries.append(_check(study, found))
+        entries.append(_check(recursion, found))
         if len(entries) >= BATCH:
-            study.ledger.register(entries)
+            cases.register(entries)
             entries = []
         if on_step is not None:
             on_step(number, len(changed))
-    study.ledger.register(entries)
+    cases.register(entries)
     return len(changed)
 
 
-def _check(study: Study, found: FoundCase) -> CaseEntry:
-    reason, slices, pixel_sha256 = None, 0, None
+def _check(recursion: Recursion, found: FoundCase) -> CaseEntry:
+    archive = recursion.archive
+    reason, name, slices, pixel_sha256, series = None, found.case_id, 0, None, None
     try:
-        volume, mask = check_case(found, study.task.classes, read=lambda path: study.cache.load(found.case_id, path))
-        slices = volume.hu.shape[0]
-        if mask is not None:
-            pixel_sha256 = voxel_sha256(np.ascontiguousarray(mask))
-        _check_same_grid(study, found, volume)
+        name = archive.image_file(found.case_id).name
+        volume, label = check_case(archive, found, read=partial(recursion.volume, found.case_id))
+        slices = volume.geometry.shape[0]
+        pixel_sha256 = None if label is None else label.sha256
+        _check_same_grid(recursion, name, found.case_id, volume.geometry)
+        series = archive.reference(found.case_id)
     except InputError as error:
         reason = str(error)
         logger.warning("Set aside %s", reason)
     return CaseEntry(
         case_id=found.case_id,
         role=found.role,
-        uri=str(found.path),
-        signature=_signature(found),
+        name=name,
+        signature=found.signature,
         slices=slices,
         reason=reason,
         image_labels=dict(found.image_labels),
-        pixel_label=str(found.pixel_label) if found.pixel_label else None,
         pixel_sha256=pixel_sha256,
         patient=found.patient,
+        series_instance_uid=None if series is None else series.series_instance_uid,
     )
 
 
-def _check_same_grid(study: Study, found: FoundCase, volume: Volume) -> None:
+def _check_same_grid(recursion: Recursion, name: str, case_id: str, geometry: Geometry) -> None:
     """Refuse an image put in the place of another: verdicts name slices, and proposals voxels, of the first."""
-    proposal = study.ledger.current_proposal(found.case_id)
+    proposal = recursion.ledger.proposals.current(case_id)
     if proposal is None:
         return
-    judged = read_geometry(study.workspace.proposal(proposal.round, found.case_id)).native_shape
-    if volume.geometry.native_shape != judged:
-        now, before = ("x".join(map(str, shape)) for shape in (volume.geometry.native_shape, judged))
+    judged = read_geometry(frozen_file(recursion.workspace, proposal)).native_shape
+    if geometry.native_shape != judged:
+        now, before = ("x".join(map(str, shape)) for shape in (geometry.native_shape, judged))
         raise InputError(
-            found.path.name, f"has {now} voxels, but {before} when it was proposed; give the new image another case id"
+            name, f"has {now} voxels, but {before} when it was proposed; give the new image another case id"
         )
-
-
-def _signature(found: FoundCase) -> str:
-    """Changes when the image, its patient, its labels or its expert mask do, and when the folder is moved."""
-    labels = sorted((str(number), sorted(label.present)) for number, label in found.image_labels.items())
-    stamp = found.pixel_label.stat().st_mtime_ns if found.pixel_label else 0
-    patient = "" if found.patient is None else f" {found.patient}"
-    digest = hashlib.sha256(f"{labels} {found.path} {found.pixel_label} {stamp}{patient}".encode()).hexdigest()[:12]
-    return f"{found.signature}-{digest}"

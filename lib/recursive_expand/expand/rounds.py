@@ -6,51 +6,47 @@ import hashlib
 import logging
 import shutil
 import time
-from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 from filelock import FileLock
-from numpy.typing import NDArray
 
-from recursive_expand.archives.atomic import sweep
-from recursive_expand.cases import Role, Volume
 from recursive_expand.errors import RecursiveExpandError
-from recursive_expand.expand.constraints import allowed_classes
+from recursive_expand.expand.examples import build_examples
+from recursive_expand.expand.frozen import sweep_proposals
 from recursive_expand.expand.gate import choose_model
-from recursive_expand.expand.ordering import queue_order
 from recursive_expand.expand.progress import Progress
-from recursive_expand.expand.proposing import cases_to_propose, propose
-from recursive_expand.expand.registration import register_cases
-from recursive_expand.expand.stopping import Review, expansion, judge_review
-from recursive_expand.expand.study import Study, choose_device
-from recursive_expand.expand.targets import PredictSlices, build_examples
-from recursive_expand.expand.training_set import TrainingSet, build_training_set, lock_validation
-from recursive_expand.expand.triage import acceptance_scores
-from recursive_expand.ledger import RoundRecord, RoundState
+from recursive_expand.expand.proposer import Proposer, cases_to_propose
+from recursive_expand.expand.queue import order_for_review
+from recursive_expand.expand.recursion import Recursion, choose_device
+from recursive_expand.expand.registration import UnusableArchive, register_cases
+from recursive_expand.expand.steps import Step, next_step, read_state
+from recursive_expand.expand.targets import target_predictor
+from recursive_expand.expand.training_set import TrainingSet, build_training_set, expansion, lock_validation
+from recursive_expand.ledger import MovedOn, OutdatedTrainingSet, RoundRecord, RoundState
 from recursive_expand.ledger.chain import canonical
-from recursive_expand.segment.losses import IGNORE
+from recursive_expand.ledger.rounds import OVER
 from recursive_expand.segment.multi_gpu import spawn_training
-from recursive_expand.segment.predict import Predictor
-from recursive_expand.segment.weights import mean_weights, save_weights
+from recursive_expand.segment.threads import available_cores
+from recursive_expand.segment.weights import save_weights
+from recursive_expand.settings import Settings
 
 logger = logging.getLogger(__name__)
-
-OVER = (RoundState.REVIEWING, RoundState.CLOSED, RoundState.CONVERGED)
-"""States of a round whose own work, training and proposing, is done: the round that is due is the next one."""
 
 
 class NothingToDo(RecursiveExpandError):
     """No round can run now; the message says what is missing."""
 
 
-def run_round(study: Study, *, only: int | None = None, multi_gpu: bool = True) -> RoundRecord:
+class NotReady(RecursiveExpandError):
+    """No round may run until a person has mended something; the message says what."""
+
+
+def run_round(recursion: Recursion, *, only: int | None = None, multi_gpu: bool = True) -> RoundRecord:
     """Run the round that is due: resume the one in flight, or begin the next.
 
     Args:
-        study: the study, under the server's present settings.
+        recursion: under the server's present settings.
         only: do nothing unless this round is the one that is due (two requests may ask for the same one).
         multi_gpu: train on all GPUs.
 
@@ -59,255 +55,210 @@ def run_round(study: Study, *, only: int | None = None, multi_gpu: bool = True) 
 
     Raises:
         NothingToDo: there are no expert masks to begin with, or nothing new to train on.
+        NotReady: the ledger is not as it was recorded, or a table of the studies is not understood.
         RecursiveExpandError: the round failed; the ledger says why, and the previous model stays.
     """
-    with FileLock(study.workspace.round_lock):
-        progress = Progress(study.workspace.progress)
-        _read_cases(study, progress)
-        if only is not None and only != round_due(study):
+    with FileLock(recursion.workspace.round_lock):
+        progress = Progress(recursion.workspace.progress)
+        _check_ready(recursion, progress)
+        if only is not None and only != round_due(recursion):
             raise NothingToDo(f"round {only} is not due (any more)")
-        round_ = _begin_or_resume(study)
+        round_ = _begin_or_resume(recursion)
         progress.round_index = round_.round
         try:
-            study = study.under(round_)
-            if study.task.threads:
-                torch.set_num_threads(study.task.threads)
+            recursion = recursion.under(round_)
+            if recursion.settings.machine.threads:
+                torch.set_num_threads(recursion.settings.machine.threads)
             if round_.model is None:
-                round_ = _train_and_publish(study, round_, progress, multi_gpu=multi_gpu)
-            return _propose_and_open(study, round_, progress)
+                round_ = _train_and_publish(recursion, round_, progress, multi_gpu=multi_gpu)
+            return _propose_and_open(recursion, round_, progress)
         except Exception as error:
             reason = str(error) if isinstance(error, RecursiveExpandError) else f"{type(error).__name__}: {error}"
-            study.ledger.interrupt_round(round_.round, error=" ".join(reason.split()) or repr(error))
+            recursion.ledger.rounds.interrupt(round_.round, error=" ".join(reason.split()) or repr(error))
             raise
 
 
-def _read_cases(study: Study, progress: Progress) -> None:
-    def on_case(done: int, total: int) -> None:
-        if done == 1:
-            progress.begin("reading cases", total)
-        progress.step(done)
-
-    register_cases(study, on_case)
-
-
-def round_due(study: Study) -> int:
+def round_due(recursion: Recursion) -> int:
     """Number of the round that `run_round` would run: the interrupted one, or the next."""
-    current = study.ledger.current_round()
+    current = recursion.ledger.rounds.current()
     if current is None:
         return 0
     return current.round + 1 if current.state in OVER else current.round
 
 
-def check_something_to_do(study: Study) -> None:
+def check_something_to_do(recursion: Recursion) -> None:
     """Whether a round could run now.
 
     Raises:
         NothingToDo: there are no expert masks to begin with, or nothing new to train on.
     """
-    current = study.ledger.current_round()
+    current = recursion.ledger.rounds.current()
     if current is None:
-        if not any(True for _ in study.ledger.iter_cases(roles=[Role.PIXEL])):
+        if next_step(read_state(recursion, asked=True), recursion.settings.review) is Step.WAIT_FOR_PIXEL_LABELS:
             raise NothingToDo(
                 "there are no expert masks to begin with: put masks into labels/final/<case>.nii.gz before the first "
                 "start, or submit them from 3D Slicer"
             )
-    elif round_due(study) != current.round and expansion(study.ledger, current) == 0:
+    elif round_due(recursion) != current.round and expansion(recursion.ledger, current) == 0:
         raise NothingToDo(
             f"round {current.round} brought nothing new to train on: accept proposals, or add cases with expert masks"
         )
 
 
-def close_review_if_done(study: Study) -> RoundRecord | None:
+def close_review(recursion: Recursion, round_: RoundRecord, *, converged: bool) -> RoundRecord:
+    """Close a round's review.
+
+    Raises:
+        MovedOn: somebody else did.
+    """
+    new = expansion(recursion.ledger, round_)
+    report = {"expanded_slices": new}
+    return recursion.ledger.rounds.close_review(round_.round, converged=converged, report=report)
+
+
+def close_review_if_done(recursion: Recursion) -> RoundRecord | None:
     """Close the current round's review when it is over; returns the closed or converged round, else None."""
-    round_ = study.ledger.current_round()
+    round_ = recursion.ledger.rounds.current()
     if round_ is None or round_.state is not RoundState.REVIEWING:
         return None
-    outcome = judge_review(study.ledger, study.task, round_)
-    if outcome is Review.GOES_ON:
+    step = next_step(read_state(recursion), recursion.settings.review)
+    if step is Step.REVIEW:
         return None
-    return _close(study, round_, converged=outcome is Review.CONVERGED)
+    try:
+        return close_review(recursion, round_, converged=step is Step.CONVERGED)
+    except MovedOn:
+        return recursion.ledger.rounds.get(round_.round)
 
 
-def _close(study: Study, round_: RoundRecord, *, converged: bool) -> RoundRecord:
-    new = expansion(study.ledger, round_)
-    return study.ledger.close_review(round_.round, converged=converged, report={"expanded_slices": new})
+def _check_ready(recursion: Recursion, progress: Progress) -> None:
+    def on_case(done: int, total: int) -> None:
+        if done == 1:
+            progress.begin("reading cases", total)
+        progress.step(done)
+
+    not_ready = recursion.workspace.not_ready
+    not_ready.unlink(missing_ok=True)
+    try:
+        register_cases(recursion, on_case)
+        difference = recursion.ledger.audit.verify()
+        if difference is not None:
+            raise NotReady(str(difference))
+    except (UnusableArchive, NotReady) as error:
+        # For the server, which cannot see an exception of this process.
+        not_ready.write_text(str(error), encoding="utf-8")
+        raise NotReady(str(error)) from error
 
 
-def _begin_or_resume(study: Study) -> RoundRecord:
-    check_something_to_do(study)
-    current = study.ledger.current_round()
-    config = study.task.model_dump(mode="json")
+def _begin_or_resume(recursion: Recursion) -> RoundRecord:
+    check_something_to_do(recursion)
+    rounds = recursion.ledger.rounds
+    current = rounds.current()
     if current is not None and current.state in (RoundState.TRAINING, RoundState.PROPOSING, RoundState.STOPPED):
-        config = current.config  # what was begun under one configuration ends under it
-    elif current is not None:
-        # Weights go from round to round: what they have to fit stays as it was in round 0.
-        for setting in ("network", "windows"):
-            if config[setting] != current.config[setting]:
-                logger.warning("The study keeps the %s that it began with: %s", setting, current.config[setting])
-            config[setting] = current.config[setting]
+        # What was begun under one configuration ends under it.
+        return rounds.resume(current.round, config=current.config, config_sha256=current.config_sha256)
+    config = _config(recursion.settings, current)
     digest = hashlib.sha256(canonical(config).encode()).hexdigest()
     if current is not None and current.state not in OVER:
-        return study.ledger.resume_round(current.round, config=config, config_sha256=digest)
-    index = 0 if current is None else current.round + 1
+        return rounds.resume(current.round, config=config, config_sha256=digest)
     if current is None:
-        lock_validation(study.ledger, study.task)
+        lock_validation(recursion.ledger, recursion.settings.method)
     elif current.state is RoundState.REVIEWING:
-        current = _close(study, current, converged=False)
-    training_set = build_training_set(study.ledger, study.task, index)
-    return study.ledger.start_round(
+        current = close_review(recursion, current, converged=False)
+    while True:
+        try:
+            return _start(recursion, current, config, digest)
+        except OutdatedTrainingSet:
+            continue
+
+
+def _start(recursion: Recursion, before: RoundRecord | None, config: dict[str, Any], digest: str) -> RoundRecord:
+    index = 0 if before is None else before.round + 1
+    training_set, known = build_training_set(recursion.ledger, recursion.settings.method, index)
+    return recursion.ledger.rounds.start(
         index,
-        base_model=None if current is None else current.model,
+        base_model=None if before is None else before.model,
         config=config,
         config_sha256=digest,
         training_set=training_set.to_json(),
         training_set_sha256=training_set.sha256,
-        verdict_ids=training_set.verdict_ids,
-        report={"training_slices": training_set.counts()},
+        known=known,
+        report={"training_slices": training_set.counts(), "machine": _machine(recursion.settings)},
     )
 
 
-def _train_and_publish(study: Study, round_: RoundRecord, progress: Progress, *, multi_gpu: bool) -> RoundRecord:
+def _config(settings: Settings, before: RoundRecord | None) -> dict[str, Any]:
+    """What a round that begins now runs under: weights go from round to round, so what they have to fit stays."""
+    config = settings.round_config()
+    if before is None:
+        return config
+    earlier = settings.under(before.config).round_config()
+    for section, name in (("method", "network"), ("task", "windows")):
+        if config[section][name] != earlier[section][name]:
+            logger.warning("The recursion keeps the %s that it began with: %s", name, earlier[section][name])
+            config[section][name] = earlier[section][name]
+    return config
+
+
+def _machine(settings: Settings) -> dict[str, Any]:
+    """What the bits of the weights depend on besides the settings; no part of the round's hash."""
+    return {
+        "device": str(choose_device()),
+        "threads": settings.machine.threads or available_cores(),
+        "torch": torch.__version__,
+    }
+
+
+def _train_and_publish(
+    recursion: Recursion, round_: RoundRecord, progress: Progress, *, multi_gpu: bool
+) -> RoundRecord:
     started = time.monotonic()
-    task, device = study.task, choose_device()
-    training_set = TrainingSet.from_json(study.ledger.training_set(round_.round))
-    examples = build_examples(study, training_set, round_.round, _predict_targets(study, round_))
+    training, device = recursion.settings.method.training, choose_device()
+    training_set = TrainingSet.from_json(recursion.ledger.rounds.training_set(round_.round))
+    examples = build_examples(recursion, training_set, round_.round, target_predictor(recursion, round_))
     first = round_.round == 0
-    epochs = task.training.epochs if first else task.training.later_epochs
+    epochs = training.epochs if first else training.later_epochs
 
     def on_epoch(epoch: int, total: int, loss: float) -> None:
         progress.step(epoch, f"epochs, loss {loss:.4f}")
 
-    network = study.network(round_.base_model)
-    checkpoint = study.workspace.checkpoint(round_.round)
+    network = recursion.network(round_.base_model)
+    checkpoint = recursion.workspace.checkpoint(round_.round)
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     progress.begin("training", epochs)
     losses = spawn_training(
-        task,
+        recursion.settings,
         network,
         examples,
         epochs=epochs,
-        learning_rate=task.training.learning_rate if first else task.training.later_learning_rate,
+        learning_rate=training.learning_rate if first else training.later_learning_rate,
         round_index=round_.round,
         device=device if multi_gpu or device.type == "cpu" else "cuda:0",
         checkpoint=checkpoint,
         on_epoch=on_epoch,
     )
-    trained = save_weights(network, study.workspace.models)
-    model, report = choose_model(study, round_, training_set, network, trained)
+    trained = save_weights(network, recursion.workspace.models)
+    model, report = choose_model(recursion, round_, training_set, network, trained)
     report |= {"losses": losses, "train_seconds": time.monotonic() - started}
     promoted = model != round_.base_model
-    round_ = study.ledger.publish_model(
+    round_ = recursion.ledger.rounds.publish_model(
         round_.round, trained_model=trained, model=model, promoted=promoted, report=report
     )
     checkpoint.unlink(missing_ok=True)
-    shutil.rmtree(study.workspace.targets(round_.round), ignore_errors=True)
+    shutil.rmtree(recursion.workspace.targets(round_.round), ignore_errors=True)
     return round_
 
 
-def _predict_targets(study: Study, round_: RoundRecord) -> PredictSlices | None:
-    """What the targets of accepted slices are predicted by; None where they are frozen, and in round 0."""
-    kind = study.task.training.targets
-    if kind == "teacher":
-        return _predict_as_teacher(study, round_)
-    return _predict_as_before(study, round_) if kind == "previous" else None
-
-
-def _predict_as_before(study: Study, round_: RoundRecord) -> PredictSlices | None:
-    """What f, without g, made of some slices of a case in the previous recursion (the paper's final stage)."""
-    if round_.base_model is None:
-        return None
-    without_g = study.task.refinement.model_copy(update={"mode": "off", "min_area": 0.0})
-    task = study.task.model_copy(update={"refinement": without_g})
-    return _predict_by(study, Predictor(task, study.network(round_.base_model), choose_device()))
-
-
-def _predict_as_teacher(study: Study, round_: RoundRecord) -> PredictSlices | None:
-    """What the mean of the models published so far, then g, makes of some slices of a case."""
-    published = [earlier.model for earlier in study.ledger.list_rounds() if earlier.round < round_.round]
-    models = list(dict.fromkeys(model for model in published if model is not None))  # a gate may have kept one
-    if not models:
-        return None
-    network = study.network(models[-1])
-    network.load_state_dict(mean_weights([study.network(model).state_dict() for model in models]))
-    return _predict_by(study, Predictor(study.task, network, choose_device()))
-
-
-def _predict_by(study: Study, predictor: Predictor) -> PredictSlices:
-    """A predictor's masks of some slices; where wanted, with image-level labels obeyed and the ignore band left out."""
-
-    def predict(case_id: str, volume: Volume, slices: tuple[int, ...]) -> NDArray[np.uint8]:
-        allowed = None
-        if study.task.use_image_labels:
-            case = study.ledger.case(case_id)
-            known = allowed_classes(case.image_labels, case.slices)
-            allowed = [known[number] for number in slices]
-        prediction = predictor.predict(replace(volume, hu=volume.hu[list(slices)]), allowed)
-        if study.task.training.ignore_band:
-            prediction.mask[prediction.ignore] = IGNORE
-        return prediction.mask
-
-    return predict
-
-
-def _propose_and_open(study: Study, round_: RoundRecord, progress: Progress) -> RoundRecord:
-    assert round_.model is not None
-    started = time.monotonic()
-    sweep(study.workspace.proposals(round_.round))
-    total = sum(case.slices for case in cases_to_propose(study, round_.round))
+def _propose_and_open(recursion: Recursion, round_: RoundRecord, progress: Progress) -> RoundRecord:
+    ledger, started = recursion.ledger, time.monotonic()
+    sweep_proposals(recursion.workspace, ledger.proposals.files())
+    total = sum(case.slices for case in cases_to_propose(recursion, round_.round))
     progress.begin("proposing", total)
     if total:
-        predictor = Predictor(study.task, study.network(round_.model), choose_device())
-        for _ in propose(
-            study,
-            predictor,
-            round_.model,
-            round_.round,
-            cases_to_propose(study, round_.round),
-            progress=progress,
-        ):
+        proposer = Proposer.of(recursion, round_)
+        for _ in proposer.propose(cases_to_propose(recursion, round_.round), progress=progress):
             pass
-    by_risk = study.task.order == "risk"
-    candidates = study.ledger.open_candidates()
-    scores = acceptance_scores(candidates, study.ledger.judged_proposals()) if by_risk else {}
-    order = queue_order(
-        ((one.proposal_id, one.leading_class, scores.get(one.proposal_id, one.confidence)) for one in candidates),
-        likely_first=by_risk,
-    )
-    report = {"propose_seconds": time.monotonic() - started, "proposals": study.ledger.count_proposals(round_.round)}
-    round_ = study.ledger.open_review(round_.round, order=order, report=report, scores=scores)
+    order, scores = order_for_review(recursion, round_.round)
+    report = {"propose_seconds": time.monotonic() - started, "proposals": ledger.proposals.count(round_.round)}
+    round_ = ledger.rounds.open_review(round_.round, order=order, report=report, scores=scores)
     progress.say(f"{len(order)} proposals wait for a verdict" if order else "nothing new to show to an expert")
-    return close_review_if_done(study) or round_
-
-
-def iter_round_reports(study: Study) -> Iterator[dict[str, Any]]:
-    """Each round as the status page and `GET /recursive/rounds` show it, oldest first."""
-    for round_ in study.ledger.list_rounds():
-        counts = study.ledger.count_verdicts(round_.round)
-        report = round_.report
-        yield {
-            "round": round_.round,
-            "state": round_.state,
-            "error": round_.error,
-            "started": round_.started,
-            "finished": round_.finished,
-            "training_slices": report.get("training_slices"),
-            "losses": report.get("losses", []),
-            "validation": report.get("validation"),
-            "promoted": round_.promoted,
-            "averaged": report.get("averaged", False),
-            "proposals": study.ledger.count_proposals(round_.round),
-            "accepted": counts["accept"],
-            "rejected": counts["reject"],
-            "accepted_slices": counts["accepted_slices"],
-            "rejected_slices": counts["rejected_slices"],
-            "new": report.get("expanded_slices", counts["accepted_slices"]),
-            "model_sha256": round_.model,
-            "trained_model_sha256": round_.trained_model,
-            "base_model_sha256": round_.base_model,
-            "training_set_sha256": round_.training_set_sha256,
-            "config_sha256": round_.config_sha256,
-            "seconds": {
-                "training": report.get("train_seconds"),
-                "proposing": report.get("propose_seconds"),
-            },
-        }
+    return close_review_if_done(recursion) or round_

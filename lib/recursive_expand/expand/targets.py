@@ -1,101 +1,74 @@
-"""What f learns from each slice of the training set: the paper's section 3, third stage."""
+"""Predicted targets of accepted slices: by the previous recursion's model, or by the mean of all models so far."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recursive_expand.archives.atomic import atomic_path
 from recursive_expand.cases import Volume
-from recursive_expand.expand.frozen import frozen_ignore, frozen_mask
-from recursive_expand.expand.study import Study
-from recursive_expand.expand.training_set import AcceptedSlices, TrainingSet
-from recursive_expand.segment.examples import IGNORE, REJECTED, Example
+from recursive_expand.expand.constraints import allowed_classes
+from recursive_expand.expand.recursion import Recursion, choose_device
+from recursive_expand.ledger import RoundRecord
+from recursive_expand.segment.losses import IGNORE
+from recursive_expand.segment.predict import Predictor
+from recursive_expand.segment.weights import mean_weights
 
 PredictSlices = Callable[[str, Volume, tuple[int, ...]], NDArray[np.uint8]]
-"""(case id, volume, slice numbers) -> masks (slices, rows, columns) by the previous recursion's
-model or by the teacher, with IGNORE where they should teach nothing."""
+"""(case id, volume, slice numbers) -> masks (slices, rows, columns), with IGNORE where they should teach nothing."""
 
 
-def build_examples(
-    study: Study, training_set: TrainingSet, round_index: int, predict: PredictSlices | None
-) -> list[Example]:
-    """Examples of a round: pixel slices with cross-entropy + Dice, accepted and clean ones with cross-entropy alone;
-    of rejected ones the rejected region.
-
-    Targets are kept as memory-mapped files, so that memory does not grow with the number of slices.
+def target_predictor(recursion: Recursion, round_: RoundRecord) -> PredictSlices | None:
+    """What the targets of accepted slices are predicted by.
 
     Args:
-        study: the study, under the round's task.
-        training_set: what the round trains on.
-        round_index: the round.
-        predict: what `targets: previous` and `targets: teacher` take their targets from; None in round 0.
+        recursion: under the round's settings.
+        round_: the round that is about to train.
+
+    Returns:
+        For `targets: previous` f alone, without g, with the weights of the recursion before (the paper's final stage);
+        for `targets: teacher` f and g with the mean of all weights published so far. None where targets are frozen, and
+        in round 0.
     """
-    shutil.rmtree(study.workspace.targets(round_index), ignore_errors=True)
-    examples = []
-    for case_id, _, _ in training_set.pixel:
-        case = study.ledger.case(case_id)
-        volume = study.volume(case)
-        targets = _keep(study, round_index, f"{case_id}.pixel", study.pixel_mask(case))
-        examples += [_example(case_id, volume, n, targets[n], with_dice=True) for n in range(case.slices)]
-    for accepted in training_set.accepted:
-        volume = study.volume(study.ledger.case(accepted.case_id))
-        masks = _accepted_targets(study, accepted, volume, predict)
-        targets = _keep(study, round_index, f"{accepted.case_id}.{accepted.round}", masks)
-        for n, target in zip(accepted.slices, targets, strict=True):
-            examples.append(_example(accepted.case_id, volume, n, target, accepted=True))
-    # A round that failed may go on under settings that want none.
-    wanted = training_set.rejected if study.task.training.rejects == "not_confident" else ()
-    for rejected in wanted:
-        volume = study.volume(study.ledger.case(rejected.case_id))
-        native = frozen_mask(study.workspace, rejected.round, rejected.case_id)
-        masks = volume.geometry.orientation.to_slices(native)[list(rejected.slices)]
-        regions = np.where(masks > 0, np.uint8(REJECTED), np.uint8(IGNORE))
-        targets = _keep(study, round_index, f"{rejected.case_id}.{rejected.round}.rejected", regions)
-        examples += [_example(rejected.case_id, volume, n, t) for n, t in zip(rejected.slices, targets, strict=True)]
-    for case_id, numbers in training_set.clean:
-        volume = study.volume(study.ledger.case(case_id))
-        background = np.broadcast_to(np.uint8(0), volume.hu.shape[1:])
-        examples += [_example(case_id, volume, n, background) for n in numbers]
-    return examples
+    if recursion.settings.method.training.targets == "previous":
+        return _previous(recursion, round_)
+    if recursion.settings.method.training.targets == "teacher":
+        return _teacher(recursion, round_)
+    return None
 
 
-def _example(
-    case_id: str,
-    volume: Volume,
-    number: int,
-    target: NDArray[np.uint8],
-    *,
-    with_dice: bool = False,
-    accepted: bool = False,
-) -> Example:
-    spacing = volume.geometry.spacing[1:]
-    return Example(f"{case_id}:{number}", volume.hu[number], target, with_dice, spacing, accepted)
+def _previous(recursion: Recursion, round_: RoundRecord) -> PredictSlices | None:
+    if round_.base_model is None:
+        return None
+    without_g = recursion.settings.changed(mode="off", min_area=0.0)
+    return _predict_by(recursion, Predictor(without_g, recursion.network(round_.base_model), choose_device()))
 
 
-def _accepted_targets(
-    study: Study, accepted: AcceptedSlices, volume: Volume, predict: PredictSlices | None
-) -> NDArray[np.uint8]:
-    training = study.task.training
-    # The previous recursion's mask of a slice that it brought in is the one that was accepted.
-    as_accepted = training.targets == "frozen" or (training.targets == "previous" and accepted.new)
-    if predict is not None and not as_accepted:
-        return predict(accepted.case_id, volume, accepted.slices)
-    native = frozen_mask(study.workspace, accepted.round, accepted.case_id)
-    masks = volume.geometry.orientation.to_slices(native)[list(accepted.slices)].copy()
-    if training.ignore_band:
-        ignore = frozen_ignore(study.workspace, accepted.round, accepted.case_id)
-        masks[ignore[list(accepted.slices)]] = IGNORE
-    return masks
+def _teacher(recursion: Recursion, round_: RoundRecord) -> PredictSlices | None:
+    published = [earlier.model for earlier in recursion.ledger.rounds.all() if earlier.round < round_.round]
+    models = list(dict.fromkeys(model for model in published if model is not None))  # a gate may have kept one
+    if not models:
+        return None
+    network = recursion.network(models[-1])
+    network.load_state_dict(mean_weights([recursion.network(model).state_dict() for model in models]))
+    return _predict_by(recursion, Predictor(recursion.settings, network, choose_device()))
 
 
-def _keep(study: Study, round_index: int, name: str, masks: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    folder = study.workspace.targets(round_index)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.npy"
-    with atomic_path(path, fsync=False) as temporary, temporary.open("wb") as file:
-        np.save(file, np.ascontiguousarray(masks, np.uint8))
-    return np.load(path, mmap_mode="r")
+def _predict_by(recursion: Recursion, predictor: Predictor) -> PredictSlices:
+    """A predictor's masks of some slices; where wanted, with image-level labels obeyed and the ignore band left out."""
+    method = recursion.settings.method
+
+    def predict(case_id: str, volume: Volume, slices: tuple[int, ...]) -> NDArray[np.uint8]:
+        allowed = None
+        if method.use_image_labels:
+            case = recursion.ledger.cases.get(case_id)
+            known = allowed_classes(case.image_labels, case.slices)
+            allowed = [known[number] for number in slices]
+        prediction = predictor.predict(replace(volume, hu=volume.hu[list(slices)]), allowed)
+        if method.training.ignore_band:
+            prediction.mask[prediction.ignore] = IGNORE
+        return prediction.mask
+
+    return predict

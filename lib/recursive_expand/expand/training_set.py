@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 
 from recursive_expand.cases import Role
+from recursive_expand.expand.consensus import consensus
 from recursive_expand.expand.constraints import allowed_classes
-from recursive_expand.ledger import CaseRecord, Ledger, VerdictRecord
+from recursive_expand.ledger import CaseRecord, Judgement, Ledger, RoundRecord
 from recursive_expand.ledger.chain import canonical
-from recursive_expand.task import Task
+from recursive_expand.settings import Method
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,6 @@ class TrainingSet:
         validation: ids of the locked pixel cases, never trained on.
         accepted: accepted slices, by proposal.
         clean: (case id, slice numbers) labelled clean: exact background for free.
-        verdict_ids: the verdicts behind `accepted`, and those that rejected.
         new_slices: accepted slices that no earlier round trained on.
         rejected: with `rejects: not_confident`, slices whose newest verdict rejects them, by proposal; none that was
             ever accepted.
@@ -49,7 +50,6 @@ class TrainingSet:
     validation: tuple[str, ...]
     accepted: tuple[AcceptedSlices, ...]
     clean: tuple[tuple[str, tuple[int, ...]], ...]
-    verdict_ids: tuple[int, ...]
     new_slices: int
     rejected: tuple[AcceptedSlices, ...] = ()
 
@@ -65,14 +65,13 @@ class TrainingSet:
             validation=tuple(stored["validation"]),
             accepted=_slices_from_json(stored["accepted"]),
             clean=tuple((case_id, tuple(numbers)) for case_id, numbers in stored["clean"]),
-            verdict_ids=tuple(stored["verdict_ids"]),
             new_slices=stored["new_slices"],
             rejected=_slices_from_json(stored.get("rejected", [])),  # ledgers of earlier versions have none
         )
 
     @property
     def sha256(self) -> str:
-        """Hash of what is trained on; verdict numbers are not part of it."""
+        """Hash of what is trained on."""
         body = {
             "pixel": self.pixel,
             "accepted": [asdict(a) for a in self.accepted],
@@ -92,7 +91,7 @@ class TrainingSet:
         }
 
 
-def lock_validation(ledger: Ledger, task: Task) -> None:
+def lock_validation(ledger: Ledger, method: Method) -> None:
     """Choose the locked validation share of the pixel slices, seeded and by patient.
 
     Patients are taken in a seeded order, each only where that brings the locked share of slices closer to the wanted
@@ -101,71 +100,91 @@ def lock_validation(ledger: Ledger, task: Task) -> None:
     slices if need be, and one at least is left to train on.
     """
     patients: dict[tuple[str, str], list[CaseRecord]] = {}
-    for case in ledger.iter_cases(roles=[Role.PIXEL]):
+    for case in ledger.cases.iterate(roles=[Role.PIXEL]):
         key = ("case", case.case_id) if case.patient is None else ("patient", case.patient)
         patients.setdefault(key, []).append(case)
     cases = list(patients.values())
     sizes = [sum(case.slices for case in members) for members in cases]
-    wanted, locked = task.validation_share * sum(sizes), 0
+    wanted, locked = method.validation_share * sum(sizes), 0
     chosen: list[int] = []
-    order = np.random.default_rng([task.seed, 1]).permutation(len(cases)).tolist()
+    order = np.random.default_rng([method.seed, 1]).permutation(len(cases)).tolist()
     for i in order:
         if len(chosen) + 1 < len(cases) and locked + sizes[i] / 2 <= wanted:
             chosen.append(i)
             locked += sizes[i]
-    if not chosen and task.validation_share > 0 and len(cases) >= 3:
+    if not chosen and method.validation_share > 0 and len(cases) >= 3:
         chosen.append(min(order, key=sizes.__getitem__))
-    ledger.lock_validation(case.case_id for i in chosen for case in cases[i])
+    ledger.cases.lock_validation(case.case_id for i in chosen for case in cases[i])
 
 
-def build_training_set(ledger: Ledger, task: Task, round_index: int) -> TrainingSet:
+def build_training_set(ledger: Ledger, method: Method, round_index: int) -> tuple[TrainingSet, tuple[int, int]]:
     """Collect what the next round trains on.
 
     Args:
-        ledger: cases and verdicts as they stand.
-        task: whether image-level labels are used, and how many clean slices may join.
+        ledger: cases and judgements as they stand.
+        method: whether image-level labels are used, and how many clean slices may join.
         round_index: the round, for the seeded choice of clean slices. Round 0 trains on the pixel set alone.
+
+    Returns:
+        The training set, and `Judgements.watermark`: what it knows of.
     """
+    known = ledger.judgements.watermark()
     pixel, validation = [], []
-    for case in ledger.iter_cases(roles=[Role.PIXEL]):
+    for case in ledger.cases.iterate(roles=[Role.PIXEL]):
         if case.validation:
             validation.append(case.case_id)
         else:
             pixel.append((case.case_id, case.slices, case.pixel_sha256 or ""))
     # Not of cases that were set aside since, nor of those that an expert drew a mask for.
-    proposable = {case.case_id for case in ledger.iter_cases(roles=[Role.IMAGE, Role.UNLABELLED])}
-    accepted, verdict_ids, new_slices = [], [], 0
-    for verdict in ledger.standing_verdicts():
-        verdict_ids.append(verdict.verdict_id)
-        if verdict.accepted_slices and verdict.case_id in proposable:
-            found = (verdict.case_id, verdict.round, verdict.proposal_sha256, verdict.accepted_slices)
-            new = verdict.used_by is None
-            accepted.append(AcceptedSlices(*found, new=new))
-            new_slices += len(verdict.accepted_slices) if new else 0
+    proposable = {case.case_id for case in ledger.cases.iterate(roles=[Role.IMAGE, Role.UNLABELLED])}
+    judged = [one for one in ledger.judgements.standing() if one.verdict_id <= known[0] and one.case_id in proposable]
+    accepted, new_slices = [], 0
+    for proposal, slices, new in _by_proposal(judged):
+        taken = tuple(number for number, ok in slices.items() if ok)
+        if taken:
+            accepted.append(AcceptedSlices(*proposal, taken, new=new))
+            new_slices += len(taken) if new else 0
     clean: list[tuple[str, tuple[int, ...]]] = []
-    if round_index > 0 and task.use_image_labels:
+    if round_index > 0 and method.use_image_labels:
         others = sum(slices for _, slices, _ in pixel) + sum(len(a.slices) for a in accepted)
-        clean = _clean_slices(ledger, task, round_index, most=int(task.training.clean_share * others))
+        clean = _clean_slices(ledger, method, round_index, most=int(method.training.clean_share * others))
     rejected: tuple[AcceptedSlices, ...] = ()
-    if task.training.rejects == "not_confident":
-        rejected = _rejected_slices(ledger, proposable)
-    return TrainingSet(
-        tuple(pixel), tuple(validation), tuple(accepted), tuple(clean), tuple(verdict_ids), new_slices, rejected
-    )
+    if method.training.rejects == "not_confident":
+        rejected = _rejected_slices(judged)
+    return TrainingSet(tuple(pixel), tuple(validation), tuple(accepted), tuple(clean), new_slices, rejected), known
 
 
-def _rejected_slices(ledger: Ledger, proposable: Collection[str]) -> tuple[AcceptedSlices, ...]:
-    """Every slice of these cases that was rejected and never accepted, as the newest proposal had it."""
-    newest: dict[tuple[str, int], VerdictRecord] = {}
+def expansion(ledger: Ledger, round_: RoundRecord) -> int:
+    """New slices since a round's training set: accepted ones, and those of cases that became pixel cases."""
+    trained = TrainingSet.from_json(ledger.rounds.training_set(round_.round))
+    pixel = {case_id for case_id, _, _ in trained.pixel} | set(trained.validation)
+    new = ledger.judgements.count(unused=True)["accepted_slices"]
+    return new + sum(c.slices for c in ledger.cases.iterate(roles=[Role.PIXEL]) if c.case_id not in pixel)
+
+
+def _by_proposal(
+    judged: Iterable[Judgement],
+) -> Iterator[tuple[tuple[str, int, str], dict[int, bool], bool]]:
+    """((case id, round, proposal), whether each slice is accepted, whether no round has used it) by case and round."""
+    for (case_id, round_index, sha256), group in groupby(judged, lambda j: (j.case_id, j.round, j.proposal_sha256)):
+        judgements = list(group)
+        yield (case_id, round_index, sha256), consensus(judgements), all(j.used_by is None for j in judgements)
+
+
+def _rejected_slices(judged: Collection[Judgement]) -> tuple[AcceptedSlices, ...]:
+    """Every slice that was rejected and never accepted, as the newest proposal had it."""
+    newest: dict[tuple[str, int], tuple[str, int, str]] = {}
     accepted: set[tuple[str, int]] = set()
-    for verdict in ledger.standing_verdicts():  # by case, oldest round first
-        if verdict.case_id in proposable:
-            newest |= {(verdict.case_id, number): verdict for number in verdict.rejected_slices}
-            accepted |= {(verdict.case_id, number) for number in verdict.accepted_slices}
+    for proposal, slices, _ in _by_proposal(judged):  # by case, oldest round first
+        for number, ok in slices.items():
+            if ok:
+                accepted.add((proposal[0], number))
+            else:
+                newest[proposal[0], number] = proposal
     by_proposal: dict[tuple[str, int, str], list[int]] = {}
-    for (case_id, number), verdict in sorted(newest.items(), key=lambda item: item[0]):
+    for (case_id, number), proposal in sorted(newest.items(), key=lambda item: item[0]):
         if (case_id, number) not in accepted:
-            by_proposal.setdefault((case_id, verdict.round, verdict.proposal_sha256), []).append(number)
+            by_proposal.setdefault(proposal, []).append(number)
     return tuple(AcceptedSlices(*proposal, tuple(numbers)) for proposal, numbers in sorted(by_proposal.items()))
 
 
@@ -173,15 +192,15 @@ def _slices_from_json(stored: list[dict[str, Any]]) -> tuple[AcceptedSlices, ...
     return tuple(AcceptedSlices(**{**one, "slices": tuple(one["slices"])}) for one in stored)
 
 
-def _clean_slices(ledger: Ledger, task: Task, round_index: int, *, most: int) -> list[tuple[str, tuple[int, ...]]]:
+def _clean_slices(ledger: Ledger, method: Method, round_index: int, *, most: int) -> list[tuple[str, tuple[int, ...]]]:
     """A seeded choice of at most so many slices that image-level labels call clean, by case."""
     candidates = [
         (case.case_id, number)
-        for case in ledger.iter_cases(roles=[Role.IMAGE])
+        for case in ledger.cases.iterate(roles=[Role.IMAGE])
         for number, names in enumerate(allowed_classes(case.image_labels, case.slices))
         if names is not None and not names
     ]
-    order = np.random.default_rng([task.seed, 2, round_index]).permutation(len(candidates))[:most]
+    order = np.random.default_rng([method.seed, 2, round_index]).permutation(len(candidates))[:most]
     by_case: dict[str, list[int]] = {}
     for case_id, number in sorted(candidates[i] for i in order):
         by_case.setdefault(case_id, []).append(number)

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def agreement(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
-    """Dice of two masks where a voxel agrees only if its class does: 2 |a = b > 0| / (|a > 0| + |b > 0|).
+def class_dice(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
+    """Dice of two masks where a voxel counts as common only if its class does: 2 |a = b > 0| / (|a > 0| + |b > 0|).
 
     Args:
-        a, b: masks of one shape. Two empty ones agree (1.0).
+        a, b: masks of one shape. Two empty ones are alike (1.0).
     """
     total = np.count_nonzero(a) + np.count_nonzero(b)
     if total == 0:
@@ -38,7 +38,7 @@ def unchanged_slices(
     for earlier, numbers in rejected:
         only_rejected = np.zeros_like(earlier)
         only_rejected[list(numbers)] = earlier[list(numbers)]
-        if filled and agreement(mask, only_rejected) >= dice:
+        if filled and class_dice(mask, only_rejected) >= dice:
             return True, tuple(filled)
-        same.update(n for n in filled if n in numbers and agreement(mask[n], earlier[n]) >= dice)
+        same.update(n for n in filled if n in numbers and class_dice(mask[n], earlier[n]) >= dice)
     return bool(filled) and same.issuperset(filled), tuple(sorted(same))

@@ -1,4 +1,4 @@
-"""The workspace: the one folder in which a study keeps what it makes."""
+"""The workspace: the one folder in which a recursion keeps what it makes."""
 
 from __future__ import annotations
 
@@ -62,9 +62,16 @@ class Workspace:
         return self.root / "round.lock"
 
     @property
-    def freeze_lock(self) -> Path:
-        """Held while a proposal is frozen."""
-        return self.root / "freeze.lock"
+    def not_ready(self) -> Path:
+        """Why the last attempt at a round did not begin: what a person has to mend."""
+        return self.root / "not_ready.txt"
+
+    def read_not_ready(self) -> str | None:
+        """The content of `not_ready`, None where the last attempt began."""
+        try:
+            return self.not_ready.read_text(encoding="utf-8").strip() or None
+        except FileNotFoundError:
+            return None
 
     def model(self, sha256: str) -> Path:
         """The weights with this hash."""
@@ -78,14 +85,7 @@ class Workspace:
         """Training targets of a round; can be deleted after it."""
         return self.cache / f"targets_{round_index:04d}"
 
-    def proposals(self, round_index: int) -> Path:
-        """A round's frozen proposals."""
-        return self.root / "proposals" / f"round_{round_index:04d}"
-
-    def proposal(self, round_index: int, case_id: str) -> Path:
-        """A frozen mask: NIfTI in the image's own axes."""
-        return self.proposals(round_index) / f"{case_id}.nii.gz"
-
-    def trust(self, round_index: int, case_id: str) -> Path:
-        """Which pixels of a frozen mask lie in the ignore band."""
-        return self.proposals(round_index) / f"{case_id}.trust.npz"
+    @property
+    def proposals(self) -> Path:
+        """Frozen proposals, each named for its content (`frozen.freeze_files`)."""
+        return self.root / "proposals"

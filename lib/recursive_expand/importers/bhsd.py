@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -21,10 +22,10 @@ from recursive_expand.archives.images import read_volume
 from recursive_expand.cases import ImageLabels, Role
 from recursive_expand.errors import InputError
 from recursive_expand.importers.bleed_types import ABBREVIATIONS, check_types
-from recursive_expand.importers.content import CaseContent, PlannedCase, import_cases
+from recursive_expand.importers.importer import CaseContent, ImportContext, Importer, PlannedCase
 from recursive_expand.importers.mask_files import check_values, labels_of, map_values, present_types, read_mask_on
 from recursive_expand.importers.pseudonyms import rsna_patient
-from recursive_expand.importers.report import ImportReport, Progress, no_progress
+from recursive_expand.importers.report import LeftOut
 
 LABELLED, IMAGES, MASKS = "label_192", "images", "ground truths"
 UNLABELLED = "unlabel*"
@@ -35,87 +36,77 @@ VALUES = dict(enumerate((ABBREVIATIONS[name] for name in ("EDH", "IPH", "IVH", "
 _NAME = re.compile(r"(ID_[0-9a-f]+)_(ID_[0-9a-f]+)")
 
 
-def import_bhsd(
-    source: Path,
-    studies: Path,
-    classes: Sequence[str],
-    *,
-    role: Role = Role.PIXEL,
-    values: Mapping[int, str] | None = None,
-    report: Progress = no_progress,
-) -> ImportReport:
-    """Import the volumes with masks, or with role `unlabelled` those without; what is there already is skipped.
+@dataclass(frozen=True)
+class BhsdImporter(Importer):
+    """The volumes with masks, or with role `unlabelled` those without.
 
-    Args:
+    Attributes:
         source: the data set's folder.
-        studies: where the cases go; made if missing.
         classes: the task's class names.
         role: `pixel`, `test`, `image` (of masks, only the types of each slice are kept) or `unlabelled`.
         values: class name by mask value; None or empty: the data set's own.
-        report: told of the progress.
-
-    Raises:
-        InputError: where the folder is another one, or an option does not fit.
     """
-    check_types(classes)
-    check_values(values or {}, classes)
-    done = ImportReport()
-    root = source / LABELLED if (source / LABELLED).is_dir() else source
-    if role is Role.UNLABELLED:
-        folders = [path for path in sorted(source.glob(UNLABELLED)) if path.is_dir()]
-        if not folders and not (root / MASKS).is_dir():
-            folders = [source]
-        images = [path for folder in folders for path in sorted(folder.rglob("*")) if split_name(path.name)]
-        masks: dict[str, Path] = {}
-    else:
+
+    name = "bhsd"
+    source: Path
+    classes: Sequence[str]
+    role: Role = Role.PIXEL
+    values: Mapping[int, str] | None = None
+
+    def plan(self, context: ImportContext) -> Sequence[PlannedCase]:
+        """One case a volume."""
+        check_types(self.classes)
+        check_values(self.values or {}, self.classes)
+        report = context.report
+        images, masks = self._files()
+        if self.role is not Role.UNLABELLED:
+            for name in sorted(masks.keys() - {path.name for path in images}):
+                report.leave_out(f"{MASKS}/{name}", "has no image of its name")
+        planned = []
+        for path in images:
+            match = _NAME.fullmatch(path.name.split(".")[0])
+            if match is None:
+                report.leave_out(path.name, "is not called ID_<patient>_ID_<study>")
+                continue
+            patient, study = match.groups()
+            case_id = f"bhsd-{patient.removeprefix('ID_')}-{study.removeprefix('ID_')}"
+            read = partial(self._read, path, masks.get(path.name), patient)
+            planned.append(PlannedCase(case_id, path.name, read))
+        if not planned:
+            report.leave_out(self.source, "holds no volume", LeftOut.EMPTY_SOURCE)
+        return planned
+
+    def _files(self) -> tuple[list[Path], dict[str, Path]]:
+        """Images, and masks by name."""
+        root = self.source / LABELLED if (self.source / LABELLED).is_dir() else self.source
+        if self.role is Role.UNLABELLED:
+            folders = [path for path in sorted(self.source.glob(UNLABELLED)) if path.is_dir()]
+            if not folders and not (root / MASKS).is_dir():
+                folders = [self.source]
+            return [path for folder in folders for path in sorted(folder.rglob("*")) if split_name(path.name)], {}
         if not (root / IMAGES).is_dir() or not (root / MASKS).is_dir():
-            raise InputError(source.name or str(source), f"does not hold {LABELLED}/{IMAGES} and {LABELLED}/{MASKS}")
+            name = self.source.name or str(self.source)
+            raise InputError(name, f"does not hold {LABELLED}/{IMAGES} and {LABELLED}/{MASKS}")
         images = [path for path in sorted((root / IMAGES).iterdir()) if split_name(path.name)]
-        masks = {path.name: path for path in sorted((root / MASKS).iterdir()) if split_name(path.name)}
-        for name in sorted(masks.keys() - {path.name for path in images}):
-            done.leave_out(f"{MASKS}/{name}", "has no image of its name")
-    planned = []
-    for path in images:
-        match = _NAME.fullmatch(path.name.split(".")[0])
-        if match is None:
-            done.leave_out(path.name, "is not called ID_<patient>_ID_<study>")
-            continue
-        patient, study = match.groups()
-        planned.append(
-            PlannedCase(
-                f"bhsd-{patient.removeprefix('ID_')}-{study.removeprefix('ID_')}",
-                path.name,
-                partial(_read_case, path, masks.get(path.name), patient, role, classes, values or VALUES),
-            )
+        return images, {path.name: path for path in sorted((root / MASKS).iterdir()) if split_name(path.name)}
+
+    def _read(self, path: Path, mask_path: Path | None, patient: str) -> CaseContent:
+        if mask_path is None and self.role is not Role.UNLABELLED:
+            raise InputError(path.name, f"has no mask of its name in {MASKS}/")
+        volume = read_volume(path)
+        mask = None
+        if mask_path is not None:
+            found = read_mask_on(mask_path, volume)
+            mask = map_values(found, self.values or VALUES, self.classes, f"{MASKS}/{mask_path.name}")
+        labels: dict[int | None, ImageLabels] = {}
+        if mask is not None and self.role is Role.IMAGE:
+            labels = {number: labels_of(plane, self.classes) for number, plane in enumerate(mask.slices)}
+        size = " x ".join(map(str, volume.geometry.native_shape))
+        return CaseContent(
+            volume,
+            f"{size} voxels; {present_types(mask)}",
+            role=self.role,
+            patient=rsna_patient(patient),
+            mask=None if self.role is Role.IMAGE else mask,
+            image_labels=labels,
         )
-    if not planned:
-        done.leave_out(source, "holds no volume")
-    return import_cases("bhsd", planned, studies, done, classes=classes, report=report)
-
-
-def _read_case(
-    path: Path,
-    mask_path: Path | None,
-    patient: str,
-    role: Role,
-    classes: Sequence[str],
-    values: Mapping[int, str],
-) -> CaseContent:
-    if mask_path is None and role is not Role.UNLABELLED:
-        raise InputError(path.name, f"has no mask of its name in {MASKS}/")
-    volume = read_volume(path)
-    mask = None
-    if mask_path is not None:
-        mask = map_values(read_mask_on(mask_path, volume.geometry), values, classes, f"{MASKS}/{mask_path.name}")
-    labels: dict[int | None, ImageLabels] = {}
-    if mask is not None and role is Role.IMAGE:
-        labels = {number: labels_of(plane, classes) for number, plane in enumerate(mask)}
-    size = " x ".join(map(str, volume.geometry.native_shape))
-    return CaseContent(
-        volume,
-        f"{size} voxels; {present_types(mask, classes)}",
-        role=role,
-        patient=rsna_patient(patient),
-        mask=None if role is Role.IMAGE else mask,
-        image_labels=labels,
-    )

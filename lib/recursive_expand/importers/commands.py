@@ -12,17 +12,19 @@ from rich.markup import escape
 from recursive_expand.cases import Role
 from recursive_expand.console import lines_for_errors, output, progress_bars
 from recursive_expand.errors import InputError
-from recursive_expand.importers.bhsd import import_bhsd
-from recursive_expand.importers.cq500 import PAPER_PATIENTS, import_cq500, parse_patients
-from recursive_expand.importers.dicom import import_dicom
-from recursive_expand.importers.folder import FolderSettings, import_folder
-from recursive_expand.importers.hemseg import import_hemseg
-from recursive_expand.importers.physionet import import_physionet
-from recursive_expand.importers.report import ImportReport, Progress
-from recursive_expand.importers.rsna import Sampling, import_rsna
-from recursive_expand.importers.slices import SliceSettings, import_slices
+from recursive_expand.importers.bhsd import BhsdImporter
+from recursive_expand.importers.cq500 import PAPER_PATIENTS, Cq500Importer, parse_patients
+from recursive_expand.importers.dicom import DicomImporter
+from recursive_expand.importers.folder import FolderImporter, FolderSettings
+from recursive_expand.importers.hemseg import HemsegImporter
+from recursive_expand.importers.importer import Importer
+from recursive_expand.importers.physionet import PhysionetImporter
+from recursive_expand.importers.report import ImportReport
+from recursive_expand.importers.rsna import RsnaImporter, Sampling
+from recursive_expand.importers.runner import run_import
+from recursive_expand.importers.slices import SliceSettings, SlicesImporter
 from recursive_expand.importers.typed_masks import Multi
-from recursive_expand.task import load_task
+from recursive_expand.settings import load_settings
 
 TASK = Path(__file__).resolve().parents[3] / "apps" / "recursive_ich" / "task.yaml"
 """The task whose classes are used where `--task` is not given."""
@@ -50,7 +52,7 @@ ClassValues = Annotated[
 @import_app.command("dicom")
 def dicom_command(source: Source, studies: Studies) -> None:
     """Import DICOM CT series: one case per series, voxels as they are (tilt and uneven spacing kept)."""
-    _run(studies, lambda progress: import_dicom(source, studies, report=progress))
+    _run(studies, lambda: DicomImporter(source))
 
 
 @import_app.command("slices")
@@ -79,9 +81,9 @@ def slices_command(
 ) -> None:
     """Import single slices from pictures (PNG, JPEG, TIFF, BMP): one case per picture."""
 
-    def work(progress: Progress) -> ImportReport:
+    def importer() -> Importer:
         settings = SliceSettings(
-            classes=load_task(task).classes,
+            classes=_classes(task),
             level=level,
             width=width,
             role=_role(role, "pixel, image or test"),
@@ -90,9 +92,9 @@ def slices_command(
             class_values=_class_values(class_values),
             mask_colour=_colour(mask_colour),
         )
-        return import_slices(source, studies, settings, masks=masks, report=progress)
+        return SlicesImporter(source, settings, masks)
 
-    _run(studies, work)
+    _run(studies, importer)
 
 
 @import_app.command("physionet")
@@ -100,7 +102,7 @@ def physionet_command(source: Source, studies: Studies, multi: MultiRule = Multi
     """Import PhysioNet CT-ICH 1.3.1 or 1.0.0: one case per patient, expert masks, role pixel."""
     _run(
         studies,
-        lambda progress: import_physionet(source, studies, load_task(task).classes, multi=multi, report=progress),
+        lambda: PhysionetImporter(source, _classes(task), multi),
     )
 
 
@@ -123,15 +125,15 @@ def rsna_command(
 ) -> None:
     """Import RSNA 2019: image-level labels, role image."""
 
-    def work(progress: Progress) -> ImportReport:
+    def importer() -> Importer:
         if cases not in ("slices", "series"):
             raise InputError(f"--as {cases!r}", "is not known; choose slices or series")
         sampling = Sampling(single_class, per_class, none, seed)
         # mypy does not narrow a str to the two literals.
         what: Literal["slices", "series"] = "series" if cases == "series" else "slices"
-        return import_rsna(source, studies, load_task(task).classes, cases=what, sampling=sampling, report=progress)
+        return RsnaImporter(source, _classes(task), what, sampling)
 
-    _run(studies, work)
+    _run(studies, importer)
 
 
 @import_app.command("cq500")
@@ -150,14 +152,12 @@ def cq500_command(
     """Import CQ500: the thinnest plain series of each patient, the readers' majority, masks where given, role test."""
     _run(
         studies,
-        lambda progress: import_cq500(
+        lambda: Cq500Importer(
             source,
-            studies,
-            load_task(task).classes,
+            _classes(task),
             patients=parse_patients(patients),
             masks=masks,
             values=_class_values(class_values),
-            report=progress,
         ),
     )
 
@@ -173,13 +173,11 @@ def bhsd_command(
     """Import BHSD: volumes with class masks."""
     _run(
         studies,
-        lambda progress: import_bhsd(
+        lambda: BhsdImporter(
             source,
-            studies,
-            load_task(task).classes,
+            _classes(task),
             role=_role(role),
             values=_class_values(class_values),
-            report=progress,
         ),
     )
 
@@ -196,9 +194,7 @@ def hemseg_command(
     """Import HemSeg-200 and -500: masks for exams of RSNA 2019."""
     _run(
         studies,
-        lambda progress: import_hemseg(
-            source, studies, load_task(task).classes, rsna=rsna, role=_role(role), multi=multi, report=progress
-        ),
+        lambda: HemsegImporter(source, _classes(task), rsna, role=_role(role), multi=multi),
     )
 
 
@@ -218,19 +214,21 @@ def folder_command(
     """Import any folder of NIfTI, NRRD and DICOM, with masks and a table where there are some."""
     _run(
         studies,
-        lambda progress: import_folder(
+        lambda: FolderImporter(
             source,
-            studies,
-            FolderSettings(load_task(task).classes, _role(role), masks, table, _class_values(class_values)),
-            report=progress,
+            FolderSettings(_classes(task), _role(role), masks, table, _class_values(class_values)),
         ),
     )
 
 
-def _run(studies: Path, work: Callable[[Progress], ImportReport]) -> None:
-    with lines_for_errors(), progress_bars() as progress:
-        done = work(progress)
-    _tell(studies, done)
+def _run(studies: Path, importer: Callable[[], Importer]) -> None:
+    with lines_for_errors(), progress_bars() as on_progress:
+        report = run_import(importer(), studies, on_progress=on_progress)
+    _tell(studies, report)
+
+
+def _classes(task: Path) -> tuple[str, ...]:
+    return load_settings(task).task.classes
 
 
 def _role(text: str, choices: str = "pixel, image, test or unlabelled") -> Role:
@@ -261,12 +259,12 @@ def _colour(text: str | None) -> tuple[int, int, int] | None:
     return red, green, blue
 
 
-def _tell(studies: Path, done: ImportReport) -> None:
+def _tell(studies: Path, report: ImportReport) -> None:
     groups = (
-        [f"imported {escape(case_id)}: {escape(what)}" for case_id, what in done.imported.items()],
-        [f"skipped {escape(case_id)}: it is there already" for case_id in done.skipped],
-        [f"[yellow]left out[/] {escape(line)}" for line in done.left_out],
-        [f"note: {escape(line)}" for line in done.notes],
+        [f"imported {escape(case_id)}: {escape(what)}" for case_id, what in report.imported.items()],
+        [f"skipped {escape(case_id)}: it is there already" for case_id in report.skipped],
+        [f"[yellow]left out[/] {escape(line)}" for line in report.left_out],
+        [f"note: {escape(line)}" for line in (*report.notes, *report.summary)],
     )
     for lines in groups:
         for line in lines[:MOST_LINES]:
@@ -274,7 +272,9 @@ def _tell(studies: Path, done: ImportReport) -> None:
         if len(lines) > MOST_LINES:
             more = f"... and {len(lines) - MOST_LINES} more like the last one: see import-<name>.csv in {studies}"
             output.print(escape(more), highlight=False)
-    counts = f"{len(done.imported)} imported, {len(done.skipped)} already there, {len(done.left_out)} lines left out"
+    counts = (
+        f"{len(report.imported)} imported, {len(report.skipped)} already there, {len(report.left_out)} lines left out"
+    )
     output.print(counts, highlight=False)
-    if not done.imported and not done.skipped:
+    if not report.imported and not report.skipped:
         raise typer.Exit(1)

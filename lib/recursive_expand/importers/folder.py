@@ -6,26 +6,27 @@
     <table>.csv                          case, and any of patient, role, slice and the task's classes (0 or 1)
 
 In the table a case is named by its id, by its path with or without extension, or, a DICOM series, by the path of its
-folder. A row without slice is of the whole case. Patients of DICOM series are hashes of their PatientID where the table
-does not name them.
+folder if no other series is in it. A row without slice is of the whole case. Patients of DICOM series are hashes of
+their PatientID where the table does not name them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from recursive_expand.archives.identifiers import split_name
 from recursive_expand.archives.images import read_volume
-from recursive_expand.cases import ImageLabels, Role
+from recursive_expand.cases import ImageLabels, Role, Volume
 from recursive_expand.errors import InputError
-from recursive_expand.importers.content import CaseContent, PlannedCase, case_of_name, import_cases
 from recursive_expand.importers.dicom import case_of_series, find_series, read_series_case
+from recursive_expand.importers.importer import CaseContent, ImportContext, Importer, PlannedCase, case_of_name
 from recursive_expand.importers.label_csv import Row, read_table
 from recursive_expand.importers.mask_files import check_values, map_values, present_types, read_mask_on
-from recursive_expand.importers.report import ImportReport, Progress, no_progress
+from recursive_expand.importers.report import ImportReport, LeftOut
 
 
 @dataclass(frozen=True)
@@ -58,83 +59,139 @@ class _Said:
     problem: InputError | None = None
 
 
-def import_folder(
-    source: Path, studies: Path, settings: FolderSettings, *, report: Progress = no_progress
-) -> ImportReport:
-    """Import every scan below a folder; what is there already is skipped.
+@dataclass(frozen=True)
+class _Scan:
+    """A scan of the folder.
 
-    Args:
-        source: a folder.
-        studies: where the cases go; made if missing.
-        settings: roles, masks and table.
-        report: told of the progress.
-
-    Raises:
-        InputError: where a folder or table is missing, or an option does not fit.
+    Attributes:
+        case_id: its case's id.
+        source: its path, or its series' folder.
+        paths: what else names it and nothing else can: its path with and without extension; its series' folder and that
+            folder's name, where no other series has them.
+        shared: names that it has in common with other series.
+        files: its file, or its series' files.
     """
-    for folder in (source, *([settings.masks] if settings.masks else [])):
-        if not folder.is_dir():
-            raise InputError(folder.name or str(folder), "is no folder")
-    check_values(settings.values, settings.classes)
-    done = ImportReport()
-    said = _read_said(settings) if settings.table else {}
-    masks = _by_key(settings.masks) if settings.masks else {}
-    planned, used_rows, used_masks = [], set(), set()
-    for case_id, path_keys, files in _scans(source, settings.masks, studies, done, report):
-        keys = [key for key in (case_id, *path_keys) if key]
-        row = next((key for key in keys if key in said), None)
-        mask = next((key for key in keys if key in masks), None)
-        used_rows.add(row)
-        used_masks.add(mask)
-        read = partial(_read_case, files, said[row] if row else _Said(), masks[mask] if mask else None, settings)
-        planned.append(PlannedCase(case_id, path_keys[0], read))
-    for key in sorted(said.keys() - used_rows):
-        done.leave_out(said[key].line, f"names no scan of the folder: {key!r}")
-    for path in sorted(set(masks.values()) - {masks[key] for key in used_masks if key is not None}):
-        done.leave_out(f"masks: {path.name}", "belongs to no scan of the folder")
-    if not planned:
-        done.leave_out(source, "holds no scans (.nii.gz, .nii, .nrrd or DICOM)")
-    return import_cases("folder", planned, studies, done, classes=settings.classes, report=report)
+
+    case_id: str
+    source: str
+    paths: tuple[str, ...]
+    shared: tuple[str, ...]
+    files: tuple[Path, ...]
 
 
-def _scans(
-    source: Path, masks: Path | None, studies: Path, done: ImportReport, report: Progress
-) -> Iterator[tuple[str, list[str], list[Path]]]:
-    """(case id, what else the table and the masks may call it, its files) of each scan."""
-    skipped = [folder.resolve() for folder in (masks, studies) if folder is not None]
-    skipped = [folder for folder in skipped if folder != source.resolve()]
-    for path in sorted(source.rglob("*")):
-        parts = split_name(path.name)
-        if parts is None or not path.is_file() or any(path.resolve().is_relative_to(folder) for folder in skipped):
-            continue
-        relative = path.relative_to(source).as_posix()
-        bare = relative.removesuffix(parts[1])
-        try:
-            case_id = case_of_name(bare)
-        except InputError as error:
-            done.leave_out(relative, error.reason)
-            continue
-        yield case_id, [relative, bare], [path]
-    quiet = ImportReport()
-    for uid, files in sorted(find_series(source, quiet, report).items()):
-        folder = min(files).parent.relative_to(source).as_posix()
-        yield case_of_series(uid), [folder, Path(folder).name], sorted(files)
-    for case_id, what, reason in quiet.details:
-        # NIfTI files and tables are no DICOM, and a folder without any is fine here.
-        if reason != "are not DICOM" and not reason.startswith("holds no CT image"):
-            done.leave_out(what, reason, case_id=case_id)
+@dataclass(frozen=True)
+class FolderImporter(Importer):
+    """Every scan below a folder.
+
+    Attributes:
+        source: a folder.
+        settings: roles, masks and table.
+    """
+
+    name = "folder"
+    source: Path
+    settings: FolderSettings
+
+    @property
+    def classes(self) -> Sequence[str]:  # type: ignore[override]
+        """The task's class names."""
+        return self.settings.classes
+
+    def plan(self, context: ImportContext) -> Sequence[PlannedCase]:
+        """One case a file or a DICOM series."""
+        settings, report = self.settings, context.report
+        for folder in (self.source, *([settings.masks] if settings.masks else [])):
+            if not folder.is_dir():
+                raise InputError(folder.name or str(folder), "is no folder")
+        check_values(settings.values, settings.classes)
+        said = _read_said(settings) if settings.table else {}
+        masks = _by_key(settings.masks) if settings.masks else {}
+        scans = [*self._files(context), *self._series(context)]
+        rows, drawn = _belonging(scans, said.keys()), _belonging(scans, masks.keys())
+        planned = []
+        for scan in scans:
+            row, mask = rows.get(scan), drawn.get(scan)
+            in_doubt = next((name for name in scan.shared if name in said or name in masks), None)
+            if in_doubt is not None and (row is None or mask is None):
+                reason = f"the table or a mask names {in_doubt!r}, as several series are called; name {scan.case_id}"
+                report.leave_out(scan.source, reason, case_id=scan.case_id)
+                continue
+            files = masks[mask] if mask else ()
+            read = partial(_read_case, scan, said[row] if row else _Said(), files, settings, context)
+            count = None if split_name(scan.files[0].name) else len(scan.files)
+            planned.append(PlannedCase(scan.case_id, scan.source, read, files=count))
+        shared = {name for scan in scans for name in scan.shared}
+        for key in sorted(said.keys() - set(rows.values()) - shared):
+            report.leave_out(said[key].line, f"names no scan of the folder: {key!r}")
+        used = {path for key in {*drawn.values(), *(shared & masks.keys())} for path in masks[key]}
+        for path in sorted({path for paths in masks.values() for path in paths} - used):
+            report.leave_out(f"masks: {path.name}", "belongs to no scan of the folder")
+        if not scans:
+            reason = "holds no scans (.nii.gz, .nii, .nrrd or DICOM)"
+            report.leave_out(self.source, reason, LeftOut.EMPTY_SOURCE)
+        return planned
+
+    def _files(self, context: ImportContext) -> Iterator[_Scan]:
+        """NIfTI and NRRD files."""
+        skipped = [folder.resolve() for folder in (self.settings.masks, context.studies) if folder is not None]
+        skipped = [folder for folder in skipped if folder != self.source.resolve()]
+        for path in sorted(self.source.rglob("*")):
+            parts = split_name(path.name)
+            if parts is None or not path.is_file() or any(path.resolve().is_relative_to(folder) for folder in skipped):
+                continue
+            relative = path.relative_to(self.source).as_posix()
+            bare = relative.removesuffix(parts[1])
+            try:
+                yield _Scan(case_of_name(bare), relative, (relative, bare), (), (path,))
+            except InputError as error:
+                context.report.leave_out(relative, error.reason)
+
+    def _series(self, context: ImportContext) -> Iterator[_Scan]:
+        """DICOM series."""
+        quiet = ImportReport()
+        found = find_series(self.source, quiet, context.on_progress)
+        folders = {uid: min(files).parent.relative_to(self.source) for uid, files in found.items()}
+        names = {uid: tuple(dict.fromkeys((path.as_posix(), path.name))) for uid, path in folders.items()}
+        counts = Counter(name for both in names.values() for name in both)
+        for uid, files in sorted(found.items()):
+            own = tuple(name for name in names[uid] if name and counts[name] == 1)
+            shared = tuple(name for name in names[uid] if name and counts[name] > 1)
+            yield _Scan(case_of_series(uid), folders[uid].as_posix(), own, shared, tuple(sorted(files)))
+        for line in quiet.details:
+            # NIfTI files and tables are no DICOM, and a folder without any is fine here.
+            if line.code not in (LeftOut.NOT_DICOM, LeftOut.EMPTY_SOURCE):
+                context.report.leave_out(line.source, line.reason, line.code, case_id=line.case_id)
 
 
-def _by_key(folder: Path) -> dict[str, Path]:
-    """Mask files by path and by name, each with and without extension."""
-    found: dict[str, Path] = {}
+def _belonging(scans: Sequence[_Scan], names: Collection[str]) -> dict[_Scan, str]:
+    """The name of a row or mask that each scan goes by: its path before its case's id, and no name for two scans.
+
+    `a/b.nii.gz` is case a-b; a mask `a-b.nii.gz` is its own only where there is no scan of that path.
+    """
+    found: dict[_Scan, str] = {}
+    taken: set[str] = set()
+    for scan in scans:
+        path = next((path for path in scan.paths if path in names), None)
+        if path is not None:
+            found[scan] = path
+        taken.update(scan.paths)
+    ids = Counter(scan.case_id for scan in scans)
+    for scan in scans:
+        if scan not in found and scan.case_id in names and scan.case_id not in taken and ids[scan.case_id] == 1:
+            found[scan] = scan.case_id
+    return found
+
+
+def _by_key(folder: Path) -> dict[str, tuple[Path, ...]]:
+    """Mask files by path, with and without extension; without, several may have one name."""
+    found: dict[str, tuple[Path, ...]] = {}
     for path in sorted(folder.rglob("*")):
         parts = split_name(path.name)
         if parts is None or not path.is_file():
             continue
         relative = path.relative_to(folder).as_posix()
         for key in (relative, relative.removesuffix(parts[1])):
-            found[key] = path
+            found[key] = (*found.get(key, ()), path)
     return found
 
 
@@ -174,33 +231,48 @@ def _add_row(said: _Said, row: Row, classes: Sequence[str]) -> None:
     said.labels[number] = ImageLabels(frozenset(name for name in classes if row.flag(name)))
 
 
-def _read_case(files: Sequence[Path], said: _Said, mask_path: Path | None, settings: FolderSettings) -> CaseContent:
+def _read_case(
+    scan: _Scan, said: _Said, masks: Sequence[Path], settings: FolderSettings, context: ImportContext
+) -> CaseContent:
     if said.problem is not None:
         raise said.problem
     role = said.role or settings.role
-    if role is Role.PIXEL and mask_path is None:
+    if role is Role.PIXEL and not masks:
         raise InputError(f"role {role}", "needs a mask, and there is none of this name")
+    if len(masks) > 1:
+        names = ", ".join(path.name for path in masks)
+        raise InputError("masks", f"several have its name ({names}); keep one")
     if role is Role.IMAGE and not said.labels:
         raise InputError(f"role {role}", "needs image-level labels, and the table has none of it")
-    if split_name(files[0].name) is not None:
-        volume = read_volume(files[0])
+    if split_name(scan.files[0].name) is not None:
+        volume = _in_hu(scan.files[0])
         size = " x ".join(map(str, volume.geometry.native_shape))
         content = CaseContent(volume, f"{size} voxels")
     else:
-        content = read_series_case(files)
+        content = read_series_case(scan.files, context.pseudonyms)
     shape = content.volume.geometry.shape
     beyond = [number for number in said.labels if number is not None and number >= shape[0]]
     if beyond:
         raise InputError(said.line, f"slice {beyond[0]} is out of range: slices are numbered 0 to {shape[0] - 1}")
     mask = None
-    if mask_path is not None and role in (Role.PIXEL, Role.TEST):
+    if masks and role in (Role.PIXEL, Role.TEST):
         values = settings.values or dict(enumerate(settings.classes, start=1))
-        mask = map_values(read_mask_on(mask_path, content.volume.geometry), values, settings.classes, mask_path.name)
+        mask = map_values(read_mask_on(masks[0], content.volume), values, settings.classes, masks[0].name)
     return replace(
         content,
-        what=f"{content.what}; {role}, {present_types(mask, settings.classes)}",
+        what=f"{content.what}; {role}, {present_types(mask)}",
         role=role,
         patient=said.patient or content.patient,
         mask=mask,
         image_labels=said.labels,
     )
+
+
+def _in_hu(path: Path) -> Volume:
+    """A scan; a file's header does not tell what its values are, but HU have air and fat below 0."""
+    volume = read_volume(path)
+    low, high = int(volume.hu.min()), int(volume.hu.max())
+    if low >= 0:
+        kind = "grey values of a picture" if high <= 255 else "MR, or stored values of a CT without its rescale"
+        raise InputError(path.name, f"holds {low} to {high} and nothing below 0: {kind}, not HU; convert it to HU")
+    return volume

@@ -18,17 +18,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from recursive_expand.cases import ImageLabels, Role
+from recursive_expand.cases import ImageLabels, LabelMap, Role
+from recursive_expand.dicom.series import read_series
 from recursive_expand.errors import InputError
 from recursive_expand.importers.bleed_types import check_types
-from recursive_expand.importers.content import CaseContent, PlannedCase, import_cases
+from recursive_expand.importers.importer import CaseContent, ImportContext, Importer, PlannedCase
 from recursive_expand.importers.kept_slices import keep_slices
 from recursive_expand.importers.mask_files import present_types, read_mask_on
 from recursive_expand.importers.pseudonyms import rsna_patient
-from recursive_expand.importers.report import ImportReport, Progress, no_progress
 from recursive_expand.importers.rsna import IMAGES, rsna_root
 from recursive_expand.importers.rsna_labels import TABLE, RsnaLabels, read_rsna_labels
-from recursive_expand.importers.series import read_series
 from recursive_expand.importers.typed_masks import Multi, type_mask
 
 EXAMS = "annotion_file_info*.jsonl"
@@ -46,53 +45,86 @@ class _Exam:
     images: tuple[str, ...]
 
 
-def import_hemseg(
-    source: Path,
-    studies: Path,
-    classes: Sequence[str],
-    *,
-    rsna: Path,
-    role: Role = Role.PIXEL,
-    multi: Multi = Multi.SKIP,
-    report: Progress = no_progress,
-) -> ImportReport:
-    """Import the exams that have a mask; what is there already is skipped.
+@dataclass(frozen=True)
+class HemsegImporter(Importer):
+    """The exams that have a mask.
 
-    Args:
+    Attributes:
         source: HemSeg's folder, archives unpacked.
-        studies: where the cases go; made if missing.
         classes: the task's class names.
         rsna: RSNA 2019's folder.
         role: `pixel`, `test` or `image` (the masks are not kept, RSNA's labels are).
         multi: what to do with slices of both types.
-        report: told of the progress.
-
-    Raises:
-        InputError: where a folder is another one, a list or table cannot be read, or the role does not fit.
     """
-    check_types(classes)
-    if role is Role.UNLABELLED:
-        raise InputError("--role unlabelled", "is not possible here; choose pixel, test or image")
-    exams = _exams(source)
-    root = rsna_root(rsna)
-    done = ImportReport()
-    labels = read_rsna_labels(root / TABLE, report)
-    # The larger set last: it counts where an exam is in both.
-    files = sorted(source.rglob("label/*.nii.gz"), key=lambda path: ("HemSeg-500" in path.parts, path))
-    masks = {path.name.removesuffix(".nii.gz"): path for path in files}
-    for name in sorted(masks.keys() - exams.keys()):
-        done.leave_out(f"{name}.nii.gz", f"is in no list {EXAMS}")
-    for name in sorted(exams.keys() - masks.keys()):
-        done.leave_out(name, "has no mask <...>/label/<exam>.nii.gz; unpack the archive of masks")
-    planned = [
-        PlannedCase(
-            f"hemseg-{name}",
-            name,
-            partial(_read_case, exams[name], masks[name], root / IMAGES, labels, classes, role, multi),
+
+    name = "hemseg"
+    source: Path
+    classes: Sequence[str]
+    rsna: Path
+    role: Role = Role.PIXEL
+    multi: Multi = Multi.SKIP
+
+    def plan(self, context: ImportContext) -> Sequence[PlannedCase]:
+        """One case an exam."""
+        check_types(self.classes)
+        if self.role is Role.UNLABELLED:
+            raise InputError("--role unlabelled", "is not possible here; choose pixel, test or image")
+        exams = _exams(self.source)
+        root = rsna_root(self.rsna)
+        labels = read_rsna_labels(root / TABLE, context.on_progress)
+        # The larger set last: it counts where an exam is in both.
+        files = sorted(self.source.rglob("label/*.nii.gz"), key=lambda path: ("HemSeg-500" in path.parts, path))
+        masks = {path.name.removesuffix(".nii.gz"): path for path in files}
+        for name in sorted(masks.keys() - exams.keys()):
+            context.report.leave_out(f"{name}.nii.gz", f"is in no list {EXAMS}")
+        for name in sorted(exams.keys() - masks.keys()):
+            context.report.leave_out(name, "has no mask <...>/label/<exam>.nii.gz; unpack the archive of masks")
+        return [
+            PlannedCase(f"hemseg-{name}", name, partial(self._read, exams[name], masks[name], root / IMAGES, labels))
+            for name in sorted(exams.keys() & masks.keys())
+        ]
+
+    def _read(self, exam: _Exam, mask_path: Path, images: Path, labels: RsnaLabels) -> CaseContent:
+        missing = [image for image in exam.images if not (images / f"{image}.dcm").is_file()]
+        if missing:
+            reason = f"is not in {IMAGES}/ ({len(missing)} of {len(exam.images)} are not)"
+            raise InputError(f"{missing[0]}.dcm", reason)
+        series = read_series([images / f"{image}.dcm" for image in exam.images])
+        if len(series.files) != len(exam.images):
+            reason = f"has slices that cannot be used, so its mask fits no more: {series.left_out[0]}"
+            raise InputError("exam", reason)
+        types = {n: labels.types[path.stem] for n, path in enumerate(series.files) if path.stem in labels.types}
+        volume, patient = series.volume, rsna_patient(exam.patient)
+        if self.role is Role.IMAGE:
+            found: dict[int | None, ImageLabels] = {number: ImageLabels(names) for number, names in types.items()}
+            return CaseContent(volume, series.what, role=self.role, patient=patient, image_labels=found)
+        marked = read_mask_on(mask_path, volume).slices > 0
+        known = {number: names for number, names in types.items() if names <= MARKED}
+        typed = type_mask(marked, known, volume.hu, self.classes, multi=self.multi)
+        left_out = typed.left_out | _unusable(types, len(marked))
+        kept = [number for number in range(len(marked)) if number not in left_out]
+        if not kept:
+            raise InputError("exam", f"none of its {len(marked)} slices can be used; the first one {left_out[0]}")
+        used = keep_slices(volume, kept)
+        mask = LabelMap.from_slices(typed.mask[kept], used.geometry, self.classes)
+        return CaseContent(
+            used,
+            f"{len(kept)} of {len(marked)} slices; {present_types(mask)}",
+            role=self.role,
+            patient=patient,
+            mask=mask,
+            facts={"data_set": "HemSeg", "images": [series.files[number].stem for number in kept]},
+            left_out=[f"slice {number} {why}" for number, why in sorted(left_out.items())],
         )
-        for name in sorted(exams.keys() & masks.keys())
-    ]
-    return import_cases("hemseg", planned, studies, done, classes=classes, report=report)
+
+
+def _unusable(types: Mapping[int, frozenset[str]], slices: int) -> dict[int, str]:
+    """Why HemSeg's mask says nothing of a slice, by slice number."""
+    left_out = {number: "has no usable label in RSNA's table" for number in range(slices) if number not in types}
+    for number, names in types.items():
+        if not names <= MARKED:
+            left_out[number] = f"holds {', '.join(sorted(names - MARKED))} too, which HemSeg does not mark"
+    return left_out
 
 
 def _exams(source: Path) -> dict[str, _Exam]:
@@ -111,53 +143,8 @@ def _exams(source: Path) -> dict[str, _Exam]:
                 patient = str(item["patient_name"] if "patient_name" in item else item["patient"])
                 slices = item["slice_list"]
                 images = slices.values() if isinstance(slices, Mapping) else slices
-                exams[name] = _Exam(patient, tuple(f"ID_{image}" for image in images))
+                # Some lists name a slice twice; the scan and its mask have it once.
+                exams[name] = _Exam(patient, tuple(dict.fromkeys(f"ID_{image}" for image in images)))
             except (ValueError, KeyError, TypeError) as error:
                 raise InputError(f"{path.name} line {number}", "is no exam with patient, scan and slices") from error
     return exams
-
-
-def _read_case(
-    exam: _Exam,
-    mask_path: Path,
-    images: Path,
-    labels: RsnaLabels,
-    classes: Sequence[str],
-    role: Role,
-    multi: Multi,
-) -> CaseContent:
-    missing = [image for image in exam.images if not (images / f"{image}.dcm").is_file()]
-    if missing:
-        raise InputError(f"{missing[0]}.dcm", f"is not in {IMAGES}/ ({len(missing)} of {len(exam.images)} are not)")
-    series = read_series([images / f"{image}.dcm" for image in exam.images])
-    if len(series.files) != len(exam.images):
-        raise InputError("exam", f"has slices that cannot be used, so its mask fits no more: {series.left_out[0]}")
-    types = {number: labels.types[path.stem] for number, path in enumerate(series.files) if path.stem in labels.types}
-    volume = series.volume
-    if role is Role.IMAGE:
-        image_labels: dict[int | None, ImageLabels] = {number: ImageLabels(found) for number, found in types.items()}
-        return CaseContent(
-            volume, series.what, role=role, patient=rsna_patient(exam.patient), image_labels=image_labels
-        )
-    marked = read_mask_on(mask_path, volume.geometry) > 0
-    known = {number: found for number, found in types.items() if found <= MARKED}
-    typed = type_mask(marked, known, volume.hu, classes, multi=multi)
-    left_out = {number: "has no usable label in RSNA's table" for number in range(len(marked)) if number not in types}
-    left_out = typed.left_out | left_out
-    for number, found in types.items():
-        if number not in known:
-            other = ", ".join(sorted(found - MARKED))
-            left_out[number] = f"holds {other} too, which HemSeg does not mark"
-    kept = [number for number in range(len(marked)) if number not in left_out]
-    if not kept:
-        raise InputError("exam", f"none of its {len(marked)} slices can be used; the first one {left_out[0]}")
-    mask = typed.mask[kept]
-    return CaseContent(
-        keep_slices(volume, kept),
-        f"{len(kept)} of {len(marked)} slices; {present_types(mask, classes)}",
-        role=role,
-        patient=rsna_patient(exam.patient),
-        mask=mask,
-        facts={"data_set": "HemSeg", "images": [series.files[number].stem for number in kept]},
-        left_out=[f"slice {number} {why}" for number, why in sorted(left_out.items())],
-    )

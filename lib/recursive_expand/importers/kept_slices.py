@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from recursive_expand.cases import Geometry, Volume
+from recursive_expand.cases import Geometry, SeriesReference, Volume
 
 
 def keep_slices(volume: Volume, numbers: Sequence[int]) -> Volume:
@@ -32,4 +33,17 @@ def keep_slices(volume: Volume, numbers: Sequence[int]) -> Volume:
     i, j, k = native_shape
     # The same orientation, also where one slice is left and its axis could be taken for another.
     kept = Geometry((i, j, k), affine, geometry.orientation)
-    return Volume(np.ascontiguousarray(volume.hu[list(numbers)]), kept)
+    return Volume(np.ascontiguousarray(volume.hu[list(numbers)]), kept, _kept_reference(volume.series, numbers))
+
+
+def _kept_reference(series: SeriesReference | None, numbers: Sequence[int]) -> SeriesReference | None:
+    """The way back for the slices that stay."""
+    if series is None:
+        return None
+    places = np.concatenate([[0.0], np.cumsum(series.slice_spacings_mm)])
+    return replace(
+        series,
+        sop_instance_uids=tuple(series.sop_instance_uids[number] for number in numbers),
+        positions=series.positions[list(numbers)],
+        slice_spacings_mm=np.diff(places[list(numbers)]),
+    )

@@ -2,57 +2,77 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from recursive_expand.archives.images import read_geometry, read_mask
-from recursive_expand.cases import Geometry, ImageLabels
+from recursive_expand.archives.images import read_label
+from recursive_expand.cases import Geometry, ImageLabels, LabelMap, Volume
 from recursive_expand.errors import InputError
+from recursive_expand.importers.measures import share_like_blood
 
-FAR = 20.0
-"""A mask whose first voxel lies further than this from its scan's, in mm, belongs elsewhere. Less is usual: writers
-make tilted and uneven grids regular."""
+IN_PLANE = 1.0
+"""A mask's corner may be so many pixels (or mm, if that is more) off its scan's within the slice."""
+
+ALONG = 0.5
+"""And so many slices along the slice axis: further, and marks would be on the neighbouring slice."""
+
+CLEARLY = 0.2
+"""A reading by which so much more of the marked voxels have HU of blood is the right one."""
+
+_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
-def read_mask_on(path: Path, geometry: Geometry) -> NDArray[np.uint8]:
+def read_mask_on(path: Path, volume: Volume) -> LabelMap:
     """Read a mask that may run along its axes another way than its scan does.
+
+    All eight corners of the mask must be where the scan's are, or where the scan's would be on a regular grid: writers
+    (ITK among them) make tilted and unevenly spaced grids regular from the first slice on.
 
     Args:
         path: NIfTI or NRRD; the voxel grid is the scan's, save for turned or flipped axes.
-        geometry: the scan's.
+        volume: the scan.
 
     Returns:
-        (slices, rows, columns) uint8, the file's values.
+        The file's values on the scan's grid.
 
     Raises:
-        InputError: for a mask of another size, one that lies elsewhere, and as `read_mask` does.
+        InputError: for a mask of another size or spacing, one that is elsewhere, one whose header has LPS and RAS
+            exchanged, and as `read_label` does.
     """
-    mask, own = read_mask(path), read_geometry(path)
-    turn = nib.orientations.ornt_transform(
-        nib.orientations.io_orientation(own.affine), nib.orientations.io_orientation(geometry.affine)
-    )
-    affine = own.affine @ nib.orientations.inv_ornt_aff(turn, own.native_shape)
-    native = nib.orientations.apply_orientation(mask, turn)
-    if native.shape != geometry.native_shape:
-        sizes = (" x ".join(map(str, shape)) for shape in (native.shape, geometry.native_shape))
+    label = read_label(path)
+    native, affine = _turned(label, label.geometry.affine, volume.geometry)
+    if native.shape != volume.geometry.native_shape:
+        sizes = (" x ".join(map(str, shape)) for shape in (native.shape, volume.geometry.native_shape))
         raise InputError(path.name, "has {} voxels, its scan {}; a mask has its scan's grid".format(*sizes))
-    away = float(np.linalg.norm(affine[:3, 3] - geometry.affine[:3, 3]))
-    if away > FAR:
-        raise InputError(path.name, f"lies {away:.0f} mm off its scan; save it on its scan's grid")
-    return geometry.orientation.to_slices(native)
+    exchanged, exchanged_affine = _turned(label, _LPS @ label.geometry.affine, volume.geometry)
+    exchanged_fits = exchanged.shape == native.shape and _fits(exchanged_affine, volume)
+    lps = "its header has LPS and RAS exchanged: left is right in it; export it again"
+    if not _fits(affine, volume):
+        if exchanged_fits:
+            raise InputError(path.name, lps)
+        away = _farthest(affine, volume)
+        raise InputError(path.name, f"lies {away:.0f} mm off its scan at a corner; save it on its scan's grid")
+    found = LabelMap(native, volume.geometry)
+    if exchanged_fits:
+        # A scan that is centred on the origin fits either way: the voxels tell.
+        other = volume.geometry.orientation.to_slices(exchanged)
+        here, there = (share_like_blood(volume.hu, marked > 0) for marked in (found.slices, other))
+        if there > here + CLEARLY:
+            raise InputError(path.name, lps)
+    return found
 
 
-def map_values(
-    mask: NDArray[np.uint8], values: Mapping[int, str], classes: Sequence[str], source: str
-) -> NDArray[np.uint8]:
+def map_values(label: LabelMap, values: Mapping[int, str], classes: Sequence[str], source: str) -> LabelMap:
     """Turn a mask's values into the task's.
 
     Args:
-        mask: any shape.
+        label: the file's values.
         values: class name by the mask's value; 0 is background.
         classes: the task's class names.
         source: what to call the mask in errors.
@@ -63,12 +83,11 @@ def map_values(
     lookup = np.zeros(256, np.uint8)
     for value, name in values.items():
         lookup[value] = classes.index(name) + 1
-    found = np.flatnonzero(np.bincount(mask.ravel(order="K"), minlength=256))
-    unknown = [int(value) for value in found if value and value not in values]
+    unknown = [value for value in label.values if value not in values]
     if unknown:
         named = ", ".join(f"{value} {name}" for value, name in sorted(values.items()))
         raise InputError(source, f"holds the value {unknown[0]}; known are {named} (--class-values)")
-    return lookup[mask]
+    return LabelMap(lookup[label.native], label.geometry, tuple(classes))
 
 
 def check_values(values: Mapping[int, str], classes: Sequence[str]) -> None:
@@ -89,9 +108,65 @@ def labels_of(mask: NDArray[np.uint8], classes: Sequence[str]) -> ImageLabels:
     return ImageLabels(frozenset(classes[value - 1] for value in np.unique(mask) if value))
 
 
-def present_types(mask: NDArray[np.uint8] | None, classes: Sequence[str]) -> str:
+def present_types(mask: LabelMap | None) -> str:
     """The classes in a mask, as a clause with the number of slices of each."""
     if mask is None:
         return "no mask"
-    counts = {name: int((mask == value).any(axis=(1, 2)).sum()) for value, name in enumerate(classes, start=1)}
-    return ", ".join(f"{name} in {count} slices" for name, count in counts.items() if count) or "nothing marked"
+    slices = Counter(name for present in mask.slice_voxels().values() for name in present)
+    return ", ".join(f"{name} in {slices[name]} slices" for name in mask.classes if slices[name]) or "nothing marked"
+
+
+def _turned(
+    label: LabelMap, affine: NDArray[np.float64], geometry: Geometry
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """A mask's voxels and its (4, 4) affine with axes in the order and direction of its scan's, for this affine."""
+    turn = nib.orientations.ornt_transform(
+        nib.orientations.io_orientation(affine), nib.orientations.io_orientation(geometry.affine)
+    )
+    native = nib.orientations.apply_orientation(label.native, turn)
+    return native, affine @ nib.orientations.inv_ornt_aff(turn, label.native.shape)
+
+
+def _fits(affine: NDArray[np.float64], volume: Volume) -> bool:
+    """Whether all corners of a grid with this affine are the scan's."""
+    slice_axis = volume.geometry.orientation.axes[0]
+    corners = _corners(volume)
+    for place in _placements(volume):
+        spacing = np.linalg.norm(place[:3, :3], axis=0)
+        off = np.abs((np.linalg.inv(place) @ affine @ corners - corners)[:3]).max(axis=1)
+        allowed = np.maximum(IN_PLANE, 1 / spacing)
+        allowed[slice_axis] = ALONG
+        if (off <= allowed).all():
+            return True
+    return False
+
+
+def _farthest(affine: NDArray[np.float64], volume: Volume) -> float:
+    """Millimetres between the corners that are furthest apart, on the placement that is nearest."""
+    corners = _corners(volume)
+    return min(float(np.linalg.norm(((affine - place) @ corners)[:3], axis=0).max()) for place in _placements(volume))
+
+
+def _corners(volume: Volume) -> NDArray[np.float64]:
+    """(4, 8) voxel indices of the grid's corners."""
+    ends = [(0, side - 1) for side in volume.geometry.native_shape]
+    return np.array([(*corner, 1) for corner in product(*ends)], np.float64).T
+
+
+def _placements(volume: Volume) -> list[NDArray[np.float64]]:
+    """Affines that a mask of this scan may have: its own, and those of regular grids from its first slice on."""
+    affine = volume.geometry.affine
+    slice_axis, *in_plane = volume.geometry.orientation.axes
+    step = affine[:3, slice_axis]
+    normal = np.cross(affine[:3, in_plane[0]], affine[:3, in_plane[1]])
+    normal *= np.sign(normal @ step) / np.linalg.norm(normal)
+    steps = {float(np.linalg.norm(step)), float(normal @ step)}
+    if volume.series is not None and len(volume.series.slice_spacings_mm):
+        spacings = np.abs(volume.series.slice_spacings_mm)
+        steps |= {float(spacing) for spacing in (spacings[0], np.median(spacings), spacings.min(), spacings.max())}
+    regular = []
+    for length in sorted(steps):
+        place = affine.copy()
+        place[:3, slice_axis] = normal * length
+        regular.append(place)
+    return [affine, *regular]

@@ -30,15 +30,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from recursive_expand.archives.images import MIN_SIDE, read_mask, read_volume
-from recursive_expand.cases import Geometry, Role, Volume
+from recursive_expand.archives.images import read_label, read_volume
+from recursive_expand.cases import MIN_SIDE, Geometry, LabelMap, Role, Volume
 from recursive_expand.errors import InputError
 from recursive_expand.importers.bleed_types import OUTSIDE_IN, check_types
-from recursive_expand.importers.content import CaseContent, PlannedCase, import_cases
+from recursive_expand.importers.importer import CaseContent, ImportContext, Importer, PlannedCase
 from recursive_expand.importers.kept_slices import keep_slices
 from recursive_expand.importers.label_csv import read_table
 from recursive_expand.importers.pictures import read_binary_mask, read_grey
-from recursive_expand.importers.report import ImportReport, Progress, no_progress
 from recursive_expand.importers.typed_masks import Multi, type_mask
 
 RAW_TABLE, PICTURE_TABLE = "hemorrhage_diagnosis_raw_ct.csv", "hemorrhage_diagnosis.csv"
@@ -78,48 +77,79 @@ class _Scan:
     said: Sequence[str] = ()
 
 
-def import_physionet(
-    source: Path,
-    studies: Path,
-    classes: tuple[str, ...],
-    *,
-    multi: Multi = Multi.ANY,
-    report: Progress = no_progress,
-) -> ImportReport:
-    """Import CT-ICH 1.3.1 or 1.0.0, whichever is there; what is there already is skipped.
+@dataclass(frozen=True)
+class PhysionetImporter(Importer):
+    """CT-ICH 1.3.1 or 1.0.0, whichever is there.
 
-    Args:
+    Attributes:
         source: the data set's folder.
-        studies: where the cases go; made if missing.
         classes: the task's class names.
         multi: what to do with slices of several types.
-        report: told of the progress.
-
-    Raises:
-        InputError: where the folder holds neither version, or the task does not know the types.
     """
-    check_types(classes)
-    done = ImportReport()
-    root, raw = _root(source)
-    labels, contradictory = _labels(root / (RAW_TABLE if raw else PICTURE_TABLE))
-    read = partial(_read_raw if raw else _read_pictures, root)
-    scans = _numbers(root / "ct_scans", r"(\d+)\.nii(\.gz)?") if raw else _numbers(root / "Patients_CT", r"(\d+)")
-    planned = [
-        PlannedCase(
-            f"physionet-{patient:03d}",
-            name,
-            partial(_read_case, partial(read, name), patient, labels, contradictory, classes, multi),
+
+    name = "physionet"
+    source: Path
+    classes: Sequence[str]
+    multi: Multi = Multi.ANY
+
+    def plan(self, context: ImportContext) -> Sequence[PlannedCase]:
+        """One case a patient."""
+        check_types(self.classes)
+        root, raw = _root(self.source)
+        labels, contradictory = _labels(root / (RAW_TABLE if raw else PICTURE_TABLE))
+        read = partial(_read_raw if raw else _read_pictures, root)
+        scans = _numbers(root / "ct_scans", r"(\d+)\.nii(\.gz)?") if raw else _numbers(root / "Patients_CT", r"(\d+)")
+        for patient in sorted(labels.keys() - scans.keys()):
+            context.report.leave_out(f"patient {patient}", "is in the table, but has no scan")
+        if not raw:
+            context.report.note(
+                f"pixel spacing is not in a picture: {FIELD_OF_VIEW:g} mm over its columns and {SLICE_STEP:g} mm "
+                "between slices are assumed"
+            )
+        return [
+            PlannedCase(
+                f"physionet-{patient:03d}",
+                name,
+                partial(self._read, partial(read, name), patient, labels.get(patient), contradictory.get(patient, {})),
+            )
+            for patient, name in sorted(scans.items())
+        ]
+
+    def _read(
+        self, read: Callable[[], _Scan], patient: int, labels: SliceTypes | None, wrong: Mapping[int, str]
+    ) -> CaseContent:
+        """A patient's scan with class masks, less the slices that cannot be used."""
+        if labels is None:
+            raise InputError(f"patient {patient}", "has no row in the table")
+        scan = read()
+        volume, slices = scan.volume, len(scan.numbers)
+        known = {index: labels[number] for index, number in enumerate(scan.numbers) if number in labels}
+        typed = type_mask(scan.marked, known, volume.hu, self.classes, multi=self.multi)
+        # A slice without labels that is not marked either may hold blood that nobody was asked about.
+        left_out = {index: "has no row in the table" for index in range(slices) if index not in known}
+        left_out |= typed.left_out
+        left_out |= {index: wrong[number] for index, number in enumerate(scan.numbers) if number in wrong}
+        said = list(scan.said)
+        beyond = sorted(number + 1 for number in labels.keys() - set(scan.numbers))
+        if beyond:
+            said.append(f"the table labels slices that the scan does not have: {', '.join(map(str, beyond))}")
+        kept = [index for index in range(slices) if index not in left_out]
+        if not kept:
+            reason = f"none of its {slices} slices can be used; the first one {left_out[0]}"
+            raise InputError(f"patient {patient}", reason)
+        split = [scan.numbers[index] + 1 for index in typed.split if index in kept]
+        told = f", types told apart in slices {', '.join(map(str, split))}" if split else ""
+        used = keep_slices(volume, kept)
+        mask = LabelMap.from_slices(typed.mask[kept], used.geometry, self.classes)
+        return CaseContent(
+            volume=used,
+            what=f"{len(kept)} of {slices} slices, {len(mask.filled)} of them with masks{told}",
+            role=Role.PIXEL,
+            patient=f"physionet-{patient:03d}",
+            mask=mask,
+            facts={"data_set": "PhysioNet CT-ICH", "source_slices": [scan.numbers[index] + 1 for index in kept]},
+            left_out=[*said, *(f"slice {scan.numbers[i] + 1} {why}" for i, why in sorted(left_out.items()))],
         )
-        for patient, name in sorted(scans.items())
-    ]
-    for patient in sorted(labels.keys() - scans.keys()):
-        done.leave_out(f"patient {patient}", "is in the table, but has no scan")
-    if not raw:
-        done.notes.append(
-            f"pixel spacing is not in a picture: {FIELD_OF_VIEW:g} mm over its columns and {SLICE_STEP:g} mm between "
-            "slices are assumed"
-        )
-    return import_cases("physionet", planned, studies, done, report=report)
 
 
 def _root(source: Path) -> tuple[Path, bool]:
@@ -159,46 +189,6 @@ def _labels(table: Path) -> tuple[dict[int, SliceTypes], dict[int, dict[int, str
     return labels, wrong
 
 
-def _read_case(
-    read: Callable[[], _Scan],
-    patient: int,
-    labels: Mapping[int, SliceTypes],
-    wrong: Mapping[int, Mapping[int, str]],
-    classes: tuple[str, ...],
-    multi: Multi,
-) -> CaseContent:
-    """A patient's scan with class masks, less the slices that cannot be used."""
-    if patient not in labels:
-        raise InputError(f"patient {patient}", "has no row in the table")
-    scan = read()
-    volume, slices = scan.volume, len(scan.numbers)
-    known = {index: labels[patient][number] for index, number in enumerate(scan.numbers) if number in labels[patient]}
-    typed = type_mask(scan.marked, known, volume.hu, classes, multi=multi)
-    # A slice without labels that is not marked either may hold blood that nobody was asked about.
-    left_out = {index: "has no row in the table" for index in range(slices) if index not in known}
-    left_out |= typed.left_out
-    left_out |= {i: wrong[patient][n] for i, n in enumerate(scan.numbers) if n in wrong.get(patient, {})}
-    said = list(scan.said)
-    beyond = sorted(number + 1 for number in labels[patient].keys() - set(scan.numbers))
-    if beyond:
-        said.append(f"the table labels slices that the scan does not have: {', '.join(map(str, beyond))}")
-    kept = [index for index in range(slices) if index not in left_out]
-    if not kept:
-        raise InputError(f"patient {patient}", f"none of its {slices} slices can be used; the first one {left_out[0]}")
-    split = [scan.numbers[index] + 1 for index in typed.split if index in kept]
-    told = f", types told apart in slices {', '.join(map(str, split))}" if split else ""
-    mask = typed.mask[kept]
-    return CaseContent(
-        volume=keep_slices(volume, kept),
-        what=f"{len(kept)} of {slices} slices, {int(mask.any(axis=(1, 2)).sum())} of them with masks{told}",
-        role=Role.PIXEL,
-        patient=f"physionet-{patient:03d}",
-        mask=mask,
-        facts={"data_set": "PhysioNet CT-ICH", "source_slices": [scan.numbers[index] + 1 for index in kept]},
-        left_out=[*said, *(f"slice {scan.numbers[i] + 1} {why}" for i, why in sorted(left_out.items()))],
-    )
-
-
 def _read_raw(root: Path, name: str) -> _Scan:
     """Version 1.3.1: a scan and its mask."""
     mask_path = root / "masks" / name
@@ -206,7 +196,7 @@ def _read_raw(root: Path, name: str) -> _Scan:
         raise InputError(name, "has no mask of its name in masks/")
     volume = read_volume(root / "ct_scans" / name)
     # By index: the data set's own script never looks at the affines.
-    native = read_mask(mask_path)
+    native = read_label(mask_path).native
     if native.shape != volume.geometry.native_shape:
         raise InputError(f"masks/{name}", f"has {native.shape} voxels, its scan {volume.geometry.native_shape}")
     if volume.geometry.orientation.axes[0] != 2:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from recursive_expand.importers.bleed_types import OUTSIDE_IN
 from recursive_expand.importers.label_csv import read_table
-from recursive_expand.importers.report import Progress
+from recursive_expand.importers.report import OnProgress
 
 TABLE = "stage_2_train.csv"
 
@@ -30,7 +30,7 @@ class RsnaLabels:
     repeated: int = 0
 
 
-def read_rsna_labels(path: Path, report: Progress) -> RsnaLabels:
+def read_rsna_labels(path: Path, on_progress: OnProgress) -> RsnaLabels:
     """Read `ID,Label` with rows `ID_12cadc6af_epidural,0`, six an image: the five types and `any`.
 
     The table repeats some rows, as distributed; rows that contradict each other cost the image.
@@ -38,7 +38,7 @@ def read_rsna_labels(path: Path, report: Progress) -> RsnaLabels:
     Raises:
         InputError: where the table cannot be read, or a label is neither 0 nor 1.
     """
-    report("reading labels", 0, 1)
+    on_progress("reading labels", 0, 1)
     labels = RsnaLabels()
     bits = {name: bit for bit, name in enumerate((*OUTSIDE_IN, "any"))}
     every = (1 << len(bits)) - 1
@@ -70,5 +70,5 @@ def read_rsna_labels(path: Path, report: Progress) -> RsnaLabels:
             labels.left_out.setdefault(image, "its label for any contradicts those for the types")
         if image not in labels.left_out:
             labels.types[image] = types
-    report("reading labels", 1, 1)
+    on_progress("reading labels", 1, 1)
     return labels

@@ -10,13 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from recursive_expand.archives.images import MIN_SIDE
-from recursive_expand.cases import Geometry, Role, Volume
+from recursive_expand.cases import MIN_SIDE, Geometry, LabelMap, Role, Volume
 from recursive_expand.errors import InputError
-from recursive_expand.importers.content import CaseContent, PlannedCase, case_of_name, import_cases
+from recursive_expand.importers.importer import CaseContent, ImportContext, Importer, PlannedCase, case_of_name
 from recursive_expand.importers.mask_files import labels_of
 from recursive_expand.importers.pictures import EXTENSIONS, read_binary_mask, read_class_mask, read_grey
-from recursive_expand.importers.report import ImportReport, Progress, no_progress
+from recursive_expand.importers.report import ImportReport, LeftOut
 
 SLICE_THICKNESS = 5.0
 """Millimetres along the slice axis, which no single slice can tell; nothing is computed from it."""
@@ -47,51 +46,53 @@ class SliceSettings:
     mask_colour: tuple[int, int, int] | None = None
 
 
-def import_slices(
-    source: Path,
-    studies: Path,
-    settings: SliceSettings,
-    *,
-    masks: Path | None = None,
-    report: Progress = no_progress,
-) -> ImportReport:
-    """Import every picture of a folder; what is there already is skipped.
+@dataclass(frozen=True)
+class SlicesImporter(Importer):
+    """Every picture of a folder.
 
     Each picture becomes `<studies>/<case>.nii.gz`, one axial slice of int16 HU with rows towards posterior and columns
     towards the patient's left, and its mask `labels/final/<case>.nii.gz`. The role `test` is noted in cases.csv;
     of masks of role `image` only the classes are kept, in image_labels.csv.
 
-    Args:
+    Attributes:
         source: a folder of pictures.
-        studies: where the cases go; made if missing.
         settings: how they are read.
         masks: a folder of masks with the pictures' names (extensions may differ).
-        report: told of the progress.
-
-    Raises:
-        InputError: for settings that contradict each other or the task, a folder that is none, and a table of the
-            studies with other columns.
     """
-    values = _check(source, masks, settings)
-    done = ImportReport()
-    done.notes.append(f"pixel spacing is not in a picture: {settings.spacing:g} mm is assumed (--spacing)")
-    pictures = _by_stem(source, done)
-    masks_by_stem = _by_stem(masks, done) if masks else None
-    planned: dict[str, PlannedCase] = {}
-    for stem, path in sorted(pictures.items()):
-        try:
-            case_id = case_of_name(stem)
-        except InputError as error:
-            done.leave_out(path.name, f"{error.reason}; rename it")
-            continue
-        read = partial(_read_case, path, masks_by_stem, settings, values)
-        first = planned.setdefault(case_id.casefold(), PlannedCase(case_id, path.name, read))
-        if first.source != path.name:
-            done.leave_out(path.name, f"would be case {case_id}, as {first.source} is; rename one")
-    if not pictures:
-        done.leave_out(source, f"holds no pictures ({', '.join(EXTENSIONS)})")
-    cases, stage = list(planned.values()), "importing slices"
-    return import_cases("slices", cases, studies, done, classes=settings.classes, report=report, stage=stage)
+
+    name = "slices"
+    stage = "importing slices"
+    source: Path
+    settings: SliceSettings
+    masks: Path | None = None
+
+    @property
+    def classes(self) -> Sequence[str]:  # type: ignore[override]
+        """The task's class names."""
+        return self.settings.classes
+
+    def plan(self, context: ImportContext) -> Sequence[PlannedCase]:
+        """One case a picture."""
+        values = _check(self.source, self.masks, self.settings)
+        report = context.report
+        report.note(f"pixel spacing is not in a picture: {self.settings.spacing:g} mm is assumed (--spacing)")
+        pictures = _by_stem(self.source, report)
+        masks = _by_stem(self.masks, report) if self.masks else None
+        planned: dict[str, PlannedCase] = {}
+        for stem, path in sorted(pictures.items()):
+            try:
+                case_id = case_of_name(stem)
+            except InputError as error:
+                report.leave_out(path.name, f"{error.reason}; rename it")
+                continue
+            read = partial(_read_case, path, masks, self.settings, values)
+            first = planned.setdefault(case_id.casefold(), PlannedCase(case_id, path.name, read))
+            if first.source != path.name:
+                reason = f"would be case {case_id}, as {first.source} is; rename one"
+                report.leave_out(path.name, reason, LeftOut.SAME_CASE)
+        if not pictures:
+            report.leave_out(self.source, f"holds no pictures ({', '.join(EXTENSIONS)})", LeftOut.EMPTY_SOURCE)
+        return list(planned.values())
 
 
 def _check(source: Path, masks: Path | None, settings: SliceSettings) -> dict[int, int]:
@@ -120,7 +121,7 @@ def _check(source: Path, masks: Path | None, settings: SliceSettings) -> dict[in
     return {value: settings.classes.index(name) + 1 for value, name in settings.class_values.items()}
 
 
-def _by_stem(folder: Path, done: ImportReport) -> dict[str, Path]:
+def _by_stem(folder: Path, report: ImportReport) -> dict[str, Path]:
     """Pictures by name without extension; several of one name are left out."""
     found: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir()):
@@ -128,7 +129,7 @@ def _by_stem(folder: Path, done: ImportReport) -> dict[str, Path]:
             found.setdefault(path.stem, []).append(path)
     for paths in found.values():
         if len(paths) > 1:
-            done.leave_out(", ".join(path.name for path in paths), "have the same name; keep one")
+            report.leave_out(", ".join(path.name for path in paths), "have the same name; keep one")
     return {stem: paths[0] for stem, paths in found.items() if len(paths) == 1}
 
 
@@ -147,7 +148,7 @@ def _read_case(
         return content
     if settings.role is Role.IMAGE:
         return replace(content, image_labels={None: labels_of(mask, settings.classes)})
-    return replace(content, mask=mask[None])
+    return replace(content, mask=LabelMap.from_slices(mask[None], content.volume.geometry, settings.classes))
 
 
 def _hounsfield(path: Path, settings: SliceSettings) -> NDArray[np.int16]:

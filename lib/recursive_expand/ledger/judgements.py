@@ -171,6 +171,11 @@ class Judgements:
         with self._store.read() as connection:
             return _records(connection, verdicts.c.case_id == case_id, verdicts.c.withdrawn.is_(None))
 
+    def verdicts(self) -> list[VerdictRecord]:
+        """All verdicts that stand, oldest first."""
+        with self._store.read() as connection:
+            return _records(connection, verdicts.c.withdrawn.is_(None))
+
     def standing(self) -> Iterator[Judgement]:
         """Every slice's judgements that stand, by case, round, verdict and slice."""
         query = (

@@ -112,6 +112,14 @@ class Proposals:
             rows = connection.execute(_of_round(case_id, round_index)).all()
             return next(iter(to_proposals(connection, rows)), None)
 
+    def marked(self, proposal_id: int) -> list[ProposedSlice]:
+        """What a proposal marks, by slice and class."""
+        columns = proposal_slices.c
+        query = select(columns.slice, columns["class"], columns.voxels, columns.confidence)
+        in_order = query.where(columns.proposal_id == proposal_id).order_by(columns.slice, columns["class"])
+        with self._store.read() as connection:
+            return [ProposedSlice(*row) for row in connection.execute(in_order)]
+
     def files(self) -> set[str]:
         """The files of all proposals, relative to the workspace."""
         with self._store.read() as connection:

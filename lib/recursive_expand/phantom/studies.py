@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import nibabel as nib
 import numpy as np
@@ -17,6 +18,26 @@ from recursive_expand.phantom.bleeds import CLASSES
 from recursive_expand.phantom.head import Phantom, make_head
 from recursive_expand.phantom.scanner import Domain
 from recursive_expand.phantom.streams import stream
+
+
+class Imaged(Protocol):
+    """What a phantom must have to be written as a case; as in `Phantom`."""
+
+    @property
+    def hu(self) -> NDArray[np.int16]:
+        """(S, R, C) Hounsfield units."""
+
+    @property
+    def mask(self) -> NDArray[np.uint8]:
+        """(S, R, C) class values."""
+
+    @property
+    def affine(self) -> NDArray[np.float64]:
+        """(4, 4), native indices (column, row, slice) to RAS millimetres."""
+
+    @property
+    def classes(self) -> tuple[frozenset[str], ...]:
+        """Per slice, the classes in the mask."""
 
 
 @dataclass(frozen=True)
@@ -89,13 +110,10 @@ def write_study(
         The true masks of all cases.
     """
     counts = {Role.PIXEL: pixel, Role.IMAGE: image, Role.UNLABELLED: unlabelled, Role.TEST: test}
-    phantoms: dict[str, Phantom] = {}
-    roles: dict[str, Role] = {}
-    truth: dict[str, NDArray[np.uint8]] = {}
+    cases: dict[str, tuple[Role, Phantom]] = {}
     for role, count in counts.items():
         domain: Domain = "sharp" if shifted and role is not Role.PIXEL else "thick"
         for number in range(count):
-            case_id = f"{role}-{number + 1:03d}"
             rng = stream(seed, f"case {role}", number)
             phantom = make_head(
                 int(rng.integers(2**31)),
@@ -104,20 +122,8 @@ def write_study(
                 bleeds=_turn(rng, number),
                 domain=domain,
             )
-            roles[case_id], phantoms[case_id] = role, phantom
-            truth[case_id] = to_native(phantom.mask, phantom)
-            write_nifti(folder / f"{case_id}.nii.gz", to_native(phantom.hu, phantom), phantom.affine)
-            if role is Role.PIXEL:
-                write_nifti(folder / "labels" / "final" / f"{case_id}.nii.gz", truth[case_id], phantom.affine)
-    _write_csv(folder / "cases.csv", ("case_id", "role"), list(roles.items()))
-    labelled = [
-        (case_id, index, *(int(name in present) for name in CLASSES))
-        for case_id, phantom in phantoms.items()
-        if roles[case_id] is Role.IMAGE
-        for index, present in enumerate(phantom.classes)
-    ]
-    _write_csv(folder / "image_labels.csv", ("case_id", "slice", *CLASSES), labelled)
-    return StudyTruth(truth, {case_id: phantom.affine for case_id, phantom in phantoms.items()})
+            cases[f"{role}-{number + 1:03d}"] = role, phantom
+    return write_cases(folder, cases, CLASSES)
 
 
 def write_demo(folder: Path) -> StudyTruth:
@@ -125,7 +131,35 @@ def write_demo(folder: Path) -> StudyTruth:
     return write_study(folder, pixel=10, image=16, unlabelled=3, test=2, size=128, slices=6, seed=2020)
 
 
-def to_native(slices: NDArray, phantom: Phantom) -> NDArray:
+def write_cases(folder: Path, cases: Mapping[str, tuple[Role, Imaged]], classes: Sequence[str]) -> StudyTruth:
+    """Write phantoms as a folder study.
+
+    Args:
+        folder: made if missing.
+        cases: case id to role and phantom.
+        classes: the class names, in the order of mask values.
+
+    Returns:
+        The true masks of all cases.
+    """
+    truth: dict[str, NDArray[np.uint8]] = {}
+    for case_id, (role, phantom) in cases.items():
+        truth[case_id] = to_native(phantom.mask, phantom)
+        write_nifti(folder / f"{case_id}.nii.gz", to_native(phantom.hu, phantom), phantom.affine)
+        if role is Role.PIXEL:
+            write_nifti(folder / "labels" / "final" / f"{case_id}.nii.gz", truth[case_id], phantom.affine)
+    _write_csv(folder / "cases.csv", ("case_id", "role"), [(case_id, role) for case_id, (role, _) in cases.items()])
+    labelled = [
+        (case_id, index, *(int(name in present) for name in classes))
+        for case_id, (role, phantom) in cases.items()
+        if role is Role.IMAGE
+        for index, present in enumerate(phantom.classes)
+    ]
+    _write_csv(folder / "image_labels.csv", ("case_id", "slice", *classes), labelled)
+    return StudyTruth(truth, {case_id: phantom.affine for case_id, (_, phantom) in cases.items()})
+
+
+def to_native(slices: NDArray, phantom: Imaged) -> NDArray:
     """A phantom's (S, R, C) array in its native axes (column, row, slice)."""
     s, r, c = slices.shape
     return Geometry.of((c, r, s), phantom.affine).orientation.to_native(slices)

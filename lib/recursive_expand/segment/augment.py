@@ -1,4 +1,7 @@
-"""Augmentation: small changes of a slice under which its mask stays true, seeded by slice and epoch."""
+"""Augmentation: small changes of a slice under which its mask stays true, seeded by slice and epoch.
+
+Not MONAI's transforms: their draws come in another order, and the same settings would no longer give the same weights.
+"""
 
 from __future__ import annotations
 

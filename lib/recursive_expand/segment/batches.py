@@ -1,4 +1,4 @@
-"""Batches: examples cropped to the head, brought to the working grid, augmented, padded and stacked."""
+"""Batches: examples cropped to the region, brought to the working grid, augmented, padded and stacked."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from torch.nn import functional
 
 from recursive_expand.cases import AIR_HU
 from recursive_expand.segment.augment import augment, example_rng
+from recursive_expand.segment.box import Box
 from recursive_expand.segment.examples import IGNORE, REJECTED, Example
-from recursive_expand.segment.head import Box, head_box
 from recursive_expand.segment.network import size_multiple
+from recursive_expand.segment.regions.registry import region_named
 from recursive_expand.segment.resample import target_to_working, to_working, working_shape
-from recursive_expand.task import Task
+from recursive_expand.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -53,31 +54,33 @@ def epoch_order(number: int, batch_size: int, *, seed: int, round_index: int, ep
     return [part.tolist() for part in np.array_split(order, -(-number // batch_size))]
 
 
-def training_box(example: Example, task: Task) -> Box:
-    """The part of a slice that is trained on: the head and all of the mask, or the whole slice."""
+def training_box(example: Example, settings: Settings) -> Box:
+    """The part of a slice that is trained on: the region and all of the mask, or the whole slice."""
     whole = Box.whole(example.hu.shape)
-    if not task.training.crop_to_head:
+    if not settings.method.training.crop_to_region:
         return whole
-    box = head_box(example.hu)
+    box = region_named(settings.task.region).box(example.hu)
     if box is None:
         return whole
     rows, columns = np.nonzero((example.target > 0) & (example.target != IGNORE))
     if len(rows):
         mask_box = Box(int(rows.min()), int(rows.max()) + 1, int(columns.min()), int(columns.max()) + 1)
         box = box.union(mask_box)
-    multiple = size_multiple(task)
+    multiple = size_multiple(settings)
     aligned = box.aligned(multiple)
     return Box(aligned.r0, min(aligned.r1, whole.r1), aligned.c0, min(aligned.c1, whole.c1))
 
 
-def make_batch(examples: Sequence[Example], boxes: Sequence[Box], task: Task, *, round_index: int, epoch: int) -> Batch:
+def make_batch(
+    examples: Sequence[Example], boxes: Sequence[Box], settings: Settings, *, round_index: int, epoch: int
+) -> Batch:
     """Assemble a batch.
 
     Args:
         examples: at least one.
         boxes: the part of each that is trained on.
-        task: working spacing, augmentation and the network's size multiple.
-        round_index, epoch: seed the augmentation, with the task's seed.
+        settings: working spacing, augmentation, seed and the network's size multiple.
+        round_index, epoch: seed the augmentation, with the settings' seed.
 
     Returns:
         The batch, on the CPU; H and W are the smallest multiples that f can take.
@@ -86,17 +89,17 @@ def make_batch(examples: Sequence[Example], boxes: Sequence[Box], task: Task, *,
     for example, box in zip(examples, boxes, strict=True):
         hu = torch.from_numpy(np.array(box.read(example.hu, AIR_HU)))
         target = torch.from_numpy(np.array(box.read(example.target, IGNORE)))
-        shape = working_shape(box.shape, example.spacing, task.working_spacing)
+        shape = working_shape(box.shape, example.spacing, settings.method.working_spacing)
         if shape != box.shape:
             hu = to_working(hu[None], shape)[0].round().to(torch.int16)
             target = target_to_working(target[None], shape)[0]
-        if task.training.augment:
+        if settings.method.training.augment:
             rejected = bool((target == REJECTED).any())
-            hu, target = augment(hu, target, example_rng(task.seed, round_index, epoch, example.key))
+            hu, target = augment(hu, target, example_rng(settings.method.seed, round_index, epoch, example.key))
             if rejected:  # what came in from outside is background, which a rejected slice does not teach
                 target = target.masked_fill(target != REJECTED, IGNORE)
         slices.append((hu, target))
-    multiple = size_multiple(task)
+    multiple = size_multiple(settings)
     height, width = (max(2, -(-max(int(hu.shape[axis]) for hu, _ in slices) // multiple)) * multiple for axis in (0, 1))
     return Batch(
         hu=torch.stack([_padded(hu, (height, width), AIR_HU) for hu, _ in slices]),

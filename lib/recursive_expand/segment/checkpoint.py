@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from recursive_expand.archives.atomic import write_atomic
 from recursive_expand.segment.examples import Example, examples_sha256
 from recursive_expand.segment.weights import weights_bytes
-from recursive_expand.task import Task
+from recursive_expand.settings import Settings
 
 _NETWORK, _ADAM = "network.", "adam."
 
@@ -36,7 +36,7 @@ class TrainingState:
 
 
 def fingerprint(
-    task: Task,
+    settings: Settings,
     network: nn.Module,
     examples: Sequence[Example],
     *,
@@ -48,7 +48,7 @@ def fingerprint(
     """Identity of a training: everything that decides its result.
 
     Args:
-        task: seed, network, windows, working spacing and training settings count; its texts do not.
+        settings: classes, windows, region, seed, network, working spacing and training settings count.
         network: its weights as training begins.
         examples: the training set.
         epochs, learning_rate, round_index, world_size: of this training.
@@ -56,11 +56,14 @@ def fingerprint(
     Returns:
         SHA-256, hex.
     """
-    settings = task.model_dump(
-        mode="json", include={"classes", "windows", "network", "training", "seed", "working_spacing"}
-    )
+    method = settings.method.model_dump(mode="json", include={"network", "training", "seed", "working_spacing"})
+    # Names and content of version 0.1.0, so that a training that it began goes on: its one region was the head.
+    method["training"]["crop_to_head"] = method["training"].pop("crop_to_region")
+    task = settings.task.model_dump(mode="json", include={"classes", "windows", "region"})
+    if task["region"] == "head":
+        del task["region"]
     body = {
-        "settings": settings,
+        "settings": {**task, **method},
         "weights": hashlib.sha256(weights_bytes(network)).hexdigest(),
         "examples": examples_sha256(examples),
         "run": [epochs, learning_rate, round_index, world_size],

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+AllowedClasses = Sequence[frozenset[str] | None]
+"""Image-level labels of a case as constraints, one entry a slice: None where nothing is known, else the classes
+present."""
 
 
 @dataclass(frozen=True)

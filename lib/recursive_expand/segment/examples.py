@@ -29,7 +29,7 @@ class Example:
         target: (R, C) uint8 class values 0..K; IGNORE for pixels that no loss counts. Of a rejected proposal
             REJECTED in its mask, IGNORE elsewhere.
         with_dice: whether the Dice loss joins the cross-entropy: on expert masks, not on accepted proposals.
-        spacing: mm between rows and between columns; needed only where `Task.working_spacing` is set.
+        spacing: mm between rows and between columns; needed only where `Method.working_spacing` is set.
         accepted: whether the target is an accepted proposal, which `Training.accepted_loss` is for.
     """
 

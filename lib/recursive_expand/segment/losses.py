@@ -65,7 +65,7 @@ def robust_cross_entropy(logits: Tensor, target: Tensor, accepted: Tensor, kind:
 def rejected_loss(logits: Tensor, target: Tensor, *, limit: float) -> Tensor:
     """By how much the foreground probability in rejected regions exceeds a limit.
 
-    An expert who rejects a mask says that it is not right, not that it holds no blood: below the limit nothing is
+    An expert who rejects a mask says that it is not right, not that it holds no foreground: below the limit nothing is
     taught.
 
     Args:
@@ -84,8 +84,8 @@ def rejected_loss(logits: Tensor, target: Tensor, *, limit: float) -> Tensor:
 def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
     """Multi-class soft Dice loss over a batch.
 
-    Dice is taken over all pixels of the batch together and averaged over the bleed classes that its targets hold: a
-    class that is absent from a small batch would only add a constant.
+    Dice is taken over all pixels of the batch together and averaged over the foreground classes that its targets hold:
+    a class that is absent from a small batch would only add a constant.
 
     Args:
         logits: (B, K + 1, H, W).

@@ -1,4 +1,4 @@
-"""Dice, IoU, precision and recall from voxel counts, for any bleed and for each class."""
+"""Dice, IoU, precision and recall from voxel counts, for all foreground and for each class."""
 
 from __future__ import annotations
 
@@ -64,16 +64,16 @@ class MaskCounts:
     """Counts of a mask against its reference.
 
     Attributes:
-        any_bleed: foreground of whatever class.
+        foreground: of whatever class.
         by_class: one entry a class, in the task's order.
     """
 
-    any_bleed: Counts
+    foreground: Counts
     by_class: tuple[Counts, ...]
 
     def __add__(self, other: MaskCounts) -> MaskCounts:
         return MaskCounts(
-            self.any_bleed + other.any_bleed,
+            self.foreground + other.foreground,
             tuple(a + b for a, b in zip(self.by_class, other.by_class, strict=True)),
         )
 

@@ -18,24 +18,24 @@ from torch import multiprocessing, nn
 from recursive_expand.segment.examples import Example
 from recursive_expand.segment.train import OnEpoch, train
 from recursive_expand.segment.weights import load_weights, save_weights
-from recursive_expand.task import Task
+from recursive_expand.settings import Settings
 
 
 @dataclass(frozen=True)
 class _Job:
     """What every process is given: picklable."""
 
-    task: Task
+    settings: Settings
     network: nn.Module
     examples: Sequence[Example]
-    settings: dict[str, Any]
+    arguments: dict[str, Any]
     folder: Path
     world_size: int
     cuda: bool
 
 
 def spawn_training(
-    task: Task,
+    settings: Settings,
     network: nn.Module,
     examples: Sequence[Example],
     *,
@@ -50,7 +50,7 @@ def spawn_training(
     """Train on every GPU; in this process where there are fewer than two.
 
     Args:
-        task, network, examples, epochs, learning_rate, round_index, checkpoint, on_epoch: as `train` takes them.
+        settings, network, examples, epochs, learning_rate, round_index, checkpoint, on_epoch: as `train` takes them.
             Examples on memory-mapped files are handed over as places in these files.
         device: where to train when in one process; None: the GPU if there is one. A named device ("cpu", "cuda:1")
             means one process, unless `world_size` says otherwise.
@@ -62,7 +62,7 @@ def spawn_training(
     cuda = torch.cuda.is_available() and str(device or "cuda").startswith("cuda")
     if world_size is None:
         world_size = torch.cuda.device_count() if cuda and (device is None or str(device) == "cuda") else 1
-    settings: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         "epochs": epochs,
         "learning_rate": learning_rate,
         "round_index": round_index,
@@ -70,12 +70,12 @@ def spawn_training(
     }
     if world_size < 2:
         return train(
-            task, network, examples, **settings, device=device or ("cuda" if cuda else "cpu"), on_epoch=on_epoch
+            settings, network, examples, **arguments, device=device or ("cuda" if cuda else "cpu"), on_epoch=on_epoch
         )
     context = multiprocessing.get_context("spawn")
     finished_epochs = context.Queue()
     with tempfile.TemporaryDirectory(prefix="recursive_expand_") as folder:
-        job = _Job(task, network.cpu(), examples, settings, Path(folder), world_size, cuda)
+        job = _Job(settings, network.cpu(), examples, arguments, Path(folder), world_size, cuda)
         processes = multiprocessing.spawn(_worker, args=(job, finished_epochs), nprocs=world_size, join=False)
         running = True
         while running:
@@ -110,10 +110,10 @@ def _worker(rank: int, job: _Job, finished_epochs: Any) -> None:
             torch.cuda.set_device(rank)
         network = copy.deepcopy(job.network)  # torch hands weights over in memory that all processes share
         losses = train(
-            job.task,
+            job.settings,
             network,
             job.examples,
-            **job.settings,
+            **job.arguments,
             device=f"cuda:{rank}" if job.cuda else "cpu",
             on_epoch=lambda *told: finished_epochs.put(told),
         )

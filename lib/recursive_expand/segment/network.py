@@ -9,39 +9,39 @@ from monai.networks.nets import UNet
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from recursive_expand.task import Task
+from recursive_expand.settings import Settings
 
 
-def build_network(task: Task) -> nn.Module:
+def build_network(settings: Settings) -> nn.Module:
     """Build f with freshly initialised weights.
 
-    Batch normalisation is pointwise in eval mode, so that a head's box gives the same logits as the whole slice
+    Batch normalisation is pointwise in eval mode, so that a region's box gives the same logits as the whole slice
     except near the box's border. Seed torch before calling for reproducible weights.
 
     Args:
-        task: gives the number of windows, classes, channels and residual units.
+        settings: the number of windows and classes, channels and residual units.
 
     Returns:
-        A module from (B, len(task.windows), H, W) float in 0..1 to logits (B, K + 1, H, W), channel 0 being
-        background. H and W must be multiples of `size_multiple(task)`.
+        A module from (B, len(settings.task.windows), H, W) float in 0..1 to logits (B, K + 1, H, W), channel 0 being
+        background. H and W must be multiples of `size_multiple(settings)`.
     """
-    channels = task.network.channels
+    channels = settings.method.network.channels
     return UNet(
         spatial_dims=2,
-        in_channels=len(task.windows),
-        out_channels=len(task.classes) + 1,
+        in_channels=len(settings.task.windows),
+        out_channels=len(settings.task.classes) + 1,
         channels=channels,
         strides=(2,) * (len(channels) - 1),
-        num_res_units=task.network.residual_units,
+        num_res_units=settings.method.network.residual_units,
         norm="batch",
         # With few slices to learn from, PReLU converges several times faster than ReLU, at the same cost.
         act="prelu",
     )
 
 
-def size_multiple(task: Task) -> int:
+def size_multiple(settings: Settings) -> int:
     """What the height and width of f's input must be a multiple of, in pixels."""
-    return int(2 ** (len(task.network.channels) - 1))
+    return int(2 ** (len(settings.method.network.channels) - 1))
 
 
 def fold_batch_norm(network: nn.Module) -> nn.Module:

@@ -1,4 +1,4 @@
-"""The fast path of f and g: proposals for many cases, on the head's box of slices that may hold brain."""
+"""The fast path of f and g: proposals for many cases, on the region's box of slices that may hold any class."""
 
 from __future__ import annotations
 
@@ -14,19 +14,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recursive_expand.cases import AIR_HU, Volume
-from recursive_expand.segment.constrain import SliceProbabilities, constrain
-from recursive_expand.segment.head import Box, has_brain, head_box
+from recursive_expand.segment.box import Box
+from recursive_expand.segment.constrain import AllowedClasses, SliceProbabilities, constrain
 from recursive_expand.segment.metrics import Counts
 from recursive_expand.segment.network import fold_batch_norm, size_multiple
 from recursive_expand.segment.refine import refine
+from recursive_expand.segment.regions.registry import region_named
 from recursive_expand.segment.resample import to_native, to_working, working_shape
 from recursive_expand.segment.specks import drop_specks
 from recursive_expand.segment.threads import available_cores, one_thread_per_operation
 from recursive_expand.segment.windows import apply_windows
-from recursive_expand.task import Task
-
-Allowed = Sequence[frozenset[str] | None]
-"""Image-level labels as constraints, one entry a slice: None where nothing is known, else the classes present."""
+from recursive_expand.settings import Settings
 
 SLICES_PER_WINDOW = 64
 """Cases are taken up in windows of at least so many slices; two windows are under way: what bounds the memory."""
@@ -45,14 +43,14 @@ class Prediction:
             and confident foreground, or at odds with the mask.
         confidence: (slices,) float32, mean probability of the mask's class over the mask's voxels; nan where the
             slice's mask is empty.
-        agreement: (slices,) float32, Dice of f's foreground with and without the mirror image (1 where both are
-            empty); nan where f did not look at the slice, and without `Task.flips`.
+        flip_dice: (slices,) float32, Dice of f's foreground with and without the mirror image (1 where both are
+            empty); nan where f did not look at the slice, and without `Method.flips`.
     """
 
     mask: NDArray[np.uint8]
     ignore: NDArray[np.bool_]
     confidence: NDArray[np.float32]
-    agreement: NDArray[np.float32]
+    flip_dice: NDArray[np.float32]
 
 
 class Predictor:
@@ -64,7 +62,7 @@ class Predictor:
     all cases in flight are batched by the shape of their boxes while threads cut, and refine, other slices.
 
     Args:
-        task: windows, working spacing, refinement, confidence limits, threads.
+        settings: windows, region, working spacing, refinement, confidence limits, threads.
         network: f with its weights; copied, so later training does not change this predictor.
         device: where f runs.
         half: run f in half precision; None: where the device has fast instructions for it.
@@ -73,36 +71,38 @@ class Predictor:
 
     def __init__(
         self,
-        task: Task,
+        settings: Settings,
         network: nn.Module,
         device: str | torch.device = "cpu",
         *,
         half: bool | None = None,
         batch_size: int | None = None,
     ) -> None:
-        self._task = task
+        self._settings = settings
+        self._region = region_named(settings.task.region)
         self._device = torch.device(device)
         self._half = has_fast_half(self._device) if half is None else half
         self._dtype = _half_type(self._device) if self._half else torch.float32
         folded = fold_batch_norm(network).requires_grad_(False).to(self._device, self._dtype)
         self._network = folded.to(memory_format=torch.channels_last)
         self._batch_size = batch_size or (_CUDA_BATCH if self._device.type == "cuda" else 1)
-        self._workers = task.threads or available_cores()
+        self._workers = settings.machine.threads or available_cores()
 
-    def predict(self, volume: Volume, allowed: Allowed | None = None) -> Prediction:
+    def predict(self, volume: Volume, allowed: AllowedClasses | None = None) -> Prediction:
         """One case; see `propose_volumes`."""
         labels = {"case": allowed} if allowed is not None else {}
         ((_, prediction),) = self.propose_volumes([("case", volume)], labels)
         return prediction
 
     def propose_volumes(
-        self, volumes: Iterable[tuple[str, Volume]], allowed: Mapping[str, Allowed] | None = None
+        self, volumes: Iterable[tuple[str, Volume]], allowed: Mapping[str, AllowedClasses] | None = None
     ) -> Iterator[tuple[str, Prediction]]:
         """Propose masks for cases.
 
         Image-level labels are obeyed exactly: a slice that is labelled clean is all background; where one class is
         present, all foreground is that class; where several are, each pixel gets the most probable of these and
-        background. Slices without brain, and what is outside the head's box, are background.
+        background. Slices that are not worth a look, and what is outside
+        the region's box, are background.
 
         Args:
             volumes: (case id, volume); taken from a few at a time, as memory allows.
@@ -130,7 +130,7 @@ class Predictor:
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
 
-    def _begin(self, case_id: str, volume: Volume, allowed: Allowed | None, pool: ThreadPoolExecutor) -> _Case:
+    def _begin(self, case_id: str, volume: Volume, allowed: AllowedClasses | None, pool: ThreadPoolExecutor) -> _Case:
         """Take up a case: its slices start through the pool."""
         slices = len(volume.hu)
         allowed = [None] * slices if allowed is None else allowed
@@ -140,7 +140,7 @@ class Predictor:
             mask=np.zeros(volume.hu.shape, np.uint8),
             ignore=np.zeros(volume.hu.shape, np.bool_),
             confidence=np.full(slices, np.nan, np.float32),
-            agreement=np.full(slices, np.nan, np.float32),
+            flip_dice=np.full(slices, np.nan, np.float32),
         )
         case = _Case(case_id, prediction)
         spacing = volume.geometry.spacing[1:]
@@ -158,12 +158,12 @@ class Predictor:
             self._refine(cut, self._decide(taken, self._views([cut])[0]))
 
     def _cut(self, taken: _Slice) -> _Cut | None:
-        """The head's box of a slice, or None where there is nothing to look at."""
+        """The region's box of a slice, or None where there is nothing to look at."""
         hu = np.array(taken.hu)  # read from the file once; torch wants arrays that it may write to
-        box = head_box(hu) if has_brain(hu, taken.spacing) else None
+        box = self._region.box(hu) if self._region.worth_a_look(hu, taken.spacing) else None
         if box is None:
             return None
-        box = _on_common_shapes(box, hu.shape, size_multiple(self._task))
+        box = _on_common_shapes(box, hu.shape, size_multiple(self._settings))
         return _Cut(taken, box, np.ascontiguousarray(box.read(hu, AIR_HU)))
 
     def _forward(self, window: list[_Case], pool: ThreadPoolExecutor) -> None:
@@ -185,7 +185,7 @@ class Predictor:
                     case.jobs.append(pool.submit(self._refine, cut, self._decide(cut.taken, views)))
 
     def _working_shape(self, cut: _Cut) -> tuple[int, int]:
-        return working_shape(cut.box.shape, cut.taken.spacing, self._task.working_spacing)
+        return working_shape(cut.box.shape, cut.taken.spacing, self._settings.method.working_spacing)
 
     @torch.inference_mode()
     def _views(self, cuts: Sequence[_Cut]) -> Tensor:
@@ -195,34 +195,34 @@ class Predictor:
         hu = to_working(hu, shape)
         native = cuts[0].box.shape
         plain = to_native(self._logits(hu, shape), native)
-        if not self._task.flips:
+        if not self._settings.method.flips:
             return plain[:, None]
         return torch.stack([plain, to_native(self._logits(hu.flip(-1), shape).flip(-1), native)], dim=1)
 
     def _logits(self, hu: Tensor, shape: tuple[int, int]) -> Tensor:
         """f on (B, *shape) HU: (B, K + 1, *shape) on the device."""
-        multiple = size_multiple(self._task)
+        multiple = size_multiple(self._settings)
         hu = functional.pad(hu, (0, -shape[1] % multiple, 0, -shape[0] % multiple), value=AIR_HU)
-        images = apply_windows(hu, self._task.windows).to(self._dtype, memory_format=torch.channels_last)
+        images = apply_windows(hu, self._settings.task.windows).to(self._dtype, memory_format=torch.channels_last)
         return self._network(images)[:, :, : shape[0], : shape[1]]
 
     @torch.inference_mode()
     def _decide(self, taken: _Slice, views: Tensor) -> SliceProbabilities:
-        limit = self._task.training.confident_background
-        plain = constrain(views[0], taken.allowed, self._task.classes, limit=limit)
+        limit = self._settings.method.training.confident_background
+        plain = constrain(views[0], taken.allowed, self._settings.task.classes, limit=limit)
         if len(views) == 1:
             return plain
         # The softmax of these logits is the mean of the views' probabilities.
         mean = views.float().log_softmax(1).logsumexp(0) - math.log(len(views))
-        found = constrain(mean, taken.allowed, self._task.classes, limit=limit)
-        taken.prediction.agreement[taken.number] = _foreground_dice(plain.mask, found.mask)
+        found = constrain(mean, taken.allowed, self._settings.task.classes, limit=limit)
+        taken.prediction.flip_dice[taken.number] = _foreground_dice(plain.mask, found.mask)
         return found
 
     def _refine(self, cut: _Cut, found: SliceProbabilities) -> None:
         """g, and what can be trusted; into the case's prediction."""
-        training, out, number = self._task.training, cut.taken.prediction, cut.taken.number
-        refinement = self._task.refinement
-        mask = refine(found.mask, cut.hu, refinement, self._task.windows[0])
+        training, out, number = self._settings.method.training, cut.taken.prediction, cut.taken.number
+        refinement = self._settings.method.refinement
+        mask = refine(found.mask, cut.hu, refinement, self._settings.task.windows[0])
         mask = drop_specks(mask, min_pixels=refinement.min_area / math.prod(cut.taken.spacing))
         ignore = found.ignore_band(mask, training.confident_background, training.confident_foreground)
         cut.box.write(out.mask[number], mask)

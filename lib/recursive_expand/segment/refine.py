@@ -8,10 +8,10 @@ from scipy import ndimage
 from skimage.segmentation import felzenszwalb
 
 from recursive_expand.segment.windows import window_image
-from recursive_expand.task import Refinement, Window
+from recursive_expand.settings import Refinement, Window
 
 _EIGHT_NEIGHBOURS = np.ones((3, 3), bool)
-Region = tuple[slice, slice]
+Area = tuple[slice, slice]
 """Rows and columns of a slice."""
 
 
@@ -29,7 +29,7 @@ def refine(mask: NDArray[np.uint8], hu: NDArray[np.int16], refinement: Refinemen
     - off: the mask is returned as it is.
 
     A pixel of one class never becomes another class. Where the result's Dice with the component is below
-    `refinement.min_agreement`, the component stays as it was.
+    `refinement.min_dice`, the component stays as it was.
 
     Args:
         mask: (R, C) uint8 class values, 0 background.
@@ -48,19 +48,19 @@ def refine(mask: NDArray[np.uint8], hu: NDArray[np.int16], refinement: Refinemen
     out = mask.copy()
     if refinement.mode == "off" or not mask.any():
         return out
-    for region in _separate_regions(mask, refinement.margin):
+    for area in _separate_areas(mask, refinement.margin):
         segments = felzenszwalb(
-            window_image(hu[region], window),
+            window_image(hu[area], window),
             scale=refinement.scale,
             sigma=refinement.sigma,
             min_size=refinement.min_size,
             channel_axis=None,
         )
-        out[region] = _refine_region(mask[region], segments, refinement)
+        out[area] = _refine_area(mask[area], segments, refinement)
     return out
 
 
-def _separate_regions(mask: NDArray[np.uint8], margin: int) -> list[Region]:
+def _separate_areas(mask: NDArray[np.uint8], margin: int) -> list[Area]:
     """The boxes of a mask's components plus a margin, united until no two touch."""
     labels, _ = ndimage.label(mask, structure=_EIGHT_NEIGHBOURS)
     boxes = [
@@ -72,14 +72,14 @@ def _separate_regions(mask: NDArray[np.uint8], margin: int) -> list[Region]:
         for box in boxes:
             covered[box] = True
         labels, number = ndimage.label(covered)
-        united: list[Region] = ndimage.find_objects(labels)
+        united: list[Area] = ndimage.find_objects(labels)
         if number == len(boxes):
             return united
         boxes = united
 
 
-def _refine_region(mask: NDArray[np.uint8], segments: NDArray[np.int64], refinement: Refinement) -> NDArray[np.uint8]:
-    """Refine the components of a region, all at once for each class: arrays (h, w)."""
+def _refine_area(mask: NDArray[np.uint8], segments: NDArray[np.int64], refinement: Refinement) -> NDArray[np.uint8]:
+    """Refine the components of an area, all at once for each class: arrays (h, w)."""
     out = np.zeros_like(mask)
     sizes = np.bincount(segments.ravel())
     # Classes are written in order, so that two that grow into the same background always settle it the same way.
@@ -101,7 +101,7 @@ def _refine_region(mask: NDArray[np.uint8], segments: NDArray[np.int64], refinem
         before = by_component(covered)
         kept = before if refinement.mode == "grow" else by_component(covered * belongs)
         after = kept if refinement.mode == "shrink" else kept + by_component(gained * belongs)
-        agrees = 2 * kept >= refinement.min_agreement * (before + after)
+        agrees = 2 * kept >= refinement.min_dice * (before + after)
         taken = belongs & agrees[component]
         refined = own if refinement.mode == "grow" else own & ~agrees[labels]
         if refinement.mode == "shrink":

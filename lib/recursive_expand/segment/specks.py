@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
-
-_EIGHT_NEIGHBOURS = np.ones((3, 3), bool)
+from skimage.morphology import remove_small_objects
 
 
 def drop_specks(mask: NDArray[np.uint8], *, min_pixels: float) -> NDArray[np.uint8]:
-    """Empty the connected components of each class that are smaller than so many pixels.
+    """Empty the connected components (8 neighbours) of each class that are smaller than so many pixels.
 
     Args:
         mask: (R, C) class values.
@@ -21,10 +21,9 @@ def drop_specks(mask: NDArray[np.uint8], *, min_pixels: float) -> NDArray[np.uin
     """
     if min_pixels <= 1 or not mask.any():
         return mask
-    kept = mask.copy()
+    kept = np.zeros_like(mask)
     for value in np.flatnonzero(np.bincount(mask.ravel())[1:]) + 1:
-        labels, _ = ndimage.label(mask == value, structure=_EIGHT_NEIGHBOURS)
-        small = np.bincount(labels.ravel()) < min_pixels
-        small[0] = False
-        kept[small[labels]] = 0
+        # scikit-image drops components of up to and with `max_size`.
+        large = remove_small_objects(mask == value, max_size=math.ceil(min_pixels) - 1, connectivity=2)
+        kept[large] = value
     return kept

@@ -16,12 +16,12 @@ from torch.nn.parallel import DistributedDataParallel
 
 from recursive_expand.errors import RecursiveExpandError
 from recursive_expand.segment.batches import Batch, epoch_order, make_batch, training_box
+from recursive_expand.segment.box import Box
 from recursive_expand.segment.checkpoint import TrainingState, fingerprint, load_checkpoint, save_checkpoint
 from recursive_expand.segment.examples import Example
-from recursive_expand.segment.head import Box
 from recursive_expand.segment.losses import segmentation_loss
 from recursive_expand.segment.windows import apply_windows
-from recursive_expand.task import Task
+from recursive_expand.settings import Settings
 
 SECONDS_BETWEEN_CHECKPOINTS = 3.0
 """A checkpoint is written after an epoch unless the last one is younger than this; after the last epoch, always."""
@@ -32,7 +32,7 @@ OnEpoch = Callable[[int, int, float], None]
 
 
 def train(
-    task: Task,
+    settings: Settings,
     network: nn.Module,
     examples: Sequence[Example],
     *,
@@ -45,12 +45,12 @@ def train(
 ) -> list[float]:
     """Train f on slices.
 
-    On the CPU the same task, weights and examples give the same bits, interrupted or not, for a given number of
+    On the CPU the same settings, weights and examples give the same bits, interrupted or not, for a given number of
     threads. With torch.distributed initialised, every process calls this with the same arguments and its own
     device: each takes its share of every epoch's batches, gradients are averaged, and rank 0 writes checkpoints.
 
     Args:
-        task: batch size, augmentation, cropping, windows and seed.
+        settings: batch size, augmentation, region, windows, seed and threads.
         network: what `build_network` returned, with its first weights; trained in place, and left in eval mode on
             `device`.
         examples: at least one.
@@ -73,10 +73,10 @@ def train(
         raise ValueError("there is nothing to train on: no examples")
     device = torch.device(device)
     rank, world_size = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-    if task.threads:
-        torch.set_num_threads(task.threads)
+    if settings.machine.threads:
+        torch.set_num_threads(settings.machine.threads)
     identity = fingerprint(
-        task,
+        settings,
         network,
         examples,
         epochs=epochs,
@@ -93,16 +93,16 @@ def train(
         return losses
     network.train()
     precision = _Precision(device, state)
-    boxes = [training_box(example, task) for example in examples]
+    boxes = [training_box(example, settings) for example in examples]
     # Wrapping is a meeting point: no rank writes a checkpoint before all have read the old one.
     model = DistributedDataParallel(network) if world_size > 1 else network
     written = time.monotonic()
     with _deterministic(device), ThreadPoolExecutor(_BATCHES_AHEAD if device.type == "cuda" else 1) as readers:
         for epoch in range(len(losses), epochs):
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate * _share_of_rate(task, round_index, epoch, epochs)
-            batches = _batches(task, examples, boxes, readers, round_index, epoch, rank, world_size)
-            losses.append(_train_epoch(model, optimizer, precision, batches, task, device, world_size))
+                group["lr"] = learning_rate * _share_of_rate(settings, round_index, epoch, epochs)
+            batches = _batches(settings, examples, boxes, readers, round_index, epoch, rank, world_size)
+            losses.append(_train_epoch(model, optimizer, precision, batches, settings, device, world_size))
             if not math.isfinite(losses[-1]):
                 setting = "learning_rate" if round_index == 0 else "later_learning_rate"
                 raise RecursiveExpandError(
@@ -120,9 +120,9 @@ def train(
     return losses
 
 
-def _share_of_rate(task: Task, round_index: int, epoch: int, epochs: int) -> float:
+def _share_of_rate(settings: Settings, round_index: int, epoch: int, epochs: int) -> float:
     """By what the learning rate is multiplied in an epoch, from 1 down; never 0."""
-    if round_index == 0 or task.training.later_schedule == "constant":
+    if round_index == 0 or settings.method.training.later_schedule == "constant":
         return 1.0
     return (1 + math.cos(math.pi * epoch / epochs)) / 2
 
@@ -132,14 +132,15 @@ def _train_epoch(
     optimizer: torch.optim.Optimizer,
     precision: _Precision,
     batches: Iterator[Batch],
-    task: Task,
+    settings: Settings,
     device: torch.device,
     world_size: int,
 ) -> float:
     """One pass over this process's batches: the mean loss over all processes."""
+    training = settings.method.training
     total, steps = torch.zeros((), device=device), 0
     for batch in batches:
-        images = apply_windows(batch.hu.to(device, non_blocking=True), task.windows)
+        images = apply_windows(batch.hu.to(device, non_blocking=True), settings.task.windows)
         target = batch.target.to(device, non_blocking=True)
         with precision.autocast():
             logits = model(images.contiguous(memory_format=torch.channels_last))
@@ -149,8 +150,8 @@ def _train_epoch(
             target,
             batch.with_dice,
             accepted=batch.accepted,
-            accepted_loss=task.training.accepted_loss,
-            rejected_limit=task.training.confident_foreground if task.training.rejects == "not_confident" else None,
+            accepted_loss=training.accepted_loss,
+            rejected_limit=training.confident_foreground if training.rejects == "not_confident" else None,
         )
         optimizer.zero_grad(set_to_none=True)
         precision.step(loss, optimizer)
@@ -162,7 +163,7 @@ def _train_epoch(
 
 
 def _batches(
-    task: Task,
+    settings: Settings,
     examples: Sequence[Example],
     boxes: Sequence[Box],
     readers: ThreadPoolExecutor,
@@ -172,14 +173,17 @@ def _batches(
     world_size: int,
 ) -> Iterator[Batch]:
     """This process's batches of an epoch, made a few ahead of their use."""
-    order = epoch_order(len(examples), task.training.batch_size, seed=task.seed, round_index=round_index, epoch=epoch)
+    method = settings.method
+    order = epoch_order(
+        len(examples), method.training.batch_size, seed=method.seed, round_index=round_index, epoch=epoch
+    )
     # Every process must take as many steps as the others: the first batches fill the last ones' gaps.
     steps = -(-len(order) // world_size)
     mine = [order[(step * world_size + rank) % len(order)] for step in range(steps)]
 
     def make(indices: list[int]) -> Batch:
         return make_batch(
-            [examples[i] for i in indices], [boxes[i] for i in indices], task, round_index=round_index, epoch=epoch
+            [examples[i] for i in indices], [boxes[i] for i in indices], settings, round_index=round_index, epoch=epoch
         )
 
     waiting = [readers.submit(make, indices) for indices in mine[:_BATCHES_AHEAD]]

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recursive_expand.task import Window
+from recursive_expand.settings import Window
 
 
 def apply_windows(hu: Tensor, windows: Sequence[Window]) -> Tensor:

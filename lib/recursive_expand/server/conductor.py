@@ -10,19 +10,22 @@ from typing import Any
 from monailabel.utils.async_tasks.task import AsyncTask
 from monailabel.utils.async_tasks.utils import tasks
 
-from recursive_expand.cases import Role
 from recursive_expand.errors import RecursiveExpandError
-from recursive_expand.expand.labels import write_pending_labels
+from recursive_expand.expand.labels import deliver_due
 from recursive_expand.expand.progress import read_progress
+from recursive_expand.expand.queue import VERDICTS_PER_FIT, refit
+from recursive_expand.expand.recursion import Recursion
 from recursive_expand.expand.registration import register_cases
-from recursive_expand.expand.rounds import check_something_to_do, close_review_if_done, round_due
-from recursive_expand.expand.study import Study
-from recursive_expand.ledger import RoundRecord, RoundState
+from recursive_expand.expand.rounds import check_something_to_do, close_review, round_due
+from recursive_expand.expand.steps import State, Step, next_step, read_state
+from recursive_expand.ledger import MovedOn, RoundRecord, RoundState
 
 logger = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_LOOKS = 1.0
 """How often the conductor looks on its own; a verdict wakes it at once."""
+SECONDS_BETWEEN_SCANS = 10.0
+"""How often the archive is looked at again while it cannot be used."""
 DEATHS_BEFORE_GIVING_UP = 3
 """How often the training subprocess may die at the same spot (out of memory, say) before the round counts as failed."""
 
@@ -30,23 +33,23 @@ DEATHS_BEFORE_GIVING_UP = 3
 class Conductor(threading.Thread):
     """Starts each round when it is due, in MONAI Label's training subprocess, and takes note of how that ended.
 
-    The server's other threads only read the ledger; what is due is decided here, from the ledger alone, so that a
-    restart goes on where the last server was.
+    What is due is decided by `next_step` from the ledger, so that a restart goes on where the last server was.
 
     Args:
-        study: the study.
+        recursion: the recursion.
     """
 
-    def __init__(self, study: Study) -> None:
+    def __init__(self, recursion: Recursion) -> None:
         super().__init__(name="conductor", daemon=True)
-        self._study = study
+        self._recursion = recursion
         self._wake = threading.Event()
         self._handled: set[str] = set()
         self._asked = False
         self._deaths = 0
         self._died_at: object = None
+        self._fitted: tuple[int, int] | None = None
         self.held: str | None = None
-        """Why no round is begun until somebody asks: it was stopped, or its process died, before the ledger had it."""
+        """Why no round begins until somebody asks: it was stopped, its process died, or something is to be mended."""
         self.indexing = True
         """Whether the archive is still being read for the first time."""
         self.problem: str | None = None
@@ -67,13 +70,21 @@ class Conductor(threading.Thread):
         """
         if self.running():
             raise RecursiveExpandError("a round is running already; DELETE /train/ stops it")
-        check_something_to_do(self._study)
-        due = round_due(self._study)
+        check_something_to_do(self._recursion)
+        due = round_due(self._recursion)
         self._asked = True
         self._deaths = 0
         self.held = None
         self.wake()
         return due
+
+    def state(self) -> State:
+        """Where the recursion stands, with what only the conductor knows."""
+        return read_state(self._recursion, indexing=self.indexing, asked=self._asked, held=self.held)
+
+    def hold(self, reason: str) -> None:
+        """Begin no round until somebody asks."""
+        self.held = reason
 
     @staticmethod
     def running() -> bool:
@@ -82,12 +93,18 @@ class Conductor(threading.Thread):
 
     def run(self) -> None:
         """Look, act, wait; for as long as the server lives."""
-        self._guard(self._prepare)
-        self.indexing = False
+        self._guard(self._verify)
+        while self.indexing:
+            self._guard(self._prepare)
+            if self.indexing:
+                self._pause(SECONDS_BETWEEN_SCANS)
         while True:
             self._guard(self._look)
-            self._wake.wait(SECONDS_BETWEEN_LOOKS)
-            self._wake.clear()
+            self._pause(SECONDS_BETWEEN_LOOKS)
+
+    def _pause(self, seconds: float) -> None:
+        self._wake.wait(seconds)
+        self._wake.clear()
 
     def _guard(self, act: Callable[[], None]) -> None:
         """Whatever goes wrong is said in the status, and tried again; the server stays."""
@@ -101,40 +118,62 @@ class Conductor(threading.Thread):
                 logger.exception("The conductor could not go on; trying again")
             self.problem = f"{type(error).__name__}: {error}"
 
+    def _verify(self) -> None:
+        difference = self._recursion.ledger.audit.verify()
+        if difference is not None:
+            logger.error("%s", difference)
+            self.hold(str(difference))
+
     def _prepare(self) -> None:
-        write_pending_labels(self._study)
+        deliver_due(self._recursion)
 
         def show(done: int, total: int) -> None:
             if done % 100 == 0 or done == total:
                 logger.info("Read %d of %d new cases", done, total)
 
-        register_cases(self._study, show)
+        register_cases(self._recursion, show)
+        self.indexing = False
 
     def _look(self) -> None:
+        deliver_due(self._recursion)
         if self.running():
-            self.held = None
             return
         self._note_ended_tasks()
-        current = self._study.ledger.current_round()
-        state = current.state if current else None
-        if state is RoundState.REVIEWING and not self._asked:
-            closed = close_review_if_done(self._study)
-            if closed is not None:
-                state = closed.state
-                if state is RoundState.CONVERGED:
-                    logger.info("Round %d expanded to nothing new: the recursion has converged", closed.round)
-        elif state is RoundState.CONVERGED and current is not None and self._study.ledger.count_undecided():
-            self._study.ledger.reopen_review(current.round)
-        due = state in (RoundState.TRAINING, RoundState.PROPOSING, RoundState.CLOSED)
-        if state is None:
-            due = any(True for _ in self._study.ledger.iter_cases(roles=[Role.PIXEL]))
-        if self._asked or (due and self.held is None):
-            self._start()
+        step = next_step(self.state(), self._recursion.settings.review)
+        current = self._recursion.ledger.rounds.current()
+        try:
+            if step is Step.REVIEW and current is not None:
+                self._review(current)
+            elif step is Step.CONVERGED and current is not None and current.state is RoundState.REVIEWING:
+                close_review(self._recursion, current, converged=True)
+                logger.info("Round %d expanded to nothing new: the recursion has converged", current.round)
+            elif step is Step.NEXT_ROUND and current is not None and current.state is RoundState.REVIEWING:
+                # With a person's request the subprocess closes it: it may turn out that the round cannot begin.
+                if not self._asked:
+                    close_review(self._recursion, current, converged=False)
+                self._start()
+            elif step in (Step.TRAIN, Step.PROPOSE, Step.NEXT_ROUND):
+                self._start()
+        except MovedOn as moved:
+            logger.info("%s", moved)
+
+    def _review(self, current: RoundRecord) -> None:
+        """Keep the queue in order while experts judge; a converged round with new proposals opens again."""
+        if current.state is RoundState.CONVERGED:
+            self._recursion.ledger.rounds.reopen_review(current.round)
+        given = self._recursion.ledger.judgements.watermark()[0]
+        if self._fitted is None or self._fitted[0] != current.round:
+            self._fitted = current.round, given
+        elif given - self._fitted[1] >= VERDICTS_PER_FIT:
+            self._fitted = current.round, given
+            refit(self._recursion)
 
     def _start(self) -> None:
-        request: dict[str, Any] = {"model": self._study.task.name, "only": round_due(self._study)}
+        request: dict[str, Any] = {"model": self._recursion.settings.task.name, "only": round_due(self._recursion)}
         logger.info("Starting round %d", request["only"])
         self._asked = False
+        # The last attempt's: a process that dies before it looks would leave it standing.
+        self._recursion.workspace.not_ready.unlink(missing_ok=True)
         AsyncTask.run("train", request=request)
 
     def _note_ended_tasks(self) -> None:
@@ -142,8 +181,15 @@ class Conductor(threading.Thread):
         if not ended:
             return
         self._handled.update(task["id"] for task in ended)
-        current = self._study.ledger.current_round()
-        if current is not None and current.state not in (RoundState.TRAINING, RoundState.PROPOSING, RoundState.CLOSED):
+        not_ready = self._recursion.workspace.read_not_ready()
+        if not_ready is not None:
+            # Whatever state the round is in: a review that a person wanted to end early is open still.
+            logger.error("%s", not_ready)
+            self.hold(not_ready)
+            return
+        current = self._recursion.ledger.rounds.current()
+        under_way = (RoundState.TRAINING, RoundState.PROPOSING, RoundState.CLOSED)
+        if current is not None and current.state not in under_way:
             return
         # Until the round is in the ledger there is nothing to mark: the conductor itself holds back.
         begun = current if current is not None and current.state is not RoundState.CLOSED else None
@@ -152,7 +198,7 @@ class Conductor(threading.Thread):
             logger.info("The round was stopped")
             self._give_up(begun, None)
         elif status == "ERROR" or begun is not None:
-            progress = read_progress(self._study.workspace.progress)
+            progress = read_progress(self._recursion.workspace.progress)
             spot = (begun and (begun.round, begun.state), progress and (progress.stage, progress.done, progress.total))
             self._deaths = self._deaths + 1 if spot == self._died_at else 1
             self._died_at = spot
@@ -165,6 +211,6 @@ class Conductor(threading.Thread):
 
     def _give_up(self, begun: RoundRecord | None, error: str | None) -> None:
         if begun is not None:
-            self._study.ledger.interrupt_round(begun.round, error=error)
+            self._recursion.ledger.rounds.interrupt(begun.round, error=error)
         else:
-            self.held = error or "the round was stopped before it began; POST /recursive/rounds starts it"
+            self.hold(error or "the round was stopped before it began")

@@ -6,22 +6,19 @@ import dataclasses
 import time
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, HTTPException, Query
-from monailabel.config import RBAC_ADMIN, RBAC_ANNOTATOR, RBAC_USER, settings
-from monailabel.endpoints.user.auth import RBAC
+from fastapi import APIRouter, Query
+from monailabel.config import RBAC_ADMIN, RBAC_ANNOTATOR, RBAC_USER
 from monailabel.interfaces.utils.app import app_instance
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 
-from recursive_expand.expand.labels import try_to_write_labels
-from recursive_expand.expand.rounds import iter_round_reports
-from recursive_expand.expand.study import Study
-from recursive_expand.ledger import VerdictKind, VerdictRecord
-from recursive_expand.server.refusals import as_http, bad_field
-from recursive_expand.server.status import Status, read_status
-
-USER = Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_USER))
-ANNOTATOR = Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR))
-ADMIN = Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_ADMIN))
+from recursive_expand.expand.judging import Answer, judge, withdraw
+from recursive_expand.expand.recursion import Recursion
+from recursive_expand.ledger import Actor, VerdictKind, VerdictRecord
+from recursive_expand.server.actors import ACTOR
+from recursive_expand.server.refusals import as_http
+from recursive_expand.server.reports import iter_round_reports
+from recursive_expand.server.roles import ADMIN, USER
+from recursive_expand.server.status import OutboxStatus, Status, read_status
 
 
 class NewVerdict(BaseModel):
@@ -40,7 +37,7 @@ class NewVerdict(BaseModel):
     reason: str | None = Field(default=None, max_length=200, description="Why, as a short code.")
     comment: str | None = Field(default=None, max_length=2000)
     reviewer: str | None = Field(default=None, max_length=200, description="Who; the client if not given.")
-    client: str = Field(default="http", max_length=200, description="The program that asks.")
+    client: str | None = Field(default=None, max_length=200, description="The program that asks; http if not given.")
     seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False, description="How long the reviewer looked.")
 
 
@@ -57,6 +54,7 @@ class Verdict(BaseModel):
     rejected_slices: list[int]
     reviewer: str
     client: str
+    authenticated: bool = Field(description="Whether the reviewer logged in; else the name is self-declared.")
     reason: str | None
     comment: str | None
     seconds: float | None
@@ -87,7 +85,7 @@ class Queued(BaseModel):
     score: float | None = Field(
         description="Probability of being accepted, as the queue's order assumed; null unless it is ordered by that."
     )
-    client: str | None = Field(description="Who has it leased.")
+    client: str | None = Field(description="The reader who has it leased.")
 
 
 class Refusal(BaseModel):
@@ -106,63 +104,49 @@ class RoundAsked(BaseModel):
 router = APIRouter(prefix="/recursive", tags=["Recursive"])
 
 
-def _study() -> Study:
-    return app_instance().study
+def _recursion() -> Recursion:
+    return app_instance().recursion
 
 
 @router.post(
     "/verdicts",
     status_code=201,
-    dependencies=[ANNOTATOR],
     summary=f"{RBAC_ANNOTATOR}Accept or reject a proposal",
     responses={404: {"model": Refusal}, 409: {"model": Refusal}},
 )
-def post_verdict(body: NewVerdict) -> Verdict:
+def post_verdict(body: NewVerdict, actor: Annotated[Actor, ACTOR]) -> Verdict:
     """Accept or reject a proposal, whole or slice by slice.
 
     The answer is sent after the verdict is durable. Sending the same verdict again is harmless. 404: no such case;
     409: the proposal is stale, or was decided otherwise (by whom is said).
     """
-    study = _study()
-    if body.verdict is VerdictKind.REJECT and body.rejected_slices:
-        proposal = study.ledger.current_proposal(body.case_id)
-        if proposal is not None and set(body.rejected_slices) != set(proposal.slices):
-            message = "names some slices, but reject rejects all of them; to reject some, send accept with these"
-            raise bad_field("rejected_slices", body.rejected_slices, message)
+    answer = Answer(
+        body.verdict,
+        tuple(body.rejected_slices),
+        reason=body.reason,
+        comment=body.comment,
+        seconds=body.seconds,
+    )
     with as_http():
-        try:
-            verdict = study.ledger.decide(
-                body.case_id,
-                body.proposal,
-                body.verdict,
-                rejected_slices=body.rejected_slices,
-                reviewer=body.reviewer or body.client,
-                client=body.client,
-                reason=body.reason,
-                comment=body.comment,
-                seconds=body.seconds,
-            )
-        except ValueError as error:
-            raise bad_field("rejected_slices", body.rejected_slices, str(error)) from error
-    try_to_write_labels(study, body.case_id)
+        verdict = judge(_recursion(), actor, body.case_id, body.proposal, answer)
     app_instance().conductor.wake()
     return Verdict.of(verdict)
 
 
 @router.delete(
     "/verdicts/{verdict_id}",
-    dependencies=[ANNOTATOR],
     summary=f"{RBAC_ANNOTATOR}Take back one's own verdict",
     responses={403: {"model": Refusal}, 404: {"model": Refusal}, 409: {"model": Refusal}},
 )
 def delete_verdict(
-    verdict_id: int, reviewer: Annotated[str | None, Query(description="Who takes it back.")] = None
+    verdict_id: int,
+    actor: Annotated[Actor, ACTOR],
+    reviewer: Annotated[str, Query(max_length=200, description="Who takes it back: the one who gave it.")] = "",
 ) -> Verdict:
     """Take back one's own verdict while the round is open. It is recorded as withdrawn, not erased."""
-    study = _study()
     with as_http():
-        verdict = study.ledger.withdraw(verdict_id, reviewer=reviewer)
-    try_to_write_labels(study, verdict.case_id)
+        verdict = withdraw(_recursion(), actor, verdict_id)
+    app_instance().conductor.wake()
     return Verdict.of(verdict)
 
 
@@ -170,13 +154,13 @@ def delete_verdict(
 def get_status() -> Status:
     """Round, state, progress, counts, cases set aside, last error."""
     app = app_instance()
-    return read_status(app.study, app.conductor)
+    return read_status(app.recursion, app.conductor)
 
 
 @router.get("/rounds", dependencies=[USER], summary=f"{RBAC_USER}All rounds")
 def get_rounds() -> list[dict[str, Any]]:
     """Per round: training set by source, losses, validation, verdicts, hashes, seconds. Oldest first."""
-    return list(iter_round_reports(_study()))
+    return list(iter_round_reports(_recursion().ledger))
 
 
 @router.post(
@@ -193,29 +177,12 @@ def post_round() -> RoundAsked:
     return RoundAsked(round=due, message=f"round {due} will run; see GET /recursive/status")
 
 
-closed = APIRouter()
-"""Stock routes that are closed; they are put before the stock ones."""
-
-
-@closed.post("/reload", include_in_schema=False)
-def post_reload() -> None:
-    """MONAI Label lets anybody rebuild the app, past the conductor; refused."""
-    raise HTTPException(403, "restart the server instead")
-
-
-@closed.put("/model/{model}", include_in_schema=False)
-@closed.delete("/model/{model}", include_in_schema=False)
-def put_model(model: str) -> None:
-    """MONAI Label lets annotators replace the file that it loads; refused: models come from rounds alone."""
-    raise HTTPException(403, "models are made by rounds; they cannot be replaced or removed over HTTP")
-
-
 @router.get("/queue", dependencies=[USER], summary=f"{RBAC_USER}Proposals that wait for a verdict")
 def get_queue(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100, offset: Annotated[int, Query(ge=0)] = 0
 ) -> list[Queued]:
     """Undecided proposals in the order in which they are served."""
-    queue = _study().ledger.queue(now=time.time(), limit=limit, offset=offset)
+    queue = _recursion().ledger.queue.page(now=time.time(), limit=limit, offset=offset)
     return [
         Queued(
             case_id=p.case_id,
@@ -229,3 +196,16 @@ def get_queue(
         )
         for p, client in queue
     ]
+
+
+@router.post(
+    "/outbox/retry",
+    dependencies=[ADMIN],
+    summary=f"{RBAC_ADMIN}Write the waiting label objects now",
+)
+def post_outbox_retry() -> OutboxStatus:
+    """Try at once what waits for its next attempt."""
+    outbox = _recursion().ledger.outbox
+    outbox.retry()
+    app_instance().conductor.wake()
+    return OutboxStatus(**vars(outbox.count()))

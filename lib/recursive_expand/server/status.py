@@ -8,7 +8,8 @@ from pydantic import BaseModel, Field
 
 from recursive_expand.cases import Role
 from recursive_expand.expand.progress import read_progress
-from recursive_expand.expand.study import Study
+from recursive_expand.expand.recursion import Recursion
+from recursive_expand.expand.steps import Step, next_step
 from recursive_expand.ledger import RoundState
 from recursive_expand.server.conductor import Conductor
 
@@ -33,10 +34,20 @@ class SetAsideStatus(BaseModel):
     reason: str
 
 
+class OutboxStatus(BaseModel):
+    """Label objects on their way into the archive."""
+
+    waiting: int = Field(description="Still to be written.")
+    failing: int = Field(description="Of these, tried at least once.")
+    sent: int
+    error: str | None = Field(description="Why the newest one could not be written.")
+
+
 class Status(BaseModel):
     """Where the recursion stands."""
 
     state: State
+    step: Step = Field(description="What comes next, and who does it.")
     round: int | None = Field(description="The current round; none before the first.")
     message: str = Field(description="The same for a person.")
     progress: ProgressStatus | None
@@ -44,6 +55,7 @@ class Status(BaseModel):
     proposals: dict[str, int] = Field(description="The current round's proposals by state.")
     undecided: int = Field(description="Proposals that wait for a verdict.")
     verdicts: dict[str, int] = Field(description="Standing verdicts and slices of all rounds.")
+    outbox: OutboxStatus
     set_aside: list[SetAsideStatus]
     last_error: str | None
     model_sha256: str | None
@@ -51,36 +63,39 @@ class Status(BaseModel):
     workspace: str
 
 
-def read_status(study: Study, conductor: Conductor) -> Status:
+def read_status(recursion: Recursion, conductor: Conductor) -> Status:
     """Put the status together from the ledger."""
-    ledger = study.ledger
-    round_ = ledger.current_round()
-    roles = ledger.count_by_role()
-    undecided = ledger.count_undecided()
-    state = _state(round_.state if round_ else None, has_pixel=roles[Role.PIXEL] > 0)
-    if state == "training" and conductor.held is not None:
-        state = "stopped"
+    ledger = recursion.ledger
+    round_ = ledger.rounds.current()
+    roles = ledger.cases.count_by_role()
+    undecided = ledger.queue.count()
+    step = next_step(conductor.state(), recursion.settings.review)
+    state = _state(round_.state if round_ else None, step, has_pixel=roles[Role.PIXEL] > 0)
     running = state in ("training", "proposing")
-    progress = read_progress(study.workspace.progress) if running else None
-    model = ledger.current_model()
+    progress = read_progress(recursion.workspace.progress) if running else None
+    model = ledger.rounds.current_model()
     return Status(
         state=state,
+        step=step,
         round=round_.round if round_ else None,
-        message=_message(state, undecided, indexing=conductor.indexing, error=round_.error if round_ else None),
+        message=_message(state, undecided, conductor, error=round_.error if round_ else None),
         progress=ProgressStatus(**vars(progress)) if progress else None,
         cases=roles,
-        proposals=ledger.count_proposals(round_.round) if round_ else {},
+        proposals=ledger.proposals.count(round_.round) if round_ else {},
         undecided=undecided,
-        verdicts=ledger.count_verdicts(),
-        set_aside=[SetAsideStatus(source=source, reason=reason) for source, reason in ledger.list_set_aside()],
-        last_error=(round_.error if round_ else None) or conductor.problem or conductor.held,
+        verdicts=ledger.judgements.count(),
+        outbox=OutboxStatus(**vars(ledger.outbox.count())),
+        set_aside=[SetAsideStatus(source=source, reason=reason) for source, reason in ledger.cases.list_set_aside()],
+        last_error=conductor.held or (round_.error if round_ else None) or conductor.problem,
         model_sha256=model[1] if model else None,
-        preset=study.task.preset,
-        workspace=str(study.workspace.root),
+        preset=recursion.settings.method.preset,
+        workspace=str(recursion.workspace.root),
     )
 
 
-def _state(state: RoundState | None, *, has_pixel: bool) -> State:
+def _state(state: RoundState | None, step: Step, *, has_pixel: bool) -> State:
+    if step is Step.RESUME_NEEDED and state is not RoundState.FAILED:
+        return "stopped"
     if state is None:
         return "training" if has_pixel else "waiting_for_pixel_labels"
     if state is RoundState.CLOSED:
@@ -88,9 +103,11 @@ def _state(state: RoundState | None, *, has_pixel: bool) -> State:
     return cast(State, state.value)
 
 
-def _message(state: State, undecided: int, *, indexing: bool, error: str | None) -> str:
-    if indexing and state in ("waiting_for_pixel_labels", "training"):
+def _message(state: State, undecided: int, conductor: Conductor, *, error: str | None) -> str:
+    if conductor.indexing and state in ("waiting_for_pixel_labels", "training"):
         return "reading the studies for the first time"
+    if conductor.held is not None and state in ("stopped", "failed"):
+        return f"no round begins: {conductor.held}; POST /recursive/rounds tries again"
     return {
         "waiting_for_pixel_labels": "there are no expert masks yet: put some into labels/final/<case>.nii.gz and "
         "restart, or draw them in 3D Slicer, submit, and POST /recursive/rounds",

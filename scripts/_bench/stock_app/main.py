@@ -8,7 +8,7 @@ import torch
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.tasks.infer_v2 import InferTask
 
-from _bench.material import bench_task, load_network
+from _bench.material import bench_settings, load_network
 from _bench.stock_infer import StockInfer
 
 MODEL = "stock"
@@ -32,6 +32,6 @@ class StockApp(MONAILabelApp):
     def init_infers(self) -> dict[str, InferTask]:
         """The network and g, as transforms."""
         torch.set_num_threads(self._threads)
-        task = bench_task(self._threads)
-        network = load_network(task, self._weights, self._weights.stem)
-        return {MODEL: StockInfer(task, network, every_slice=self._every_slice)}
+        settings = bench_settings(self._threads)
+        network = load_network(settings, self._weights, self._weights.stem)
+        return {MODEL: StockInfer(settings, network, every_slice=self._every_slice)}

@@ -1,0 +1,106 @@
+"""What f learns from each slice of the training set: the paper's section 3, third stage."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recursive_expand.archives.atomic import atomic_path
+from recursive_expand.cases import Volume
+from recursive_expand.expand.frozen import frozen_ignore, frozen_label
+from recursive_expand.expand.recursion import Recursion
+from recursive_expand.expand.targets import PredictSlices
+from recursive_expand.expand.training_set import AcceptedSlices, TrainingSet
+from recursive_expand.ledger import ProposalRecord
+from recursive_expand.segment.examples import IGNORE, REJECTED, Example
+
+
+def build_examples(
+    recursion: Recursion, training_set: TrainingSet, round_index: int, predict: PredictSlices | None
+) -> list[Example]:
+    """Examples of a round: pixel slices with cross-entropy + Dice, accepted and clean ones with cross-entropy alone;
+    of rejected ones the rejected region.
+
+    Targets are kept as memory-mapped files, so that memory does not grow with the number of slices.
+
+    Args:
+        recursion: under the round's settings.
+        training_set: what the round trains on.
+        round_index: the round.
+        predict: what `targets: previous` and `targets: teacher` take their targets from; None in round 0.
+    """
+    shutil.rmtree(recursion.workspace.targets(round_index), ignore_errors=True)
+    examples = []
+    for case_id, _, _ in training_set.pixel:
+        case = recursion.ledger.cases.get(case_id)
+        volume = recursion.volume(case_id)
+        targets = _keep(recursion, round_index, f"{case_id}.pixel", recursion.expert_label(case).slices)
+        examples += [_example(case_id, volume, n, targets[n], with_dice=True) for n in range(case.slices)]
+    for accepted in training_set.accepted:
+        volume = recursion.volume(accepted.case_id)
+        masks = _accepted_targets(recursion, accepted, volume, predict)
+        targets = _keep(recursion, round_index, f"{accepted.case_id}.{accepted.round}", masks)
+        for n, target in zip(accepted.slices, targets, strict=True):
+            examples.append(_example(accepted.case_id, volume, n, target, accepted=True))
+    # A round that failed may go on under settings that want none.
+    wanted = training_set.rejected if recursion.settings.method.training.rejects == "not_confident" else ()
+    for rejected in wanted:
+        volume = recursion.volume(rejected.case_id)
+        masks = _frozen_slices(recursion, _proposal(recursion, rejected))[list(rejected.slices)]
+        regions = np.where(masks > 0, np.uint8(REJECTED), np.uint8(IGNORE))
+        targets = _keep(recursion, round_index, f"{rejected.case_id}.{rejected.round}.rejected", regions)
+        examples += [_example(rejected.case_id, volume, n, t) for n, t in zip(rejected.slices, targets, strict=True)]
+    for case_id, numbers in training_set.clean:
+        volume = recursion.volume(case_id)
+        background = np.broadcast_to(np.uint8(0), volume.hu.shape[1:])
+        examples += [_example(case_id, volume, n, background) for n in numbers]
+    return examples
+
+
+def _example(
+    case_id: str,
+    volume: Volume,
+    number: int,
+    target: NDArray[np.uint8],
+    *,
+    with_dice: bool = False,
+    accepted: bool = False,
+) -> Example:
+    spacing = volume.geometry.spacing[1:]
+    return Example(f"{case_id}:{number}", volume.hu[number], target, with_dice, spacing, accepted)
+
+
+def _accepted_targets(
+    recursion: Recursion, accepted: AcceptedSlices, volume: Volume, predict: PredictSlices | None
+) -> NDArray[np.uint8]:
+    training = recursion.settings.method.training
+    # The previous recursion's mask of a slice that it brought in is the one that was accepted.
+    as_accepted = training.targets == "frozen" or (training.targets == "previous" and accepted.new)
+    if predict is not None and not as_accepted:
+        return predict(accepted.case_id, volume, accepted.slices)
+    proposal = _proposal(recursion, accepted)
+    masks = _frozen_slices(recursion, proposal)[list(accepted.slices)].copy()
+    if training.ignore_band:
+        masks[frozen_ignore(recursion.workspace, proposal)[list(accepted.slices)]] = IGNORE
+    return masks
+
+
+def _proposal(recursion: Recursion, slices: AcceptedSlices) -> ProposalRecord:
+    proposal = recursion.ledger.proposals.of_round(slices.case_id, slices.round)
+    assert proposal is not None and proposal.sha256 == slices.proposal_sha256
+    return proposal
+
+
+def _frozen_slices(recursion: Recursion, proposal: ProposalRecord) -> NDArray[np.uint8]:
+    return frozen_label(recursion.workspace, proposal, recursion.settings.task.classes).slices
+
+
+def _keep(recursion: Recursion, round_index: int, name: str, masks: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    folder = recursion.workspace.targets(round_index)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.npy"
+    with atomic_path(path, fsync=False) as temporary, temporary.open("wb") as file:
+        np.save(file, np.ascontiguousarray(masks, np.uint8))
+    return np.load(path, mmap_mode="r")

@@ -1,0 +1,145 @@
+"""What comes next: the recursion's state machine as one pure function."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from recursive_expand.cases import Role
+from recursive_expand.expand.recursion import Recursion
+from recursive_expand.expand.training_set import expansion
+from recursive_expand.ledger import RoundState
+from recursive_expand.settings import Review
+
+
+class Step(StrEnum):
+    """What comes next, and who does it."""
+
+    READ_STUDIES = "read_studies"
+    """The server reads the archive for the first time."""
+    WAIT_FOR_PIXEL_LABELS = "wait_for_pixel_labels"
+    """A person: there is no expert mask to begin with."""
+    TRAIN = "train"
+    """The server begins the first round, or goes on with a round that has no model yet."""
+    PROPOSE = "propose"
+    """The server goes on proposing."""
+    REVIEW = "review"
+    """Experts judge proposals."""
+    NEXT_ROUND = "next_round"
+    """The server closes the review, if it is open, and begins the next round."""
+    CONVERGED = "converged"
+    """Nobody: every proposal is decided, and nothing new came of it."""
+    RESUME_NEEDED = "resume_needed"
+    """A person: the round failed or was stopped, or no round can begin."""
+
+
+@dataclass(frozen=True)
+class State:
+    """Where the recursion stands: all that decides what comes next.
+
+    Attributes:
+        round_state: of the newest round; None before the first.
+        has_model: whether that round has its model.
+        has_pixel: whether there is a usable case with an expert mask to train on.
+        undecided: proposals that wait for a verdict.
+        verdicts: standing verdicts on the newest round's proposals.
+        expansion: new slices since its training set; None where it does not matter yet.
+        indexing: whether the archive is being read for the first time.
+        asked: whether a person asked for a round.
+        held: why no round begins until a person asks, if so.
+    """
+
+    round_state: RoundState | None = None
+    has_model: bool = False
+    has_pixel: bool = False
+    undecided: int = 0
+    verdicts: int = 0
+    expansion: int | None = None
+    indexing: bool = False
+    asked: bool = False
+    held: str | None = None
+
+
+def next_step(state: State, review: Review) -> Step:
+    """Decide what comes next; the same for the conductor, the status and whoever drives a recursion.
+
+    With `verdicts_per_round` a round ends early only if it expanded; one that brought nothing so far goes on until
+    every proposal is decided.
+
+    Args:
+        state: where the recursion stands.
+        review: when a round ends.
+    """
+    match state.round_state:
+        case None:
+            if state.indexing and not state.asked:
+                return Step.READ_STUDIES
+            if not state.has_pixel:
+                return Step.WAIT_FOR_PIXEL_LABELS
+            return _unless_held(state, Step.TRAIN)
+        case RoundState.TRAINING:
+            return _unless_held(state, Step.TRAIN)
+        case RoundState.PROPOSING:
+            return _unless_held(state, Step.PROPOSE)
+        case RoundState.FAILED | RoundState.STOPPED:
+            if not state.asked:
+                return Step.RESUME_NEEDED
+            return Step.PROPOSE if state.has_model else Step.TRAIN
+        case RoundState.CLOSED:
+            return _unless_held(state, Step.NEXT_ROUND)
+        case RoundState.REVIEWING:
+            return _after_review(state, review)
+        case RoundState.CONVERGED:
+            if state.asked:
+                return Step.NEXT_ROUND
+            return Step.REVIEW if state.undecided else Step.CONVERGED
+    raise AssertionError(state.round_state)
+
+
+def read_state(recursion: Recursion, *, indexing: bool = False, asked: bool = False, held: str | None = None) -> State:
+    """Read where the recursion stands from the ledger.
+
+    Args:
+        recursion: the recursion.
+        indexing, asked, held: what only the server's conductor knows, see `State`.
+    """
+    ledger = recursion.ledger
+    round_ = ledger.rounds.current()
+    if round_ is None:
+        has_pixel = ledger.cases.any_of(Role.PIXEL)
+        return State(has_pixel=has_pixel, indexing=indexing, asked=asked, held=held)
+    undecided, verdicts, new = ledger.queue.count(), 0, None
+    if round_.state is RoundState.REVIEWING:
+        counts = ledger.judgements.count(round_.round)
+        verdicts = counts["accept"] + counts["reject"]
+        if not undecided or asked or _enough(verdicts, recursion.settings.review):
+            new = expansion(ledger, round_)
+    return State(
+        round_state=round_.state,
+        has_model=round_.model is not None,
+        has_pixel=True,
+        undecided=undecided,
+        verdicts=verdicts,
+        expansion=new,
+        indexing=indexing,
+        asked=asked,
+        held=held,
+    )
+
+
+def _after_review(state: State, review: Review) -> Step:
+    if state.asked:
+        return Step.NEXT_ROUND
+    if state.undecided and not _enough(state.verdicts, review):
+        return Step.REVIEW
+    if (state.expansion or 0) > review.min_expansion:
+        return _unless_held(state, Step.NEXT_ROUND)
+    return Step.REVIEW if state.undecided else Step.CONVERGED
+
+
+def _enough(verdicts: int, review: Review) -> bool:
+    return 0 < review.verdicts_per_round <= verdicts
+
+
+def _unless_held(state: State, step: Step) -> Step:
+    return Step.RESUME_NEEDED if state.held is not None and not state.asked else step

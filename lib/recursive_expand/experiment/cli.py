@@ -1,0 +1,129 @@
+"""The command line of the experiment: `recursive-expand experiment ...`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import rich.table
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from recursive_expand.errors import InputError, RecursiveExpandError
+
+if TYPE_CHECKING:
+    from recursive_expand.experiment.config import ExperimentConfig
+
+DEMO = Path("demo/experiment")
+"""Where the demo's results go, relative to the working directory."""
+
+app = typer.Typer(help="The paper's experiment with a simulated expert.", no_args_is_help=True)
+
+_output = Console(soft_wrap=True)
+_errors = Console(stderr=True, soft_wrap=True)
+
+
+@app.command("run")
+def run_command(
+    config: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CONFIG.yaml", help="The experiment; docs/experiment.md describes the file.", show_default=False
+        ),
+    ],
+) -> None:
+    """Run every preset with every seed, then write the report; an interrupted experiment continues."""
+    from recursive_expand.experiment.config import load_config
+
+    with _lines_for_errors():
+        _run(load_config(config))
+
+
+@app.command("compare")
+def compare_command(
+    config: Annotated[
+        Path,
+        typer.Argument(metavar="CONFIG.yaml", help="An experiment with two or more presets: see docs/compare.yaml."),
+    ],
+) -> None:
+    """Run what is missing, then compare the presets: at the same number of verdicts, and each at its own end."""
+    from recursive_expand.experiment.config import load_config
+
+    with _lines_for_errors():
+        experiment = load_config(config)
+        if len(experiment.presets) < 2:
+            raise InputError(config.name, "names one preset; a comparison takes two or more")
+        _run(experiment)
+        _print_comparison(experiment.output)
+
+
+@app.command("report")
+def report_command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The experiment's output folder.", show_default=False)],
+) -> None:
+    """Write the report of the runs that are done so far."""
+    with _lines_for_errors():
+        _report(folder)
+
+
+@app.command("demo")
+def demo_command(
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Where the results go.")] = DEMO,
+) -> None:
+    """A small experiment on synthetic head CTs: at most 15 minutes on 2 cores."""
+    from recursive_expand.experiment.demo import demo_config
+
+    with _lines_for_errors():
+        _run(demo_config(output))
+
+
+def _run(config: ExperimentConfig) -> None:
+    from recursive_expand.experiment.runner import run_experiment
+
+    run_experiment(config, on_message=_print)
+    _report(config.output)
+
+
+def _report(folder: Path) -> None:
+    # Imported here because drawing takes seconds to import, and no other command needs it.
+    from recursive_expand.experiment.report import write_report
+
+    _print(f"report: {write_report(folder)}")
+
+
+def _print_comparison(folder: Path) -> None:
+    from recursive_expand.experiment.compare import comparison_tables
+    from recursive_expand.experiment.results import load_results
+
+    for table in comparison_tables(load_results(folder)):
+        # One column per preset: two or three of them fit any terminal, the dozen measures would not.
+        shown = rich.table.Table(title=table.caption, caption=table.note, caption_justify="left")
+        for cells in zip(table.header, *table.rows, strict=True):
+            if cells[0] == table.header[0]:
+                test_sets = cells
+            elif cells[0] == table.header[1]:
+                shown.add_column("")
+                for name in cells[1:]:
+                    shown.add_column(escape(name), justify="right")
+                shown.add_row(*map(escape, test_sets), end_section=True)
+            else:
+                shown.add_row(*map(escape, cells))
+        _output.print(shown)
+        _print(f"table: {folder / 'tables' / table.name}.csv, .tex")
+
+
+def _print(line: str) -> None:
+    _output.print(escape(line), highlight=False)
+
+
+@contextmanager
+def _lines_for_errors() -> Iterator[None]:
+    """Expected failures end the command with one line instead of a traceback."""
+    try:
+        yield
+    except RecursiveExpandError as error:
+        _errors.print(f"[red]{escape(str(error))}")
+        raise typer.Exit(2) from error

@@ -1,0 +1,120 @@
+"""What a run's ledger recorded: the experiment's only access to ledgers and proposals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from recursive_expand.errors import RecursiveExpandError
+from recursive_expand.expand.workspace import Workspace
+from recursive_expand.ledger import Ledger, RoundRecord, VerdictRecord
+
+
+@dataclass(frozen=True)
+class RunRound:
+    """A round that published a model.
+
+    Attributes:
+        record: the ledger's record.
+        model: SHA-256 of the weights that it proposed with.
+        weights: their file.
+        proposed: number of cases with a proposal.
+        accepted, rejected: number of verdicts.
+        accepted_slices, rejected_slices: number of slices.
+    """
+
+    record: RoundRecord
+    model: str
+    weights: Path
+    proposed: int
+    accepted: int
+    rejected: int
+    accepted_slices: int
+    rejected_slices: int
+
+    @property
+    def index(self) -> int:
+        """The round's number, from 0."""
+        return self.record.round
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """A standing verdict with its proposal.
+
+    Attributes:
+        verdict: the ledger's record.
+        confidence: the proposal's.
+        score: the probability of acceptance by which the queue was ordered; None if it was not.
+        voxels: marked voxels of each of the proposal's slices, by class: K numbers per slice number.
+    """
+
+    verdict: VerdictRecord
+    confidence: float
+    score: float | None
+    voxels: dict[int, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What a run recorded.
+
+    Attributes:
+        rounds: in order.
+        reviewed: in the order of the review.
+        roles: number of usable cases by role.
+    """
+
+    rounds: tuple[RunRound, ...]
+    reviewed: tuple[Reviewed, ...]
+    roles: dict[str, int]
+
+
+def read_run(workspace: Workspace, classes: Sequence[str]) -> RunRecord:
+    """Read a run's ledger; its server need not be running.
+
+    Args:
+        workspace: the run's.
+        classes: the K class names.
+
+    Raises:
+        RecursiveExpandError: the ledger is not as it was recorded.
+    """
+    ledger = Ledger(workspace.ledger)
+    try:
+        difference = ledger.audit.verify()
+        if difference is not None:
+            raise RecursiveExpandError(f"{workspace.ledger}: {difference}")
+        return RunRecord(
+            rounds=tuple(_round(ledger, workspace, record) for record in ledger.rounds.all() if record.model),
+            reviewed=tuple(_reviewed(ledger, verdict, classes) for verdict in ledger.judgements.verdicts()),
+            roles=ledger.cases.count_by_role(),
+        )
+    finally:
+        ledger.close()
+
+
+def _round(ledger: Ledger, workspace: Workspace, record: RoundRecord) -> RunRound:
+    assert record.model is not None
+    counts = ledger.judgements.count(record.round)
+    return RunRound(
+        record=record,
+        model=record.model,
+        weights=workspace.model(record.model),
+        proposed=sum(ledger.proposals.count(record.round).values()),
+        accepted=counts["accept"],
+        rejected=counts["reject"],
+        accepted_slices=counts["accepted_slices"],
+        rejected_slices=counts["rejected_slices"],
+    )
+
+
+def _reviewed(ledger: Ledger, verdict: VerdictRecord, classes: Sequence[str]) -> Reviewed:
+    proposal = ledger.proposals.of_round(verdict.case_id, verdict.round)
+    assert proposal is not None
+    counts = {number: dict.fromkeys(classes, 0) for number in proposal.slices}
+    for one in ledger.proposals.marked(proposal.proposal_id):
+        counts[one.slice][one.class_name] += one.voxels
+    voxels = {number: tuple(by_class.values()) for number, by_class in counts.items()}
+    return Reviewed(verdict, proposal.confidence, proposal.score, voxels)

@@ -1,0 +1,101 @@
+"""An experiment's results as data frames: what reports start from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from recursive_expand.errors import InputError
+from recursive_expand.experiment.config import ExperimentConfig, load_config
+from recursive_expand.experiment.layout import CONFIG, DATA, PATIENTS, RESULT, TABLES, config_file
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything that an experiment's runs measured.
+
+    Every frame except `data` starts with the columns `preset`, `seed` and `data_sha256`, followed by its file's.
+
+    Attributes:
+        folder: the experiment's output folder.
+        config: the experiment's.
+        runs: `result.json` of every run that is done, and its `folder`.
+        patients: one row per run, test set, variant, stage, round, patient and region, with the metrics.
+        slices: the same by slice, before and after only.
+        rounds: one row per run and round.
+        verdicts: one row per accepted or rejected slice.
+        data: one row per data set and kind of slice: their number.
+    """
+
+    folder: Path
+    config: ExperimentConfig
+    runs: list[dict[str, Any]]
+    patients: pd.DataFrame
+    slices: pd.DataFrame
+    rounds: pd.DataFrame
+    verdicts: pd.DataFrame
+    data: pd.DataFrame
+
+    @property
+    def presets(self) -> list[str]:
+        """Names of the presets that have a run, in the configuration's order."""
+        done = {run["preset"] for run in self.runs}
+        return [preset.name for preset in self.config.presets if preset.name in done]
+
+    @property
+    def classes(self) -> list[str]:
+        """Class names."""
+        return self.runs[0]["classes"]
+
+
+def load_results(folder: Path) -> Results:
+    """Read the runs of an experiment that are done, also those of version 0.1.0.
+
+    Args:
+        folder: the experiment's output folder.
+
+    Raises:
+        InputError: there is no experiment, none of its runs is done, or a table has changed since its run.
+    """
+    file = config_file(folder)
+    if file is None:
+        raise InputError(str(folder), f"holds no experiment (no {CONFIG}); give the output folder of `experiment run`")
+    runs: list[dict[str, Any]] = []
+    frames: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
+    for path in sorted((folder / "runs").glob(f"*/*/{RESULT}")):
+        run = _read_run(path)
+        runs.append(run)
+        for name in TABLES:
+            table = path.with_name(name)
+            if hashlib.sha256(table.read_bytes()).hexdigest() != run["files"][name]:
+                raise InputError(str(table), f"has changed since its run; remove {path} and run the experiment again")
+            frames[name].append(_read_table(table, run))
+    if not runs:
+        raise InputError(str(folder), "holds no run that is done; `experiment run` continues those that are not")
+    whole = {name: pd.concat([f for f in found if len(f)] or found[:1]) for name, found in frames.items()}
+    patients, slices, rounds, verdicts = (whole[name].reset_index(drop=True) for name in TABLES)
+    return Results(folder, load_config(file), runs, patients, slices, rounds, verdicts, pd.read_csv(folder / DATA))
+
+
+def _read_run(path: Path) -> dict[str, Any]:
+    run = json.loads(path.read_bytes())
+    if "study_sha256" in run:  # its name in 0.1.0
+        run["experiment_sha256"] = run.pop("study_sha256")
+    run.setdefault("view", {"region": "head", "level": 40, "width": 80})  # 0.1.0 knew heads alone
+    return {**run, "folder": path.parent}
+
+
+def _read_table(path: Path, run: dict[str, Any]) -> pd.DataFrame:
+    frame = pd.read_csv(path, dtype={"patient": str, "case_id": str})
+    if path.name == PATIENTS and "patient_sha256" not in frame:
+        raise InputError(
+            str(path), "was written by an earlier version; remove its run's folder and run the experiment again"
+        )
+    for column in ("data_sha256", "seed", "preset"):
+        frame.insert(0, column, run[column])
+    return frame

@@ -1,0 +1,50 @@
+"""The rounds of a run, one row per round."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from recursive_expand.experiment.layout import Rows
+from recursive_expand.experiment.ledger_reading import RunRound
+
+
+def round_rows(rounds: Sequence[RunRound]) -> Rows:
+    """Training slices, validation, verdicts, seconds and hashes of every round.
+
+    Args:
+        rounds: the run's rounds that published a model, in order.
+
+    Returns:
+        The rows of `rounds.csv`; `verdicts_before` is the number of verdicts that the round's model could learn from.
+    """
+    rows: Rows = []
+    before = 0
+    for one in rounds:
+        record, report = one.record, one.record.report
+        validation = report.get("validation") or {}
+        training = report.get("training_slices") or {}
+        verdicts = one.accepted + one.rejected
+        rows.append(
+            {
+                "round": one.index,
+                "state": record.state,
+                "promoted": record.promoted,
+                "averaged": report.get("averaged", False),
+                **{f"trained_{source}": training.get(source, 0) for source in ("pixel", "accepted", "clean", "new")},
+                **{f"validation_{name}": validation.get(name) for name in ("dice", "iou", "precision", "recall")},
+                "validation_held_out": validation.get("held_out"),
+                "proposed_cases": one.proposed,
+                "verdicts_before": before,
+                "verdicts": verdicts,
+                "accepted_slices": one.accepted_slices,
+                "rejected_slices": one.rejected_slices,
+                "train_seconds": report.get("train_seconds"),
+                "propose_seconds": report.get("propose_seconds"),
+                "model_sha256": one.model,
+                "trained_model_sha256": record.trained_model,
+                "training_set_sha256": record.training_set_sha256,
+                "config_sha256": record.config_sha256,
+            }
+        )
+        before += verdicts
+    return rows

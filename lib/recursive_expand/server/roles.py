@@ -1,0 +1,14 @@
+"""What a request's sender must be allowed to do, by MONAI Label's roles."""
+
+from __future__ import annotations
+
+from fastapi import Depends
+from monailabel.config import settings
+from monailabel.endpoints.user.auth import RBAC
+
+USER = Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_USER))
+"""Looks."""
+ANNOTATOR = Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR))
+"""Judges."""
+ADMIN = Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_ADMIN))
+"""Starts and stops rounds."""

@@ -1,0 +1,37 @@
+"""Settings of g."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from recursive_expand.settings.section import Section
+
+
+class Refinement(Section):
+    """g: Felzenszwalb-Huttenlocher (2004) on each component's box; the paper's section 3, second stage."""
+
+    mode: Literal["off", "shrink", "grow", "objectness"] = "shrink"
+    """shrink: fewer false positives (result within the mask); grow: more true positives (result contains the mask);
+    objectness: the mask is replaced by the segments that it mostly covers."""
+    scale: float = Field(default=30.0, gt=0)
+    """Felzenszwalb's scale: larger makes larger segments."""
+    sigma: float = Field(default=0.6, ge=0)
+    """Gaussian smoothing before segmentation, in pixels."""
+    min_size: int = Field(default=10, ge=1)
+    """Smallest segment, in pixels."""
+    margin: int = Field(default=12, ge=1)
+    """Margin around a component's box, in pixels."""
+    overlap: float = Field(default=0.5, ge=0, le=1)
+    """A segment belongs to the object where at least this share of it lies in the mask."""
+    min_dice: float = Field(default=0.5, ge=0, le=1)
+    """A refined component whose Dice with f's component is below this is g's failure (thin objects): f's stays."""
+    min_area: float = Field(default=0.0, ge=0)
+    """Components smaller than this, in mm2, are dropped as specks; 0 keeps all, as the paper does."""
+
+    @field_validator("mode", mode="before")
+    @classmethod
+    def _off(cls, mode: Any) -> Any:
+        """YAML reads a bare `off` as false."""
+        return "off" if mode is False else mode

@@ -1,0 +1,25 @@
+"""The review: what is served, in what order, for how long, and when a round ends."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from recursive_expand.settings.section import Section
+
+
+class Review(Section):
+    """How readers judge proposals. Changes count at once, also for a round that is under way."""
+
+    min_expansion: int = Field(default=0, ge=0)
+    """The recursion stops when a round accepts no more new slices than this."""
+    verdicts_per_round: int = Field(default=0, ge=0)
+    """Start the next round after this many verdicts; 0: when every proposal is decided."""
+    order: Literal["balanced", "risk"] = "balanced"
+    """The queue: classes in turn, in each the most confident first; or the half that is most probably accepted, as the
+    verdicts so far foretell (expand/triage.py), before the other half, and in each the classes in turn."""
+    lease_minutes: float = Field(default=15.0, gt=0)
+    """How long a proposal served to one client is kept from the others."""
+    edits: Literal["refuse", "promote"] = "refuse"
+    """An edited mask is refused (409), or taken as an expert mask: the case joins the pixel set."""

@@ -1,0 +1,52 @@
+"""Settings of f's training."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from recursive_expand.settings.section import Section
+
+
+class Training(Section):
+    """How f is trained in round 0 and in later rounds."""
+
+    epochs: int = Field(default=120, ge=1)
+    """Epochs of round 0 (the paper: 120)."""
+    later_epochs: int = Field(default=3, ge=1)
+    """Epochs of every later round (the paper: 3)."""
+    learning_rate: float = Field(default=2e-3, gt=0)
+    """Adam's, in round 0."""
+    later_learning_rate: float = Field(default=1e-3, gt=0)
+    """The paper names no learning rate; this is Adam's own default. With 1e-4 the paper's three epochs teach too
+    little, with round 0's 2e-3 the rounds swing."""
+    later_schedule: Literal["constant", "cosine"] = "constant"
+    """The learning rate of later rounds: constant, or falling by epoch along half a cosine (Loshchilov and Hutter,
+    2017), so that the last weights do not depend on the last few slices. Round 0's is constant."""
+    batch_size: int = Field(default=4, ge=1)
+    """Slices in one step."""
+    crop_to_region: bool = True
+    """Train on the box of `Task.region` instead of the whole slice. Off: equation 1's mean runs over all H x W
+    pixels."""
+    augment: bool = False
+    """Left-right flips, small shifts of HU and noise."""
+    targets: Literal["previous", "frozen", "teacher"] = "frozen"
+    """Targets of accepted slices: the previous recursion's prediction (the paper), frozen as accepted, or the
+    prediction of the mean of all published models' weights (after Tarvainen and Valpola, 2017), whose probabilities
+    then decide on the ignore band."""
+    ignore_band: bool = True
+    """On accepted slices, leave pixels between confident background and confident foreground out of the loss."""
+    accepted_loss: Literal["cross_entropy", "symmetric", "generalised"] = "cross_entropy"
+    """Loss of accepted slices: the paper's cross-entropy, or one that wrong targets (missed foreground) mislead
+    less: symmetric (Wang et al., 2019) or generalised cross-entropy (Zhang and Sabuncu, 2018). Others keep
+    equation 1."""
+    rejects: Literal["ignore", "not_confident"] = "ignore"
+    """Rejected slices: not trained on, or their rejected region is pushed below `confident_foreground` and nothing
+    else of them is trained on."""
+    confident_foreground: float = Field(default=0.7, ge=0, le=1)
+    """Foreground probability above which a pixel is confident foreground."""
+    confident_background: float = Field(default=0.3, ge=0, le=1)
+    """Foreground probability below which a pixel is confident background."""
+    clean_share: float = Field(default=0.25, ge=0)
+    """Slices labelled clean join as exact background, up to this share of all other training slices."""

@@ -1,1 +1,0 @@
-"""The paper's experiment: a simulated expert, metrics, tables and figures, repeated over seeds and presets."""

@@ -1,0 +1,233 @@
+"""Tables, figures and the page of an experiment."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Self
+
+import matplotlib.pyplot as plt
+import pytest
+import yaml
+
+from recursive_expand.errors import InputError
+from recursive_expand.experiment.config import ExperimentConfig
+from recursive_expand.experiment.figures import acceptance, calibration, risk_coverage
+from recursive_expand.experiment.layout import CONFIG, RESULT, write_csv
+from recursive_expand.experiment.overlays import choose
+from recursive_expand.experiment.report import write_report
+from recursive_expand.experiment.results import load_results
+from recursive_expand.experiment.sections import report_sections
+from recursive_expand.experiment.statistics import compare, pairs
+from recursive_expand.experiment.tables import (
+    Table,
+    class_table,
+    distribution_table,
+    result_table,
+    seed_table,
+    trace_table,
+)
+from recursive_expand.experiment.verdicts import COLUMNS
+
+
+class _Page(HTMLParser):
+    """The parts of a report's page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.links: list[str | None] = []
+        self.anchors: list[str | None] = []
+        self.images: list[str | None] = []
+        self.rules = 0
+        self._texts: list[tuple[str, str]] = []
+        self._tag = ""
+
+    @classmethod
+    def of(cls, page: str) -> Self:
+        parsed = cls()
+        parsed.feed(page)
+        return parsed
+
+    def texts(self, tag: str) -> list[str]:
+        """Text of every element of a kind."""
+        return [text for name, text in self._texts if name == tag]
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._tag = tag
+        self._texts.append((tag, ""))
+        found = dict(attrs)
+        if tag == "a":
+            self.links.append(found["href"])
+        if tag == "section":
+            self.anchors.append(found["id"])
+        if tag == "img":
+            self.images.append(found["alt"])
+        self.rules += found.get("class") == "rule"
+
+    def handle_endtag(self, tag: str) -> None:
+        self._tag = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._tag:
+            name, text = self._texts[-1]
+            self._texts[-1] = (name, text + data)
+
+
+def test_table_1_is_the_statistics_of_the_rows(made_up: ExperimentConfig) -> None:
+    results = load_results(made_up.output)
+    patients = results.patients
+    rows = patients[(patients.preset == "paper") & (patients.variant == "f+g") & (patients.region == "any bleed")]
+    table = pairs(rows, "dice")
+    compared = compare(table.before.to_numpy(), table.after.to_numpy())
+    shown = result_table(results, "paper")
+    dice = shown.header.index("Dice")
+    before, after, change, p = (row[dice] for row in shown.rows)
+    assert before.startswith(f"{compared.before.mean:.3f} ({compared.before.median:.3f}) ± ")
+    assert after.startswith(f"{compared.after.mean:.3f} ({compared.after.median:.3f}) ± ")
+    assert change == f"▲ {compared.median_change:.3f}"
+    assert p == f"{compared.p:.3f}"
+    assert shown.rows[0][0] == "held out (n = 4)"
+
+
+def test_only_patients_with_a_class_count_for_it(made_up: ExperimentConfig) -> None:
+    results = load_results(made_up.output)
+    patients = results.patients
+    table = class_table(results, "no g")
+    for row in table.rows:
+        region = row[1]
+        holding = patients[(patients.region == region) & (patients.reference_ml > 0)].patient.nunique()
+        assert int(row[2]) == holding
+        assert ("→" in row[3]) == (holding > 0)
+
+
+def test_seeds_are_compared_by_what_they_cost(made_up: ExperimentConfig) -> None:
+    rows = seed_table(load_results(made_up.output)).rows
+    assert [row[1:5] for row in rows] == [
+        ("paper", "2", "1.0", "30 (30) ± 0"),
+        ("no g", "2", "1.0", "30 (30) ± 0"),
+    ]
+
+
+def test_table_2_adds_up(made_up: ExperimentConfig) -> None:
+    table = distribution_table(load_results(made_up.output))
+    assert table.header == ("Type of bleed", "pixel", "image", "held out")
+    numbers = {row[0]: [int(cell) for cell in row[1:]] for row in table.rows}
+    assert numbers["Total slices"] == numbers["Cases"] == [2, 3, 4]
+    assert [a + b for a, b in zip(numbers["Bleed slices"], numbers["No bleed slices"], strict=True)] == [2, 3, 4]
+
+
+def test_every_round_is_traced(made_up: ExperimentConfig) -> None:
+    assert len(trace_table(load_results(made_up.output)).rows) == 2 * 2 * 2
+
+
+def test_tables_are_written_for_latex_and_csv() -> None:
+    table = Table("t", "50 % & more_", ("A", "p"), (("▲ 0.1 ± 0.2", "< 0.001"), ("–", "a, b")), rules=frozenset({0}))
+    latex = table.to_latex()
+    assert r"\caption{50 \% \& more\_}" in latex
+    assert r"$\blacktriangle$ 0.1 $\pm$ 0.2 & $<$ 0.001 \\" + "\n" + r"\midrule" in latex
+    assert table.to_csv() == 'A,p\n▲ 0.1 ± 0.2,< 0.001\n–,"a, b"\n'
+
+
+def test_overlays_show_the_largest_changes_and_one_slice_a_case(made_up: ExperimentConfig) -> None:
+    slices = load_results(made_up.output).slices
+    one = slices[(slices.preset == "paper") & (slices.seed == 0)]
+    chosen = choose(one)
+    gains = chosen["improved"].dice_after - chosen["improved"].dice_before
+    assert len(gains) and (gains > 0).all() and gains.is_monotonic_decreasing
+    assert not len(chosen["worsened"])
+    swapped = one.assign(stage=one.stage.map({"before": "after", "after": "before"}))
+    assert len(choose(swapped)["worsened"])
+
+
+def test_the_page_holds_everything_and_links_to_nothing(made_up: ExperimentConfig, tmp_path: Path) -> None:
+    shutil.copytree(made_up.output, tmp_path / "out")
+    page = write_report(tmp_path / "out").read_text()
+    sources = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert sources and all(source.startswith(("data:image/png;base64,", "#")) for source in sources)
+    assert "http" not in re.sub(r'src="[^"]*"', "", page)
+    figures = {path.stem for path in (tmp_path / "out" / "figures").glob("*.png")}
+    assert {
+        "boxplots-paper",
+        "boxplots-no-g",
+        "expansion",
+        "dice",
+        "acceptance",
+        "calibration",
+        "risk-coverage",
+    } < figures
+    assert "overlay-paper-held-out-improved" in figures
+    assert figures == {path.stem for path in (tmp_path / "out" / "figures").glob("*.svg")}
+    assert page.count("data:image/png") == len(figures)
+    assert (tmp_path / "out" / "tables" / "table1-paper.tex").is_file()
+
+
+def test_the_page_is_the_template_filled_with_the_tables(made_up: ExperimentConfig, tmp_path: Path) -> None:
+    shutil.copytree(made_up.output, tmp_path / "out")
+    page = _Page.of(write_report(tmp_path / "out").read_text())
+    results = load_results(tmp_path / "out")
+    sections = list(report_sections(results))
+    assert page.texts("h2") == [section.title for section in sections]
+    assert page.links == [f"#{anchor}" for anchor in page.anchors]
+    tables = [table for section in sections for table in section.tables]
+    assert page.texts("caption") == [table.caption for table in tables]
+    assert page.texts("th") == [cell for table in tables for cell in table.header]
+    assert page.texts("td") == [cell for table in tables for row in table.rows for cell in row]
+    assert page.rules == sum(len(table.rules) for table in tables)
+    assert page.images == [figure.name for section in sections for figure in section.figures]
+    for section in sections:
+        for figure in section.figures:
+            plt.close(figure.figure)
+
+
+def test_what_is_shown_is_escaped(made_up: ExperimentConfig, tmp_path: Path) -> None:
+    shutil.copytree(made_up.output, tmp_path / "out")
+    config = tmp_path / "out" / CONFIG
+    title = "<script>alert(1)</script> & more"
+    config.write_text(yaml.safe_dump(yaml.safe_load(config.read_text()) | {"title": title}))
+    text = write_report(tmp_path / "out").read_text()
+    assert "<script" not in text
+    assert "&lt;script&gt;alert(1)" in text
+    assert _Page.of(text).texts("h1") == [title]
+
+
+def test_a_folder_of_0_1_0_is_reported(made_up: ExperimentConfig, tmp_path: Path) -> None:
+    shutil.copytree(made_up.output, tmp_path / "out")
+    (tmp_path / "out" / CONFIG).rename(tmp_path / "out" / "study.yaml")
+    for path in (tmp_path / "out" / "runs").glob(f"*/*/{RESULT}"):
+        result = json.loads(path.read_text())
+        result["study_sha256"] = result.pop("experiment_sha256")
+        view = result.pop("view")
+        path.write_text(json.dumps(result))
+    results = load_results(tmp_path / "out")
+    assert results.presets == ["paper", "no g"] and results.runs[0]["view"] == view
+    assert trace_table(results).rows == trace_table(load_results(made_up.output)).rows
+
+
+def test_a_run_without_proposals_is_reported(made_up: ExperimentConfig, tmp_path: Path) -> None:
+    shutil.copytree(made_up.output, tmp_path / "out")
+    for path in (tmp_path / "out" / "runs").glob("*/*/verdicts.csv"):
+        write_csv(path, [], COLUMNS)
+        result = json.loads(path.with_name(RESULT).read_text())
+        result["files"][path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+        path.with_name(RESULT).write_text(json.dumps(result))
+    results = load_results(tmp_path / "out")
+    assert not len(results.verdicts)
+    for figure in (acceptance, calibration, risk_coverage):
+        plt.close(figure(results))
+
+
+def test_a_table_that_was_changed_is_not_reported(made_up: ExperimentConfig, tmp_path: Path) -> None:
+    shutil.copytree(made_up.output, tmp_path / "out")
+    with (tmp_path / "out" / "runs" / "paper" / "seed-0" / "patients.csv").open("a") as file:
+        file.write("\n")
+    with pytest.raises(InputError, match="has changed since its run"):
+        load_results(tmp_path / "out")
+
+
+def test_a_folder_without_an_experiment_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no experiment"):
+        load_results(tmp_path)

@@ -1,0 +1,89 @@
+"""Both presets of the ICH app, every setting of them: a changed value is a changed algorithm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recursive_expand.settings import load_settings
+
+TASK_FILE = Path(__file__).parents[2] / "apps" / "recursive_ich" / "task.yaml"
+
+TASK: dict[str, Any] = {
+    "name": "recursive_ich",
+    "title": "Recursive ICH",
+    "description": "Intracranial haemorrhage in head CT, learned recursively from accepted proposals "
+    "(Parida et al., 2020)",
+    "classes": ("epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural"),
+    "windows": ({"level": 40, "width": 80}, {"level": 80, "width": 200}, {"level": 600, "width": 2800}),
+    "region": "head",
+}
+MACHINE = {"threads": 0, "max_case_bytes": 2147483648}
+
+# section, setting: paper, default
+TABLE: dict[str, dict[str, tuple[Any, Any]]] = {
+    "method": {
+        "preset": ("paper", "default"),
+        "seed": (0, 0),
+        "working_spacing": (None, None),
+        "flips": (False, False),
+        "use_image_labels": (False, True),
+        "gate": (False, True),
+        "gate_tolerance": (0.05, 0.05),
+        "validation_share": (0, 0.2),
+        "unchanged_dice": (0.95, 0.95),
+    },
+    "network": {
+        "channels": ((16, 32, 64, 128, 256), (16, 32, 64, 128, 256)),
+        "residual_units": (1, 1),
+    },
+    "refinement": {
+        "mode": ("shrink", "shrink"),
+        "scale": (30, 30),
+        "sigma": (0.6, 0.6),
+        "min_size": (10, 10),
+        "margin": (12, 12),
+        "overlap": (0.5, 0.5),
+        "min_dice": (0.5, 0.5),
+        "min_area": (0, 10),
+    },
+    "training": {
+        "epochs": (120, 120),
+        "later_epochs": (3, 20),
+        "learning_rate": (0.002, 0.002),
+        "later_learning_rate": (0.001, 0.001),
+        "later_schedule": ("constant", "cosine"),
+        "batch_size": (4, 4),
+        "crop_to_region": (False, True),
+        "augment": (False, True),
+        "targets": ("previous", "frozen"),
+        "ignore_band": (False, True),
+        "accepted_loss": ("cross_entropy", "cross_entropy"),
+        "rejects": ("ignore", "ignore"),
+        "confident_foreground": (0.7, 0.7),
+        "confident_background": (0.3, 0.3),
+        "clean_share": (0, 0.25),
+    },
+    "review": {
+        "min_expansion": (0, 0),
+        "verdicts_per_round": (0, 0),
+        "order": ("balanced", "risk"),
+        "lease_minutes": (15, 15),
+        "edits": ("refuse", "refuse"),
+    },
+}
+
+
+@pytest.mark.parametrize(("column", "preset"), [(0, "paper"), (1, "default")])
+def test_every_setting_of_the_preset(column, preset):
+    found = load_settings(TASK_FILE, {"preset": preset}).model_dump()
+    expected = {part: {name: values[column] for name, values in rows.items()} for part, rows in TABLE.items()}
+    sections = {name: expected.pop(name) for name in ("network", "refinement", "training")}
+    expected["method"] |= sections
+    assert found == {"task": TASK, "machine": MACHINE, **expected}
+
+
+def test_without_a_choice_the_preset_is_default():
+    assert load_settings(TASK_FILE) == load_settings(TASK_FILE, {"preset": "default"})
