@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, Table, select, true
 
 from recursive_expand.ledger import chain
 from recursive_expand.ledger.audited import AUDITED
 from recursive_expand.ledger.records import Actor
 from recursive_expand.ledger.replay import Broken, Replay, lost_heads, present_rows, recorded_row, replay
 from recursive_expand.ledger.snapshot import ACCEPTED, snapshot
-from recursive_expand.ledger.states import state_of_proposal
+from recursive_expand.ledger.states import refresh, state_of_proposal
 from recursive_expand.ledger.store import Store, utc_now
 from recursive_expand.ledger.tables import proposals
 
@@ -68,15 +68,16 @@ class Audit:
             return chain.head(connection)
 
     def accept(self, actor: Actor, reason: str) -> int:
-        """Take the tables as they are now: they are recorded whole, with who says so and why.
+        """Take the tables as they are now: they are recorded whole, with who says so, why, and what was wrong.
 
-        Earlier events stay as they are and no longer count.
+        Earlier events stay as they are and no longer count. What follows from the rows is written anew.
 
         Returns:
             Number of rows recorded.
         """
         before = self.verify()
         with self._store.write() as connection:
+            refresh(connection, true())
             body = {"reviewer": actor.reviewer, "reason": reason, "difference": str(before) if before else None}
             return snapshot(connection, utc_now(), ACCEPTED, body)
 
