@@ -64,7 +64,9 @@ def test_frozen_targets_leave_the_ignore_band_out(reviewing, changed, accepted, 
     ignore = np.random.default_rng(0).random(mask.shape) < 0.3
     monkeypatch.setattr("recursive_expand.expand.examples.frozen_ignore", lambda *_: ignore)
     recursion = changed(reviewing, targets="frozen", ignore_band=ignore_band)
-    examples = build_examples(recursion, training_set(accepted=(accepted(0, 2),)), 1, lambda *_: pytest.fail("not asked"))
+    examples = build_examples(
+        recursion, training_set(accepted=(accepted(0, 2),)), 1, lambda *_: pytest.fail("not asked")
+    )
     for number, example in zip((0, 2), examples, strict=True):
         expected = np.where(ignore[number], IGNORE, mask[number]) if ignore_band else mask[number]
         assert np.array_equal(example.target, expected)

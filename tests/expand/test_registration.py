@@ -68,14 +68,21 @@ def test_patients_are_recorded_also_when_they_become_known_later(recursion):
     assert recursion.ledger.cases.get("p0").patient is None
     set_patients(recursion, p0="P1", p1="P1", i0="P2")
     assert register_cases(recursion) == 3
-    assert [recursion.ledger.cases.get(case_id).patient for case_id in ("p0", "p1", "i0", "t0")] == ["P1", "P1", "P2", None]
+    assert [recursion.ledger.cases.get(case_id).patient for case_id in ("p0", "p1", "i0", "t0")] == [
+        "P1",
+        "P1",
+        "P2",
+        None,
+    ]
 
 
 def test_a_patient_in_two_roles_is_refused_with_the_names_until_it_is_mended(recursion):
     set_patients(recursion, p0="P1", t0="P1", i0="P2", u0="P2")
     register_cases(recursion)
     reason = "patient P1 is in 2 roles: pixel (p0), test (t0); give all cases of a patient one role"
-    assert dict(recursion.ledger.cases.list_set_aside()) == {case: f"cases.csv: case {case}: {reason}" for case in ("p0", "t0")}
+    assert dict(recursion.ledger.cases.list_set_aside()) == {
+        case: f"cases.csv: case {case}: {reason}" for case in ("p0", "t0")
+    }
     assert roles(recursion).keys() == {"p1", "p2", "i0", "i1", "u0"}
     set_patients(recursion, p0="P1", t0="P3")
     register_cases(recursion)

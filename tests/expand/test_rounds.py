@@ -128,7 +128,9 @@ def test_the_same_ledger_and_seed_give_the_same_weights_and_proposals(expanded, 
 
 
 @pytest.mark.parametrize("after_epochs", [4, 12])
-def test_training_that_was_cut_off_is_resumed_to_the_same_weights(recursion, after_round_0, reopen, monkeypatch, after_epochs):
+def test_training_that_was_cut_off_is_resumed_to_the_same_weights(
+    recursion, after_round_0, reopen, monkeypatch, after_epochs
+):
     spawn_training = rounds.spawn_training
     monkeypatch.setattr("recursive_expand.segment.train.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
 
@@ -352,9 +354,9 @@ def test_a_round_removes_what_killed_ones_left_among_the_proposals(expanded):
 @pytest.mark.parametrize(
     ("statement", "what"),
     [
-        ("UPDATE verdicts SET reviewer = 'eve' WHERE verdict_id = 1", "verdicts 1 has reviewer eve"),
+        ("UPDATE verdicts SET reviewer = 'eve' WHERE verdict_id = 1", "verdicts 1 has reviewer 'eve', but event "),
         ("UPDATE judgements SET accepted = 0 WHERE verdict_id = 1", "judgements 1, "),
-        ("UPDATE rounds SET model = 'other'", "rounds 0 has model other"),
+        ("UPDATE rounds SET model = 'other'", "rounds 0 has model 'other', but event "),
         ("DELETE FROM events WHERE seq = (SELECT max(seq) FROM events)", "is there, but no event recorded it"),
     ],
     ids=["verdict", "judgement", "model", "cut tail"],
@@ -444,6 +446,7 @@ def test_a_verdict_taken_back_while_the_training_set_is_built_is_not_trained_on(
 
 def test_a_review_that_another_closed_is_closed_once(expanded, monkeypatch):
     """Conductor and round process find at the same time that the review is over."""
+
     def late(recursion, round_, *, converged):
         close_review(recursion, round_, converged=converged)
         return close_review(recursion, round_, converged=converged)

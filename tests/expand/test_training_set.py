@@ -16,7 +16,15 @@ from recursive_expand.expand.training_set import (
     expansion,
     lock_validation,
 )
-from recursive_expand.ledger import Actor, CaseEntry, Ledger, OutdatedTrainingSet, ProposalDraft, ProposedSlice, VerdictKind
+from recursive_expand.ledger import (
+    Actor,
+    CaseEntry,
+    Ledger,
+    OutdatedTrainingSet,
+    ProposalDraft,
+    ProposedSlice,
+    VerdictKind,
+)
 
 names = st.text("abc", min_size=1, max_size=3)
 numbers = st.lists(st.integers(0, 40), max_size=4).map(tuple)
@@ -108,7 +116,7 @@ def test_round_0_trains_on_expert_masks_alone(ledger, method):
 
 def test_the_validation_share_is_never_trained_on(ledger, method):
     lock_validation(ledger, method)
-    training_set, known = build_training_set(ledger, method, 0)
+    training_set, _ = build_training_set(ledger, method, 0)
     assert len(training_set.validation) == 1
     assert {case_id for case_id, _, _ in training_set.pixel} == {"p0", "p1", "p2", "p3"} - {*training_set.validation}
 
@@ -162,7 +170,9 @@ def test_whole_patients_are_locked_up_to_the_share_of_slices(tmp_path_factory, m
 def test_a_patient_with_most_of_the_slices_is_trained_on(tmp_path, method):
     ledger = Ledger(tmp_path / "other.sqlite")
     whose = ["many"] * 18 + ["few"] * 3 + ["one"]
-    ledger.cases.register([CaseEntry(f"p{n}", Role.PIXEL, "", "1", slices=1, patient=who) for n, who in enumerate(whose)])
+    ledger.cases.register(
+        [CaseEntry(f"p{n}", Role.PIXEL, "", "1", slices=1, patient=who) for n, who in enumerate(whose)]
+    )
     for seed in range(5):
         lock_validation(ledger, method.model_copy(update={"validation_share": 0.2, "seed": seed}))
         assert {case.patient for case in ledger.cases.iterate() if case.validation} == {"few", "one"}
@@ -226,7 +236,7 @@ def test_what_can_no_longer_be_used_is_not_trained_on(ledger, method):
         say(ledger, case_id, VerdictKind.ACCEPT)
     ledger.cases.set_aside("a", "a.nii: is gone")
     ledger.cases.promote_to_pixel("b", reviewer="x", sha256="e" * 64)
-    training_set, known = build_training_set(ledger, method, 1)
+    training_set, _ = build_training_set(ledger, method, 1)
     assert [a.case_id for a in training_set.accepted] == ["c"]
     assert "b" in {case_id for case_id, _, _ in training_set.pixel}
 
@@ -238,7 +248,7 @@ def test_rejected_slices_join_as_last_proposed_unless_they_were_accepted(ledger,
     say(ledger, "b", VerdictKind.ACCEPT, [2])
     begin(ledger, 1, build_training_set(ledger, method, 1), slices=(0, 1))
     say(ledger, "a", VerdictKind.ACCEPT, [1])
-    training_set, known = build_training_set(ledger, method, 2)
+    training_set, _ = build_training_set(ledger, method, 2)
     found = [(r.case_id, r.round, r.slices) for r in training_set.rejected]
     assert found == [("a", 0, (2,)), ("a", 1, (1,)), ("b", 0, (2,))]
     assert training_set.counts()["rejected"] == 3

@@ -94,7 +94,9 @@ def test_flip_dice_counts_where_all_have_it():
 
 def test_proposals_without_features_keep_their_confidence(small_are_rejected):
     old = Candidate(7, "subdural", 0.6, None)
-    assert acceptance_scores([old, candidate(8)], [*small_are_rejected, JudgedProposal(99, "", 0.5, None, 1, 0)])[7] == 0.6
+    assert (
+        acceptance_scores([old, candidate(8)], [*small_are_rejected, JudgedProposal(99, "", 0.5, None, 1, 0)])[7] == 0.6
+    )
 
 
 def test_the_order_of_the_arguments_does_not_matter(small_are_rejected):

@@ -22,12 +22,13 @@ MADE_ON = {"machine": "x86_64", "torch": "2.14.1", "cpu": "AVX2", "half": False}
 
 def same_arithmetic():
     """Whether this computer multiplies as that one did."""
-    return MADE_ON == {
+    here = {
         "machine": platform.machine(),
         "torch": torch.__version__.split("+")[0],
         "cpu": torch.backends.cpu.get_cpu_capability(),
         "half": has_fast_half(torch.device("cpu")),
     }
+    return here == MADE_ON
 
 
 @pytest.fixture(scope="module")
