@@ -144,7 +144,7 @@ def test_nobody_takes_back_another_s_verdict_or_without_a_name(reviewing, answer
     with pytest.raises(NotYours, match="is ann's; only they can take it back"):
         withdraw(reviewing, BOB, verdict.verdict_id)
     for nobody in (NOBODY, Actor("", "slicer")):
-        with pytest.raises(Unnamed, match="^who are you"):
+        with pytest.raises(Unnamed, match=r"^who are you"):
             withdraw(reviewing, nobody, verdict.verdict_id)
     with pytest.raises(UnknownVerdict):
         withdraw(reviewing, ANN, verdict.verdict_id + 1)
