@@ -304,6 +304,19 @@ class LabelMap:
         total = self._counts.sum(axis=0)
         return {self._name(value): int(total[value]) for value in self.values}
 
+    def on(self, geometry: Geometry) -> LabelMap:
+        """The same mask on a grid whose axes run another way, by what the two affines say.
+
+        Args:
+            geometry: of the same voxels, their axes turned or flipped; where they lie is not compared.
+
+        Raises:
+            ValueError: the shape does not fit then.
+        """
+        own, other = (nib.orientations.io_orientation(affine) for affine in (self.geometry.affine, geometry.affine))
+        native = nib.orientations.apply_orientation(self.native, nib.orientations.ornt_transform(own, other))
+        return LabelMap(native, geometry, self.classes)
+
     def emptied(self, slice_numbers: Collection[int]) -> LabelMap:
         """The same with these slices all background."""
         slices = self.slices.copy()

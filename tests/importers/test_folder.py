@@ -28,7 +28,9 @@ class Tree:
     def scan(self, name, affine=(-0.5, -0.5, 5, 1)):
         path = self.scans / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        nib.save(nib.Nifti1Image(np.full((6, 5, 3), 40, np.int16), np.diag(affine)), path)
+        hu = np.full((6, 5, 3), 40, np.int16)
+        hu[0] = -1000
+        nib.save(nib.Nifti1Image(hu, np.diag(affine)), path)
 
     def mask(self, name, value=1, affine=(-0.5, -0.5, 5, 1), shape=(6, 5, 3)):
         mask = np.zeros(shape, np.uint8)

@@ -11,6 +11,7 @@ from recursive_expand.archives.folder import FolderArchive
 from recursive_expand.archives.images import read_volume
 from recursive_expand.cases import Role
 from recursive_expand.errors import InputError
+from recursive_expand.importers.report import no_progress
 from recursive_expand.importers.rsna import RsnaImporter, Sampling
 from recursive_expand.importers.runner import run_import
 
@@ -62,8 +63,8 @@ def studies(tmp_path):
     return tmp_path / "studies"
 
 
-def load(rsna, studies, **options):
-    return run_import(RsnaImporter(rsna.root, CLASSES, **options), studies)
+def load(rsna, studies, on_progress=no_progress, **options):
+    return run_import(RsnaImporter(rsna.root, CLASSES, **options), studies, on_progress=on_progress)
 
 
 def found(studies):
@@ -147,7 +148,7 @@ def many(rsna):
 def test_the_papers_sampling(many, studies, tmp_path):
     sampling = Sampling(single_class=True, per_class=4, none=2, seed=3)
     told = []
-    done = load(many, studies, sampling=sampling, report=lambda *step: told.append(step))
+    done = load(many, studies, sampling=sampling, on_progress=lambda *step: told.append(step))
     present = [",".join(sorted(case.image_labels[None].present)) for case in found(studies).values()]
     assert {name: present.count(name) for name in set(present)} == {"": 2} | dict.fromkeys(CLASSES, 4)
     assert told[-1] == ("importing slices", 22, 22)

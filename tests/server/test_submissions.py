@@ -131,9 +131,7 @@ def test_cases_with_expert_masks_take_no_verdict(submit, app, case_id):
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize(
-    ("shape", "text"), [((48, 48, 2), "has 48x48x2 voxels, the image 48x48x3; submit it on the image's own grid")]
-)
+@pytest.mark.parametrize(("shape", "text"), [((48, 48, 2), "has 48 x 48 x 2 voxels, its image 48 x 48 x 3")])
 def test_a_mask_on_another_grid_is_refused(submit, tmp_path, shape, text):
     nib.save(nib.Nifti1Image(np.zeros(shape, np.uint8), np.eye(4)), tmp_path / "m.nii.gz")
     answer = submit("u0", tmp_path / "m.nii.gz")

@@ -60,8 +60,8 @@ def judge(recursion: Recursion, actor: Actor, case_id: str, proposal_sha256: str
     check_takes_verdicts(recursion, actor, case_id)
     ledger = recursion.ledger
     if answer.verdict is VerdictKind.REJECT and answer.rejected_slices:
-        proposal = ledger.proposals.current(case_id)
-        if proposal is not None and set(answer.rejected_slices) != set(proposal.slices):
+        looked_at = [proposal for proposal in ledger.proposals.of_case(case_id) if proposal.sha256 == proposal_sha256]
+        if looked_at and set(answer.rejected_slices) != set(looked_at[-1].slices):
             raise InputError(
                 "rejected_slices", "names some slices, but reject rejects all of them; to reject some, send accept"
             )

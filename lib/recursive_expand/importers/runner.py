@@ -11,7 +11,7 @@ from pathlib import Path
 
 from recursive_expand.archives.folder import FolderArchive
 from recursive_expand.archives.identifiers import check_new_id, split_name
-from recursive_expand.dicom.files import NotDicomError, identifiers_as_they_are
+from recursive_expand.dicom.files import NotDicomError, values_as_they_are
 from recursive_expand.errors import InputError
 from recursive_expand.importers.batches import Batches
 from recursive_expand.importers.contact_sheet import ContactSheet
@@ -47,7 +47,7 @@ def run_import(importer: Importer, studies: Path, *, on_progress: OnProgress = n
     report = ImportReport()
     context = ImportContext(studies, report, on_progress, Pseudonyms(studies))
     with ExitStack() as stack:
-        stack.enter_context(identifiers_as_they_are())
+        stack.enter_context(values_as_they_are())
         locked = studies.is_dir()
         if locked:
             stack.enter_context(one_import(studies))
