@@ -103,7 +103,7 @@ def test_a_deliberate_5xx_keeps_its_sentence(client, caplog):
 
 
 @pytest.mark.parametrize(
-    ("how", "status", "detail"), [("input", 422, "a.nii: is broken"), ("expected", 409, "not now")]
+    ("how", "status", "detail"), [("input", 422, "a.nii: is\\nbroken"), ("expected", 409, "not now")]
 )
 def test_the_library_s_refusals_are_answers_though_no_handler_caught_them(client, how, status, detail):
     answer = client.get(f"/fail/{how}")
