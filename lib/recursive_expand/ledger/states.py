@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from sqlalchemy import ColumnElement, Connection, Text, and_, case, cast, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Text, and_, case, cast, exists, or_, select, update
 
 from recursive_expand.cases import Role
 from recursive_expand.ledger.records import CaseState, ProposalState, VerdictKind
@@ -83,7 +83,9 @@ def has_label(tag: str | None) -> ColumnElement[bool]:
 @cache
 def used_by() -> ColumnElement[int | None]:
     """The first round whose training set knew a row of `verdicts`; null while it can be taken back."""
-    first = select(func.min(rounds.c.round)).where(rounds.c.last_verdict >= verdicts.c.verdict_id)
+    knew = select(rounds.c.round).where(rounds.c.last_verdict >= verdicts.c.verdict_id)
+    # Later rounds know at least as much: the first of the index. For `min(round)` SQLite would read the long rows.
+    first = knew.order_by(rounds.c.last_verdict, rounds.c.round).limit(1)
     return case((verdicts.c.withdrawn.is_(None), first.correlate(verdicts).scalar_subquery()), else_=None)
 
 

@@ -79,6 +79,8 @@ rounds = Table(
     Column("head", String(64), nullable=False),
     Column("report", JSON, nullable=False),
     Column("attempts", Integer, nullable=False),
+    # Which round used a verdict is asked for every verdict: from the index, as the rows are long.
+    Index("rounds_last_verdict", "last_verdict", "round"),
 )
 
 proposals = Table(

@@ -177,6 +177,7 @@ INDICES = (
     "CREATE INDEX proposals_queue ON proposals (state, sort_key)",
     "CREATE INDEX proposals_round ON proposals (round, state)",
     "CREATE INDEX proposals_sort_key ON proposals (sort_key)",
+    "CREATE INDEX rounds_last_verdict ON rounds (last_verdict, round)",
     "CREATE INDEX verdicts_case ON verdicts (case_id)",
     "CREATE INDEX verdicts_proposal ON verdicts (proposal_id)",
     "CREATE INDEX verdicts_round ON verdicts (round, withdrawn)",
