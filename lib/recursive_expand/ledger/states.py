@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from sqlalchemy import ColumnElement, Connection, Text, and_, case, cast, exists, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Text, and_, case, cast, exists, func, or_, select, update
 
 from recursive_expand.cases import Role
 from recursive_expand.ledger.records import CaseState, ProposalState, VerdictKind
@@ -87,6 +87,13 @@ def used_by() -> ColumnElement[int | None]:
     # Later rounds know at least as much: the first of the index. For `min(round)` SQLite would read the long rows.
     first = knew.order_by(rounds.c.last_verdict, rounds.c.round).limit(1)
     return case((verdicts.c.withdrawn.is_(None), first.correlate(verdicts).scalar_subquery()), else_=None)
+
+
+@cache
+def unused() -> ColumnElement[bool]:
+    """Whether no round's training set knew a row of `verdicts` that stands."""
+    newest = select(func.coalesce(func.max(rounds.c.last_verdict), 0)).scalar_subquery()
+    return and_(verdicts.c.withdrawn.is_(None), verdicts.c.verdict_id > newest)
 
 
 def _standing() -> tuple[ColumnElement[bool], ColumnElement[bool]]:

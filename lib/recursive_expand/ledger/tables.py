@@ -52,7 +52,7 @@ cases = Table(
     Column("validation", Boolean, nullable=False),
     Column("series_instance_uid", String(64)),
     Column("info", JSON, nullable=False),
-    Index("cases_role", "state", "role"),
+    Index("cases_role", "state", "role", "case_id"),
 )
 
 rounds = Table(
@@ -143,7 +143,8 @@ verdicts = Table(
     Column("seconds", Float),
     Column("ts", String, nullable=False),
     Column("withdrawn", String),
-    Index("verdicts_case", "case_id"),
+    # Of a case those that stand, without a look at the rows; those taken back are few.
+    Index("verdicts_case", "case_id", "withdrawn", "verdict"),
     Index("verdicts_round", "round", "withdrawn"),
     Index("verdicts_proposal", "proposal_id"),
 )
