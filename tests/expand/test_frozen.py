@@ -111,7 +111,9 @@ def test_the_sweep_takes_old_files_that_no_row_names_and_nothing_else(tmp_path):
     for file in (recorded, left):
         age(tmp_path / file)
         age(tmp_path / f"{file.removesuffix('.nii.gz')}.trust.npz")
-    kept = {path for file in (recorded, young) for path in (tmp_path / file).parent.glob(f"{(tmp_path / file).name[:64]}*")}
+    kept = {
+        path for file in (recorded, young) for path in (tmp_path / file).parent.glob(f"{(tmp_path / file).name[:64]}*")
+    }
     assert sweep_proposals(workspace, {recorded}) == 2
     assert {path for path in workspace.proposals.rglob("*") if path.is_file()} == kept
     assert len(kept) == 4

@@ -78,7 +78,7 @@ SIZES = (12, 3, 13, 4, 14, 5)
 def six(reviewing, freeze):
     """Six more proposals of round 0, u1 to u6, behind the three that wait; all of one confidence."""
     folder = reviewing.archive.studies
-    for number, side in enumerate(SIZES, start=1):
+    for number in range(1, len(SIZES) + 1):
         shutil.copy(folder / "u0.nii.gz", folder / f"u{number}.nii.gz")
     register_cases(reviewing)
     for number, side in enumerate(SIZES, start=1):
@@ -105,7 +105,9 @@ def test_the_order_of_a_review_names_everything_that_waits_once(six, changed):
     assert set(order) == waiting == found.keys()
 
 
-def test_what_is_proposed_for_a_review_to_come_is_ordered_before_it_opens(reviewing, begin, freeze, proposed, decide_all):
+def test_what_is_proposed_for_a_review_to_come_is_ordered_before_it_opens(
+    reviewing, begin, freeze, proposed, decide_all
+):
     """It is held until then, and must not be missing when the review opens."""
     decide_all(reviewing, VerdictKind.REJECT)
     begin(reviewing, 1)

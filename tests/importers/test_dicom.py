@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -223,3 +224,26 @@ def test_a_real_tilted_head_is_imported_voxel_by_voxel(studies):
     assert np.allclose(volume.geometry.affine[:3, 3], first, atol=1e-4)
     last = np.array(slices[-1].ImagePositionPatient) * (-1, -1, 1)
     assert np.allclose((volume.geometry.affine @ (0, 0, 27, 1))[:3], last, atol=1e-3)
+
+
+def test_names_that_are_not_utf_8_are_imported_and_told(make_series, source, studies):
+    series = make_series().write()
+    odd = os.fsdecode(b"caf\xe9-\x1b[31m")
+    (series.folder / "slice0").rename(series.folder / odd)
+    (source / os.fsdecode(b"notes-\xff.txt")).write_text("x")
+    (source / os.fsdecode(b"torn-\xff")).write_bytes(bytes(128) + b"DICM" + b"\x02\x00\x00\x00UL\x04")
+    series.datasets[1].save_as(series.folder / os.fsdecode(b"copy-\xff"), write_like_original=False)
+    report = run_import(DicomImporter(source), studies)
+    assert len(report.imported) == 1
+    lines = "\n".join(report.left_out)
+    assert "copy-\\udcff repeats" in lines or "repeats an instance" in lines
+    assert (studies / "import-dicom.csv").read_text(encoding="utf-8")
+
+
+def test_two_patients_under_one_series_uid_are_left_out(make_series, source, studies):
+    # Even the instances' UIDs are the same.
+    make_series("x", uid="1.2.3").change(PatientID="one").write("a")
+    make_series("y", uid="1.2.3").change(PatientID="two").write("b")
+    report = run_import(DicomImporter(source), studies)
+    assert "one SeriesInstanceUID holds images of 2 patients (PatientID); part them" in report.left_out[0]
+    assert not list(studies.glob("*.nii.gz"))

@@ -237,3 +237,19 @@ def test_real_slices_are_imported_with_their_masks(tmp_path):
     assert volume.hu.shape == (1, 650, 650) and mask.voxels() == {"intraparenchymal": 1516}
     blood = volume.hu[mask.slices == 2]
     assert 45 < np.median(blood) < 90
+
+
+def test_blood_on_a_transparent_mask_is_no_background(pictures):
+    pictures.add("a")
+    alpha = np.zeros((6, 8), np.uint8)
+    alpha[1, 2] = 255
+    white = np.full((6, 8, 3), 255, np.uint8)
+    for path in pictures.masks.iterdir():
+        path.unlink()
+    Image.fromarray(np.dstack([white, alpha])).save(pictures.masks / "a.png")
+    report = pictures.load()
+    assert "subdural 1 voxels" in report.measured["a"]
+    volume, native = check_case(pictures.case("a"), CLASSES)
+    world = volume.geometry.affine @ (*np.argwhere(native)[0], 1)
+    # Row 1 from the top and column 2 from the left, half a millimetre each.
+    assert np.allclose(world[:2], (-1.0, -0.5)) and np.count_nonzero(native) == 1

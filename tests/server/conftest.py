@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,6 +27,7 @@ from recursive_expand.server.access import Access
 from recursive_expand.server.surface import install_surface
 
 APP = Path(__file__).parents[2] / "apps" / "recursive_ich"
+LIBRARY = Path(__file__).parents[2] / "lib"
 
 
 @pytest.fixture(scope="session")
@@ -38,17 +40,20 @@ def routes() -> None:
 def make_app(
     routes: None, reviewing: Recursion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., Any]]:
-    """Build the app over the studies of `reviewing`, with these `--conf` values."""
+    """Build the app over the studies of `reviewing`, or another's, with these `--conf` values."""
     (tmp_path / "app").mkdir()
     for name in ("main.py", "task.yaml"):
         shutil.copy(APP / name, tmp_path / "app" / name)
 
-    def _make(**conf: str) -> Any:
+    def _make(over: Recursion = reviewing, **conf: str) -> Any:
         clear_cache()
-        values = {"MONAI_LABEL_APP_DIR": str(tmp_path / "app"), "MONAI_LABEL_STUDIES": str(reviewing.archive.studies)}
+        values = {"MONAI_LABEL_APP_DIR": str(tmp_path / "app"), "MONAI_LABEL_STUDIES": str(over.archive.studies)}
         values |= {"MONAI_LABEL_APP_CONF": {"threads": "1", "mode": "off", **conf}, "MONAI_LABEL_SESSIONS": False}
         for name, value in values.items():
             monkeypatch.setattr(settings, name, value)
+            # For the processes that it starts.
+            monkeypatch.setenv(name, value if isinstance(value, str) else json.dumps(value))
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(LIBRARY), os.environ.get("PYTHONPATH")])))
         app = app_instance()
         app.server_mode(True)
         return app

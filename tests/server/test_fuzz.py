@@ -131,6 +131,7 @@ def check(client, monkeypatch, tmp_path):
         answer = client.request(method, url, follow_redirects=False, **sent)
         assert answer.status_code < 500, (method, url, sent, answer.text)
         if answer.status_code >= 400 and method != "HEAD":
+            assert answer.headers["content-type"] == "application/json", (method, url, sent, answer.text)
             assert answer.json().keys() == {"detail"}, answer.text
             assert "\n" not in answer.text and "Traceback" not in answer.text
         assert list(temporary.iterdir()) == [], (method, url, sent)
