@@ -157,7 +157,7 @@ class SeriesReference:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> SeriesReference | None:
-        """Read what `to_json` made; other keys are of no account.
+        """Read what `to_json` made; other keys are ignored.
 
         Returns:
             None where the content tells of no series: that of pictures, and of what 0.1.0 wrote for data sets.

@@ -146,7 +146,7 @@ class FolderArchive:
             raise InputError(
                 source, f"holds the value {unknown[0]}, which is no class; classes are 0 background, {known}"
             )
-        # Small differences of affines are of no account: stock writers make them.
+        # Small differences of affines are ignored: stock writers make them.
         own, image = ("".join(nib.aff2axcodes(affine)) for affine in (label.geometry.affine, geometry.affine))
         if own != image:
             raise InputError(source, f"its axes run {own}, its image's {image}; save it on its image's grid")
@@ -205,6 +205,15 @@ class FolderArchive:
                 path.unlink(missing_ok=True)
                 info_file(path).unlink(missing_ok=True)
                 sync_folder(folder)
+
+    def labelled(self, tag: str) -> set[str]:
+        """Names of the files in labels/<tag>."""
+        try:
+            with os.scandir(self.studies / "labels" / tag) as entries:
+                parts = [split_name(entry.name) for entry in entries if not entry.name.startswith(".")]
+        except FileNotFoundError:
+            return set()
+        return {found[0] for found in parts if found is not None}
 
     def add_image(self, case_id: str, source: Path) -> None:
         """Copy an image file in as a new case: another letter case or extension does not make another id."""

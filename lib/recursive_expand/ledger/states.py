@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from sqlalchemy import ColumnElement, Connection, Text, and_, case, cast, exists, func, or_, select, update
 
 from recursive_expand.cases import Role
@@ -23,6 +25,7 @@ def refresh(connection: Connection, where: ColumnElement[bool]) -> None:
     connection.execute(update(proposals).where(where).values(state=state_of_proposal()))
 
 
+@cache
 def state_of_proposal() -> ColumnElement[str]:
     """The state (`ProposalState`) of a row of `proposals`, from the facts."""
     newer = proposals.alias("newer")
@@ -50,6 +53,7 @@ def state_of_proposal() -> ColumnElement[str]:
     )
 
 
+@cache
 def settled() -> ColumnElement[bool]:
     """Whether a row of `cases` is decided for good: every slice that could be proposed has been accepted.
 
@@ -66,6 +70,7 @@ def settled() -> ColumnElement[bool]:
     return or_(cases.c.role == Role.PIXEL, whole.correlate(cases))
 
 
+@cache
 def has_label(tag: str | None) -> ColumnElement[bool]:
     """Whether a row of `cases` has a label object: `rejected`, or `final` (any other tag)."""
     found = exists(verdicts.c.verdict_id).where(*_standing())
@@ -75,10 +80,20 @@ def has_label(tag: str | None) -> ColumnElement[bool]:
     return or_(drawn, found.where(verdicts.c.verdict == VerdictKind.ACCEPT).correlate(cases))
 
 
+@cache
 def used_by() -> ColumnElement[int | None]:
     """The first round whose training set knew a row of `verdicts`; null while it can be taken back."""
-    first = select(func.min(rounds.c.round)).where(rounds.c.last_verdict >= verdicts.c.verdict_id)
+    knew = select(rounds.c.round).where(rounds.c.last_verdict >= verdicts.c.verdict_id)
+    # Later rounds know at least as much: the first of the index. For `min(round)` SQLite would read the long rows.
+    first = knew.order_by(rounds.c.last_verdict, rounds.c.round).limit(1)
     return case((verdicts.c.withdrawn.is_(None), first.correlate(verdicts).scalar_subquery()), else_=None)
+
+
+@cache
+def unused() -> ColumnElement[bool]:
+    """Whether no round's training set knew a row of `verdicts` that stands."""
+    newest = select(func.coalesce(func.max(rounds.c.last_verdict), 0)).scalar_subquery()
+    return and_(verdicts.c.withdrawn.is_(None), verdicts.c.verdict_id > newest)
 
 
 def _standing() -> tuple[ColumnElement[bool], ColumnElement[bool]]:
