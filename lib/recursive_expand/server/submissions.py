@@ -77,7 +77,11 @@ def _read(recursion: Recursion, file: Path, image: Geometry) -> LabelMap:
     """The upload; one of another shape than the image's is refused before its voxels are decoded."""
     settings = recursion.settings
     limit = settings.machine.max_case_bytes
-    return read_label(file, settings.task.classes, shape=image.native_shape, max_bytes=limit)
+    try:
+        return read_label(file, settings.task.classes, shape=image.native_shape, max_bytes=limit)
+    except InputError as error:
+        # The file's name on this machine is none that its sender knows.
+        raise InputError("submitted mask", error.reason) from error
 
 
 def _verdict(
