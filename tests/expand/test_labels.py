@@ -8,7 +8,7 @@ import pytest
 
 from recursive_expand.archives.images import read_label
 from recursive_expand.expand.frozen import frozen_file
-from recursive_expand.expand.labels import deliver, deliver_due, label_info, write_labels
+from recursive_expand.expand.labels import deliver, deliver_due, heal, label_info, write_labels
 from recursive_expand.ledger import Actor, VerdictKind
 
 ACCEPT, REJECT = VerdictKind.ACCEPT, VerdictKind.REJECT
@@ -193,3 +193,27 @@ def test_writing_twice_changes_nothing(reviewing, give, proposed):
     write_labels(reviewing, "u0")
     assert np.array_equal(label(reviewing, "final"), before[0])
     assert info(reviewing, "final") == before[1]
+
+
+def test_labels_that_were_lost_or_left_behind_are_mended_at_start(reviewing, give):
+    give("u0", ACCEPT)
+    give("i0", ACCEPT)
+    deliver_due(reviewing)
+    folder = reviewing.archive.studies / "labels" / "final"
+    left = (folder / "u0.nii.gz").read_bytes()
+    (folder / "u0.nii.gz").unlink()
+    (folder / "i1.nii.gz").write_bytes(left)  # says inside that a verdict left it, and none stands
+    assert heal(reviewing) == 2
+    deliver_due(reviewing)
+    assert label(reviewing, "final") is not None
+    assert label(reviewing, "final", "i1") is None
+    assert heal(reviewing) == 0
+
+
+def test_healing_leaves_an_expert_s_mask_alone(reviewing):
+    folder = reviewing.archive.studies / "labels" / "final"
+    drawn = (folder / "p0.nii.gz").read_bytes()
+    (folder / "u0.nii.gz").write_bytes(drawn)
+    heal(reviewing)
+    deliver_due(reviewing)
+    assert (folder / "u0.nii.gz").read_bytes() == drawn and (folder / "p0.nii.gz").read_bytes() == drawn

@@ -206,6 +206,15 @@ class FolderArchive:
                 info_file(path).unlink(missing_ok=True)
                 sync_folder(folder)
 
+    def labelled(self, tag: str) -> set[str]:
+        """Names of the files in labels/<tag>."""
+        try:
+            with os.scandir(self.studies / "labels" / tag) as entries:
+                parts = [split_name(entry.name) for entry in entries if not entry.name.startswith(".")]
+        except FileNotFoundError:
+            return set()
+        return {found[0] for found in parts if found is not None}
+
     def add_image(self, case_id: str, source: Path) -> None:
         """Copy an image file in as a new case: another letter case or extension does not make another id."""
         check_new_id(case_id)

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, update
 
+from recursive_expand.ledger import states
 from recursive_expand.ledger.errors import (
     AlreadyDecided,
     NotWithdrawable,
@@ -26,7 +27,6 @@ from recursive_expand.ledger.records import (
     VerdictKind,
     VerdictRecord,
 )
-from recursive_expand.ledger.states import refresh, used_by
 from recursive_expand.ledger.store import Store, utc_now
 from recursive_expand.ledger.tables import cases, judgements, leases, proposals, rounds, verdicts
 
@@ -100,7 +100,7 @@ class Judgements:
             ]
             if rows:
                 connection.execute(insert(judgements), rows)
-            refresh(connection, proposals.c.proposal_id == proposal.proposal_id)
+            states.refresh(connection, proposals.c.proposal_id == proposal.proposal_id)
             connection.execute(delete(leases).where(leases.c.case_id == case_id))
             queue_labels(connection, case_id, utc_now())
             self._store.record(
@@ -142,7 +142,7 @@ class Judgements:
             connection.execute(
                 update(proposals).where(this).values(sort_key=last_key())
             )  # it is shown again after all others
-            refresh(connection, this)
+            states.refresh(connection, this)
             queue_labels(connection, found.case_id, utc_now())
             self._store.record(
                 connection,
@@ -187,7 +187,7 @@ class Judgements:
                 verdicts.c.reviewer,
                 judgements.c.slice,
                 judgements.c.accepted,
-                used_by().label("used_by"),
+                states.used_by().label("used_by"),
             )
             .join(verdicts, verdicts.c.verdict_id == judgements.c.verdict_id)
             .join(proposals, proposals.c.proposal_id == verdicts.c.proposal_id)
@@ -214,7 +214,7 @@ class Judgements:
         if round_index is not None:
             where.append(verdicts.c.round == round_index)
         if unused:
-            where.append(used_by().is_(None))
+            where.append(states.unused())
         kinds = select(verdicts.c.verdict, func.count()).where(*where).group_by(verdicts.c.verdict)
         slices = (
             select(judgements.c.accepted, func.count())
@@ -314,7 +314,7 @@ def _one(connection: Connection, verdict_id: int | None) -> VerdictRecord:
 def _records(connection: Connection, *where: ColumnElement[bool]) -> list[VerdictRecord]:
     """These verdicts with their judgements, oldest first."""
     query = (
-        select(verdicts, proposals.c.sha256, proposals.c.model_sha256, used_by().label("used_by"))
+        select(verdicts, proposals.c.sha256, proposals.c.model_sha256, states.used_by().label("used_by"))
         .join(proposals, proposals.c.proposal_id == verdicts.c.proposal_id)
         .where(*where)
         .order_by(verdicts.c.verdict_id)

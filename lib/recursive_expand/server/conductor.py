@@ -11,7 +11,7 @@ from monailabel.utils.async_tasks.task import AsyncTask
 from monailabel.utils.async_tasks.utils import tasks
 
 from recursive_expand.errors import RecursiveExpandError
-from recursive_expand.expand.labels import deliver_due
+from recursive_expand.expand.labels import deliver_due, heal
 from recursive_expand.expand.progress import read_progress
 from recursive_expand.expand.queue import VERDICTS_PER_FIT, refit
 from recursive_expand.expand.recursion import Recursion
@@ -125,13 +125,12 @@ class Conductor(threading.Thread):
             self.hold(str(difference))
 
     def _prepare(self) -> None:
-        deliver_due(self._recursion)
-
         def show(done: int, total: int) -> None:
             if done % 100 == 0 or done == total:
                 logger.info("Read %d of %d new cases", done, total)
 
         register_cases(self._recursion, show)
+        heal(self._recursion)
         self.indexing = False
 
     def _look(self) -> None:
