@@ -39,6 +39,7 @@ def client():
     def fail(how: str) -> None:
         raise {
             "bug": ValueError(SECRET),
+            "busy": HTTPException(503, "no mask was made"),
             "full": HTTPException(507, "the disk is full"),
             "input": InputError("a.nii", "is\nbroken"),
             "expected": RecursiveExpandError("not now"),
@@ -97,9 +98,13 @@ def test_a_fault_of_ours_has_an_id_that_the_log_carries_and_nothing_else(client,
 
 
 def test_a_deliberate_5xx_keeps_its_sentence(client, caplog):
-    answer = client.get("/fail/full")
-    assert (answer.status_code, answer.json()["detail"]) == (507, "the disk is full")
+    answer = client.get("/fail/busy")
+    assert (answer.status_code, answer.json()["detail"]) == (503, "no mask was made")
     assert answer.json()["id"] in caplog.text
+
+
+def test_a_full_disk_is_no_fault_of_ours(client):
+    assert client.get("/fail/full").json() == {"detail": "the disk is full"}
 
 
 @pytest.mark.parametrize(
