@@ -87,8 +87,8 @@ def _add(section: Section, row: Row) -> None:
 
 
 def _spread(values: list[float], unit: str) -> str:
-    ordered = dict.fromkeys(_UNITS[unit](value) for value in (min(values), statistics.median(values), max(values)))
-    return " / ".join(ordered)
+    shown = values if len(values) == 1 else [min(values), statistics.median(values), max(values)]
+    return " / ".join(_UNITS[unit](value) for value in shown)
 
 
 def _in_turn(sides: tuple[Side, Side], repeats: int, act: Callable[[Side], Any]) -> dict[str, list[Any]]:
