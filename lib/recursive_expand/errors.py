@@ -1,5 +1,7 @@
 """Errors whose message is meant for a person."""
 
+import errno
+
 MAX_LINE = 1000
 """Longest text of a line, in characters: a cell of a megabyte is not for a log."""
 
@@ -27,6 +29,15 @@ def shown(text: str) -> str:
 
 class RecursiveExpandError(Exception):
     """An expected failure: the message is one line that names the offending value and the mend."""
+
+
+class DiskFull(RecursiveExpandError):
+    """There is no space left: nothing was recorded."""
+
+
+def out_of_space(error: OSError) -> bool:
+    """Whether the system refused to write for want of space or quota."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 class InputError(RecursiveExpandError):

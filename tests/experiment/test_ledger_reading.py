@@ -9,15 +9,16 @@ import pytest
 from recursive_expand.errors import RecursiveExpandError
 from recursive_expand.experiment.ledger_reading import read_run
 from recursive_expand.experiment.rounds import round_rows
-from recursive_expand.ledger import VerdictKind
+from recursive_expand.ledger import Actor, VerdictKind
+from recursive_expand.phantom import CLASSES
 
 
 def test_verdicts_come_in_the_order_of_review_with_their_proposals_voxels(reviewing) -> None:
     ledger = reviewing.ledger
-    shown = [proposal for proposal, _ in ledger.queue(now=0.0)][:2]
+    shown = [proposal for proposal, _ in ledger.queue.page(now=0.0)][:2]
     for proposal, rejected in zip(reversed(shown), ([shown[1].slices[0]], []), strict=True):
-        decide = {"reviewer": "a", "client": "b", "seconds": 3.0}
-        ledger.decide(proposal.case_id, proposal.sha256, VerdictKind.ACCEPT, rejected_slices=rejected, **decide)
+        given = {"rejected_slices": rejected, "seconds": 3.0}
+        ledger.judgements.give(Actor("a", "b"), proposal.case_id, proposal.sha256, VerdictKind.ACCEPT, **given)
     recorded = read_run(reviewing.workspace, CLASSES)
     assert [one.verdict.case_id for one in recorded.reviewed] == [shown[1].case_id, shown[0].case_id]
     for one, proposal in zip(recorded.reviewed, reversed(shown), strict=True):
@@ -39,5 +40,5 @@ def test_a_changed_ledger_is_refused(reviewing) -> None:
     reviewing.ledger.close()
     with sqlite3.connect(reviewing.workspace.ledger) as connection:
         connection.execute("UPDATE events SET body = '{}' WHERE seq = 2")
-    with pytest.raises(RecursiveExpandError, match="hash chain is broken"):
+    with pytest.raises(RecursiveExpandError, match="not as it was recorded"):
         read_run(reviewing.workspace, CLASSES)

@@ -18,6 +18,7 @@ from recursive_expand.errors import RecursiveExpandError
 from recursive_expand.expand.workspace import Workspace
 from recursive_expand.ledger import CaseRecord, Ledger, RoundRecord
 from recursive_expand.segment.network import build_network
+from recursive_expand.segment.regions.registry import region_named
 from recursive_expand.segment.weights import load_weights
 from recursive_expand.settings import Settings, load_settings
 
@@ -102,6 +103,7 @@ def open_recursion(studies: str, task_file: Path, conf: Mapping[str, str]) -> Re
             "`recursive-expand import dicom` and give that folder"
         )
     settings = load_settings(task_file, conf)
+    region_named(settings.task.region)  # a wrong name is refused now, not in the first round
     workspace = Workspace.of(studies, override=conf.get("workspace"))
     workspace.root.mkdir(parents=True, exist_ok=True)
     ledger = Ledger(conf.get("ledger") or workspace.ledger)

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Table, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, OperationalError
 
-from recursive_expand.errors import RecursiveExpandError
+from recursive_expand.errors import DiskFull, RecursiveExpandError
 from recursive_expand.ledger import chain
 from recursive_expand.ledger.audited import rows_of
 from recursive_expand.ledger.migrate import migrate
@@ -37,18 +37,19 @@ class Store:
     Args:
         location: the file, made with its folder if missing, or `sqlite:///` and its path. A ledger of an earlier
             version is migrated.
+        upgrade: refuse a ledger of an earlier version instead.
 
     Raises:
-        RecursiveExpandError: another database than SQLite is named.
+        RecursiveExpandError: another database than SQLite is named, or the ledger is of a version that is not taken.
     """
 
-    def __init__(self, location: Path | str) -> None:
+    def __init__(self, location: Path | str, *, upgrade: bool = True) -> None:
         url = _sqlite_url(location)
         self._reader = _engine(url, begin="BEGIN")
         # A write transaction takes its lock at once: upgrading a read lock could fail half-way.
         self._writer = _engine(url, begin="BEGIN IMMEDIATE")
         with self.write() as connection:
-            migrate(connection, utc_now())
+            migrate(connection, utc_now(), upgrade=upgrade)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -58,9 +59,18 @@ class Store:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A transaction that is durable when the block ends, and undone when it raises."""
-        with self._writer.begin() as connection:
-            yield connection
+        """A transaction that is durable when the block ends, and undone when it raises.
+
+        Raises:
+            DiskFull: it could not be made durable for want of space.
+        """
+        try:
+            with self._writer.begin() as connection:
+                yield connection
+        except OperationalError as error:
+            if getattr(error.orig, "sqlite_errorcode", None) != sqlite3.SQLITE_FULL:
+                raise
+            raise DiskFull("the disk that holds the ledger is full; make space and send it again") from error
 
     def record(self, connection: Connection, kind: str, *changed: Changed, **body: Any) -> str:
         """Append one event to the audit chain.
