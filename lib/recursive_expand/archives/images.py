@@ -120,16 +120,6 @@ def read_info(path: Path) -> dict[str, Any]:
     return {}
 
 
-def read_mask(path: Path) -> NDArray[np.uint8]:
-    """To be removed: `read_label` took its place."""
-    return read_label(path).native.copy(order="F")
-
-
-def write_mask(path: Path, mask: NDArray[np.uint8], geometry: Geometry, *, fsync: bool = True) -> None:
-    """To be removed: `write_label` took its place."""
-    write_label(path, LabelMap(mask, geometry), fsync=fsync)
-
-
 def write_volume(path: Path, volume: Volume, *, fsync: bool = True) -> None:
     """Write a scan's HU as int16 in its native axes: atomically.
 
