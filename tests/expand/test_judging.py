@@ -10,7 +10,15 @@ import pytest
 from recursive_expand.archives.images import read_label
 from recursive_expand.cases import LabelMap, Role
 from recursive_expand.errors import InputError
-from recursive_expand.expand.judging import Answer, ExpertMaskRefused, Unnamed, judge, take_expert_mask, withdraw
+from recursive_expand.expand.judging import (
+    Answer,
+    ExpertMaskRefused,
+    HasExpertMask,
+    Unnamed,
+    judge,
+    take_expert_mask,
+    withdraw,
+)
 from recursive_expand.expand.labels import deliver_due
 from recursive_expand.expand.registration import register_cases
 from recursive_expand.ledger import (
@@ -273,7 +281,7 @@ def test_a_drawn_mask_makes_a_pixel_case(reviewing, drawn):
     assert (case.role, case.pixel_sha256) == (Role.PIXEL, drawn.sha256)
     assert reviewing.expert_label(case).sha256 == drawn.sha256
     assert reviewing.ledger.proposals.current("u0").state is ProposalState.SUPERSEDED
-    with pytest.raises(StaleProposal, match="has an expert mask by now"):
+    with pytest.raises(HasExpertMask, match=r"case 'u0' has an expert mask \(role pixel\); it takes no verdicts"):
         judge(reviewing, ANN, "u0", reviewing.ledger.proposals.current("u0").sha256, Answer(ACCEPT))
     register_cases(reviewing)
     assert reviewing.ledger.cases.get("u0").pixel_sha256 == drawn.sha256
