@@ -75,34 +75,38 @@ class Judgements:
         with self._store.write() as connection:
             current = _current(connection, case_id)
             proposal = _looked_at(connection, current, proposal_sha256)
+            if proposal == current and _has_expert_mask(current):
+                raise _stale(current, proposal_sha256)
             verdict, rejected = _whole(proposal, verdict, rejected_slices)
             if proposal.proposal_id != current.proposal_id or proposal.state is ProposalState.DECIDED:
                 return _same_or_refuse(connection, current, proposal, verdict, rejected, actor)
-            inserted = connection.execute(
-                insert(verdicts).values(
-                    proposal_id=proposal.proposal_id,
-                    case_id=case_id,
-                    round=proposal.round,
-                    verdict=verdict,
-                    reviewer=actor.reviewer,
-                    client=actor.client,
-                    authenticated=actor.authenticated,
-                    reason=reason,
-                    comment=comment,
-                    seconds=seconds,
-                    ts=utc_now(),
-                )
-            )
+            ts = utc_now()
+            said: dict[str, Any] = {
+                "proposal_id": proposal.proposal_id,
+                "case_id": case_id,
+                "round": proposal.round,
+                "verdict": verdict,
+                "reviewer": actor.reviewer,
+                "client": actor.client,
+                "authenticated": actor.authenticated,
+                "reason": reason,
+                "comment": comment,
+                "seconds": seconds,
+                "ts": ts,
+            }
+            inserted = connection.execute(insert(verdicts).values(said))
             (verdict_id,) = inserted.inserted_primary_key or (None,)
+            assert verdict_id is not None
+            accepted = tuple(number for number in proposal.slices if number not in rejected)
             rows = [
-                {"verdict_id": verdict_id, "slice": number, "accepted": number not in rejected}
+                {"verdict_id": verdict_id, "slice": number, "accepted": number in accepted}
                 for number in proposal.slices
             ]
             if rows:
                 connection.execute(insert(judgements), rows)
             states.refresh(connection, proposals.c.proposal_id == proposal.proposal_id)
             connection.execute(delete(leases).where(leases.c.case_id == case_id))
-            queue_labels(connection, case_id, utc_now())
+            queue_labels(connection, case_id, ts)
             self._store.record(
                 connection,
                 "verdict",
@@ -111,7 +115,16 @@ class Judgements:
                 case_id=case_id,
                 proposal=proposal.sha256,
             )
-            return _one(connection, verdict_id)
+        return VerdictRecord(
+            verdict_id=verdict_id,
+            proposal_sha256=proposal.sha256,
+            model_sha256=proposal.model_sha256,
+            accepted_slices=accepted,
+            rejected_slices=tuple(rejected),
+            used_by=None,
+            withdrawn=None,
+            **said,
+        )
 
     def withdraw(self, actor: Actor, verdict_id: int) -> VerdictRecord:
         """Take one's own verdict back; it stays on record, and the proposal waits for a verdict again.
@@ -245,8 +258,6 @@ def _current(connection: Connection, case_id: str) -> ProposalRecord:
     current = latest_proposal(connection, case_id)
     if current is None:
         raise StaleProposal(f"case {case_id!r} has no proposal yet; POST /infer makes one")
-    if current.state is ProposalState.SUPERSEDED:  # the newest one is, only where an expert mask took its place
-        raise StaleProposal(f"case {case_id!r} has an expert mask by now; it takes no verdicts")
     return current
 
 
@@ -283,7 +294,14 @@ def _same_or_refuse(
     raise _stale(current, judged.sha256)
 
 
+def _has_expert_mask(current: ProposalRecord) -> bool:
+    """The newest proposal of a case is superseded only where an expert mask took its place."""
+    return current.state is ProposalState.SUPERSEDED
+
+
 def _stale(current: ProposalRecord, proposal_sha256: str) -> StaleProposal:
+    if _has_expert_mask(current):
+        return StaleProposal(f"case {current.case_id!r} has an expert mask by now; it takes no verdicts")
     return StaleProposal(
         f"proposal {proposal_sha256[:12]} of case {current.case_id!r} is stale: round {current.round} proposes "
         f"{current.sha256[:12]}; fetch it and judge that one"
