@@ -560,3 +560,17 @@ def test_sweep_clears_half_written_files(studies):
     studies.text(".a.nii.gz.0123.tmp", "")
     studies.text("labels/final/.a.json.0123.tmp", "")
     assert FolderArchive(studies.root).sweep() == 2
+
+
+def test_a_label_that_is_not_there_is_looked_for_without_listing_the_folder(studies, monkeypatch):
+    """A verdict looks for the case's label: with 25,000 labels a listing takes longer than the verdict."""
+    studies.image("a.nii.gz")
+    studies.text("labels/final/other.json", "{}")
+    archive = FolderArchive(studies.root)
+
+    def no_listing(folder: object) -> None:
+        raise AssertionError(f"{folder} was listed")
+
+    monkeypatch.setattr("os.scandir", no_listing)
+    with pytest.raises(InputError, match="no label final"):
+        archive.label_file("a", "final")
