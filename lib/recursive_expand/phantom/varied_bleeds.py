@@ -1,0 +1,99 @@
+"""Bleeds over the whole range of what is seen: thin and thick, fresh and mixed, layered, several at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from recursive_expand.phantom.bleeds import (
+    Bleed,
+    Epidural,
+    Intraparenchymal,
+    Intraventricular,
+    Subarachnoid,
+    Subdural,
+)
+from recursive_expand.phantom.canvas import Canvas, Plane
+
+HOW_MANY = (0.25, 0.5, 0.18, 0.07)
+"""Share of slices with no bleed, one, two and three."""
+_SHARES = {Epidural: 0.2, Intraparenchymal: 0.22, Intraventricular: 0.15, Subarachnoid: 0.18, Subdural: 0.25}
+
+
+def draw_bleeds(rng: np.random.Generator, z: float) -> list[Bleed]:
+    """Draw the bleeds of a slice, of any types, several of one type too.
+
+    Args:
+        rng: decides everything.
+        z: the slice's height, mm; a bleed whose type does not reach so far may miss the slice.
+    """
+    kinds = list(_SHARES)
+    number = int(rng.choice(len(HOW_MANY), p=HOW_MANY))
+    return [_draw(kinds[i], rng, z) for i in rng.choice(len(kinds), number, p=list(_SHARES.values()))]
+
+
+def _draw(kind: type[Bleed], rng: np.random.Generator, z: float) -> Bleed:
+    common = {
+        "side": int(rng.choice([-1, 1])),
+        "level": z + rng.normal(0, 8),
+        "hu": rng.uniform(52, 80),
+        "mixed": rng.uniform(6, 28) if rng.random() < 0.4 else 0.0,
+    }
+    if kind is Epidural:
+        half = np.exp(rng.uniform(np.log(9), np.log(45)))
+        return Epidural(
+            **common,
+            angle=rng.uniform(-1.4, 1.4),
+            half=half,
+            thickest=half * rng.uniform(0.18, 0.65),
+            height=rng.uniform(14, 36),
+            swelling=rng.uniform(3, 14) if rng.random() < 0.6 else 0.0,
+        )
+    if kind is Subdural:
+        return Subdural(
+            **common,
+            angle=rng.uniform(-1.1, 1.1),
+            half=rng.uniform(22, 115),
+            thickest=np.exp(rng.uniform(np.log(2.5), np.log(18))),
+            height=rng.uniform(25, 55),
+        )
+    if kind is Intraparenchymal:
+        radius = np.exp(rng.uniform(np.log(2.5), np.log(26)))
+        depth, angle = np.sqrt(rng.uniform(0.02, 1)), rng.uniform(-np.pi / 2, np.pi / 2)
+        return Intraparenchymal(
+            **common,
+            x=54 * depth * np.cos(angle) + 3,
+            y=68 * depth * np.sin(angle),
+            radius=radius,
+            stretch=rng.uniform(0.6, 1.7),
+            satellite=(rng.uniform(-1, 1) * radius, rng.uniform(-1.3, 1.3) * radius, rng.uniform(0.2, 0.8) * radius),
+            rim=rng.uniform(1, 12),
+        )
+    if kind is Intraventricular:
+        return Intraventricular(
+            **common, cast=bool(rng.random() < 0.25), surface=rng.uniform(18, 54), other_surface=rng.uniform(24, 66)
+        )
+    return Subarachnoid(
+        **common,
+        basal=bool(rng.random() < (0.8 if z < 46 else 0.1)),
+        both=bool(rng.random() < 0.4),
+        angle=rng.uniform(-1.3, 1.3),
+        spread=rng.uniform(0.2, 1.3),
+        height=rng.uniform(14, 36),
+        width=rng.uniform(0.8, 2.0),
+    )
+
+
+def layer_blood(canvas: Canvas, plane: Plane, bleeds: Sequence[Bleed], rng: np.random.Generator) -> None:
+    """Let the cells of some bleeds sink: patients lie on their back, so blood is denser towards posterior."""
+    for bleed in bleeds:
+        if rng.random() > 0.3:
+            continue
+        blood = canvas.mask == bleed.value
+        if not blood.any():
+            continue
+        y = plane.y[blood]
+        middle = rng.uniform(y.min(), y.max())
+        sharp = rng.uniform(1.5, 12)
+        canvas.hu[blood] += rng.uniform(3, 11) * np.tanh((y - middle) / sharp)
