@@ -1,4 +1,7 @@
-"""Measure speed and memory on this machine: `python scripts/bench.py [--only propose infer queue memory] [--quick]`."""
+"""Measure speed and memory on this machine: `python scripts/bench.py [--only propose infer queue memory] [--quick]`.
+
+`python scripts/bench.py --against CHECKOUT` compares with an older checkout of this repository.
+"""
 
 from __future__ import annotations
 

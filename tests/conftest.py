@@ -122,6 +122,12 @@ def reopen() -> Callable[..., Recursion]:
 
 
 @pytest.fixture(scope="session")
+def conf() -> dict[str, str]:
+    """`--conf` values under which a round takes a second."""
+    return dict(CONF)
+
+
+@pytest.fixture(scope="session")
 def freeze() -> Callable[..., ProposalRecord]:
     return _freeze
 

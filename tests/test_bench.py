@@ -1,6 +1,9 @@
 """Tests of scripts/_bench: how it times, compares and judges; nothing is timed here."""
 
 import importlib
+import io
+import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -119,3 +122,98 @@ def test_a_whole_slice_is_refined_in_one_piece(monkeypatch: pytest.MonkeyPatch) 
     refined = stock_infer.refine_whole_slice(mask, hu, settings.method.refinement, settings.task.windows[0])
     assert shapes == [(64, 96)]
     assert refined[10, 10] == 1 and refined[55, 85] == 2
+
+
+def test_against_measures_nothing_else_unless_asked(tmp_path: Path) -> None:
+    (tmp_path / "lib" / "recursive_expand").mkdir(parents=True)
+    parse = _module("__main__").parse_arguments
+    assert parse(["--against", str(tmp_path)]).only == []
+    assert parse(["--against", str(tmp_path), "--only", "queue"]).only == ["queue"]
+    assert parse([]).only == ["propose", "infer", "queue", "memory"]
+    with pytest.raises(SystemExit):
+        parse(["--against", str(tmp_path / "lib")])
+
+
+@pytest.mark.parametrize(
+    ("now", "value", "met"),
+    [
+        ([0.010, 0.012, 0.090], 1.0, True),  # the median is slower, the fastest is not
+        ([0.012, 0.013, 0.014], 1.2, False),
+        ([0.012, 0.010, 0.001], 0.1, True),
+    ],
+)
+def test_a_comparison_is_missed_where_median_and_fastest_are_slower(now: list[float], value: float, met: bool) -> None:
+    row = _module("against").compared("next sample", {"before": [0.010, 0.010, 0.011], "now": now}, "ms")
+    assert row.value == pytest.approx(value)
+    assert row.bar.met(row.value) is met
+    assert row.before == "10.0 / 11.0"
+
+
+def test_what_the_older_checkout_cannot_do_is_shown_alone() -> None:
+    row = _module("against").compared("verifying", {"now": [2.0]}, "s")
+    assert (row.before, row.now, row.bar) == ("-", "2.00", None)
+
+
+def test_a_comparison_has_a_column_for_each_side() -> None:
+    report, against = _module("report"), _module("against")
+    section = report.Section("against", "how")
+    section.rows.append(against.compared("memory", {"before": [300.0], "now": [280.0]}, "MiB"))
+    assert [column.header for column in report.table(section).columns] == [
+        "measured",
+        "before",
+        "now",
+        "result",
+        "asked",
+        "",
+    ]
+
+
+def test_jobs_are_answered_line_by_line(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    asked = '{"job": "add", "arguments": {"a": 1, "b": 2}}\n'
+    monkeypatch.setattr(sys, "stdin", io.StringIO(2 * asked))
+    monkeypatch.setattr(sys, "stdout", answers := io.StringIO())
+
+    def add(a: int, b: int) -> int:
+        print("what a library prints is no answer")
+        return a + b
+
+    _module("jobs").serve_jobs({"add": add})
+    assert answers.getvalue() == "3\n3\n"
+
+
+def test_a_worker_that_ended_is_named(tmp_path: Path) -> None:
+    working = _module("jobs").working("no_such_module_of_jobs", dict(os.environ), tmp_path / "log.txt")
+    with working as worker, pytest.raises(RuntimeError, match=r"log\.txt"):
+        worker.answer()
+
+
+def test_both_sides_serve_the_same_jobs() -> None:
+    folder = SCRIPTS / "_bench"
+    jobs = [
+        set(re.findall(r'^ {12}"(\w+)": ', (folder / name).read_text(encoding="utf-8"), re.MULTILINE))
+        for name in ("work.py", "work_0_1.py")
+    ]
+    assert jobs[0] == jobs[1] and "propose" in jobs[0]
+
+
+def test_many_cases_are_recorded_as_one_by_one(tmp_path: Path) -> None:
+    many, recursion_module, work = _module("many_cases"), _module("recursion"), _module("work")
+    studies = tmp_path / "studies"
+    many.link_cases(studies, 6)
+    recursion = recursion_module.open_bench_recursion(studies, {})
+    many.fill(recursion)
+    assert recursion.ledger.proposals.count(0)["held"] == 6
+    recursion_module.open_review(recursion)
+    many.judge(recursion, 4)
+    many.judge(recursion, 1)
+    counts = recursion.ledger.judgements.count()
+    assert (counts["accept"], counts["reject"]) == (4, 1)
+    assert recursion.ledger.queue.count() == 1
+    assert recursion.ledger.audit.verify() is None
+    proposal = recursion.ledger.proposals.current("case-000000")
+    recursion.ledger.close()
+    assert proposal.slices == (0,) and (recursion.workspace.root / proposal.file).is_file()
+    ledger = recursion.workspace.ledger
+    assert work.verify(str(studies), str(ledger))["seconds"] > 0
+    answer = work.end_review(str(studies), str(ledger))
+    assert len(answer["training_set"]) == 64

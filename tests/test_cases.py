@@ -123,6 +123,23 @@ def test_a_label_map_is_the_same_from_native_voxels_and_from_slices(shape, permu
     assert again.native.flags.c_contiguous or again.native.flags.f_contiguous
 
 
+@given(SHAPES, PERMUTATIONS, SIGNS, PERMUTATIONS, SIGNS, st.integers(0, 2**32 - 1))
+def test_a_label_map_keeps_its_places_on_a_turned_grid(shape, permutation, signs, other, other_signs, seed):
+    """`shape` is that of the world's axes: each voxel's place in the head is the same on both grids."""
+    native = np.random.default_rng(seed).integers(0, 3, [shape[world] for world in permutation]).astype(np.uint8)
+    one = LabelMap(native, Geometry.of(native.shape, affine_of(permutation, signs)), CLASSES)
+    grid = Geometry.of(tuple(shape[world] for world in other), affine_of(other, other_signs))
+    turned = one.on(grid)
+    back = turned.on(one.geometry)
+    assert np.array_equal(back.native, native) and back.classes == CLASSES
+
+    def in_world(label, axes, directions):
+        flipped = label.native[tuple(slice(None, None, int(sign)) for sign in directions)]
+        return flipped.transpose(np.argsort(axes))
+
+    assert np.array_equal(in_world(one, permutation, signs), in_world(turned, other, other_signs))
+
+
 def test_a_label_map_counts_by_slice_and_class():
     found = label(s0=1, s3=2)
     assert found.filled == (0, 3) and found.values == (1, 2)

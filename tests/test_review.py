@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from recursive_expand.cases import Geometry, LabelMap
-from recursive_expand.review import Edited, Emptied, PartlyEmptied, Unchanged
+from recursive_expand.errors import InputError
+from recursive_expand.review import Edited, Emptied, PartlyEmptied, Unchanged, as_drawn
 from recursive_expand.review import compare as compare_labels
 
 CLASSES = ("epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural")
@@ -89,6 +90,14 @@ def test_segments_named_by_index_are_read_by_index():
     assert compare(mask, mask.copy(), classes=CLASSES, label_info=info) == Unchanged()
 
 
+@pytest.mark.parametrize("idx", [None, [1], {}, "1", float("nan")])
+def test_an_index_that_is_no_number_is_passed_over(idx):
+    mask = np.zeros((4, 5, 6), np.uint8)
+    mask[1, 1, 1] = 1
+    info = [{"name": "epidural", "idx": idx}]
+    assert compare(mask, mask.copy(), classes=CLASSES, label_info=info) == Unchanged()
+
+
 def test_a_mask_moved_into_another_class_is_an_edit():
     mask = np.zeros((4, 5, 6), np.uint8)
     mask[1, 1, 1] = 4
@@ -127,3 +136,37 @@ def test_slice_numbers_follow_the_images_slice_axis():
     submitted = mask.copy()
     submitted[4] = 0
     assert compare(mask, submitted, geometry=coronal_first) == PartlyEmptied((4,))
+
+
+def drawn(mask, *, sent=GEOMETRY, label_info=()):
+    return as_drawn(LabelMap(mask, sent), GEOMETRY, classes=CLASSES, label_info=label_info)
+
+
+@given(masks)
+def test_an_expert_mask_that_slicer_turned_is_turned_back(mask):
+    assert np.array_equal(drawn(mask).native, mask)
+    found = drawn(mask[:, :, ::-1], sent=TURNED)
+    assert np.array_equal(found.native, mask) and found.geometry is GEOMETRY and found.classes == CLASSES
+
+
+def test_an_expert_mask_is_read_by_the_names_of_its_segments():
+    mask = np.zeros((4, 5, 6), np.uint8)
+    mask[0, 0, 1], mask[2, 2, 1] = 1, 4  # of four segments, since the first was removed
+    assert drawn(mask).voxels() == {"epidural": 1, "subarachnoid": 1}
+    assert drawn(mask, label_info=SEGMENTS).voxels() == {"epidural": 1, "subarachnoid": 1}
+    assert drawn(mask, label_info=SEGMENTS[1:]).voxels() == {"intraparenchymal": 1, "subdural": 1}
+
+
+@pytest.mark.parametrize(
+    ("value", "shape", "label_info", "message"),
+    [
+        (4, (4, 5, 6), SEGMENTS[1:], "has values that can mean two segments each"),
+        (6, (4, 5, 6), [], "holds the value 6, which is no class; classes are 1 epidural"),
+        (1, (4, 5, 6), [{"name": "Segment_1", "idx": 1}], "holds a segment that is no class"),
+        (1, (4, 5, 7), [], "has 4x5x7 voxels, the image 4x5x6"),
+    ],
+)
+def test_an_expert_mask_of_doubtful_meaning_is_refused(value, shape, label_info, message):
+    sent = Geometry.of(shape, GEOMETRY.affine)
+    with pytest.raises(InputError, match=f"^submitted mask: {message}"):
+        drawn(np.full(shape, value, np.uint8), sent=sent, label_info=label_info)

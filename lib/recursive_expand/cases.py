@@ -157,7 +157,7 @@ class SeriesReference:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> SeriesReference | None:
-        """Read what `to_json` made; other keys are of no account.
+        """Read what `to_json` made; other keys are ignored.
 
         Returns:
             None where the content tells of no series: that of pictures, and of what 0.1.0 wrote for data sets.
@@ -303,6 +303,19 @@ class LabelMap:
         """
         total = self._counts.sum(axis=0)
         return {self._name(value): int(total[value]) for value in self.values}
+
+    def on(self, geometry: Geometry) -> LabelMap:
+        """The same mask on a grid whose axes run another way, by what the two affines say.
+
+        Args:
+            geometry: of the same voxels, their axes turned or flipped; where they lie is not compared.
+
+        Raises:
+            ValueError: the shape does not fit then.
+        """
+        own, other = (nib.orientations.io_orientation(affine) for affine in (self.geometry.affine, geometry.affine))
+        native = nib.orientations.apply_orientation(self.native, nib.orientations.ornt_transform(own, other))
+        return LabelMap(native, geometry, self.classes)
 
     def emptied(self, slice_numbers: Collection[int]) -> LabelMap:
         """The same with these slices all background."""

@@ -6,6 +6,7 @@ import typer
 
 from recursive_expand.experiment.cli import app as experiment_app
 from recursive_expand.importers.commands import import_app
+from recursive_expand.ledger.commands import ledger_app
 
 app = typer.Typer(
     help="Train, learn, expand, repeat: recursive training of a segmentation model from accepted proposals.",
@@ -14,6 +15,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 app.add_typer(import_app, name="import")
+app.add_typer(ledger_app, name="ledger")
 app.add_typer(experiment_app, name="experiment")
 app.add_typer(experiment_app, name="study", hidden=True)  # its name in 0.1.0
 

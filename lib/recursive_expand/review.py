@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recursive_expand.cases import Geometry, LabelMap
-from recursive_expand.errors import RecursiveExpandError
+from recursive_expand.errors import InputError, RecursiveExpandError
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ class Edited:
 Submission = Unchanged | Emptied | PartlyEmptied | Edited
 
 
+_SUBMITTED = "submitted mask"
 NO_CLASS = 255
 """A segment that the user added under a name that is no class."""
 
@@ -102,6 +103,43 @@ def compare(proposal: LabelMap, submitted: LabelMap, *, label_info: Sequence[Map
     return best
 
 
+def as_drawn(
+    submitted: LabelMap, image: Geometry, *, classes: Sequence[str], label_info: Sequence[Mapping[str, Any]] = ()
+) -> LabelMap:
+    """A submitted mask as the expert drew it: on the image's grid, in the task's values.
+
+    Unlike `compare`, nothing here tells a right reading from a wrong one: what is ambiguous is refused.
+
+    Args:
+        submitted: as the client wrote it (`compare` tells what clients do to masks).
+        image: the image's geometry.
+        classes: the task's class names.
+        label_info: as for `compare`.
+
+    Raises:
+        InputError: another shape, a segment of no class, and values that the client's names give two meanings.
+    """
+    try:
+        turned = submitted.on(image)
+    except ValueError as error:
+        sent, own = ("x".join(map(str, one.native_shape)) for one in (submitted.geometry, image))
+        raise InputError(
+            _SUBMITTED, f"has {sent} voxels, the image {own}; submit it on the image's own grid"
+        ) from error
+    readings = _readings(turned.native, classes, label_info)
+    if any(not np.array_equal(readings[0], other) for other in readings[1:]):
+        raise InputError(
+            _SUBMITTED, "has values that can mean two segments each, by place or by idx; send it with all its segments"
+        )
+    drawn = LabelMap(readings[0], image, tuple(classes))
+    wrong = [value for value in drawn.values if value > len(classes)]
+    if wrong:
+        what = "a segment that is no class" if wrong == [NO_CLASS] else f"the value {wrong[0]}, which is no class"
+        known = ", ".join(f"{value} {name}" for value, name in enumerate(classes, start=1))
+        raise InputError(_SUBMITTED, f"holds {what}; classes are {known}")
+    return drawn
+
+
 def _third_axis_turned(own: Geometry, sent: Geometry) -> bool:
     return float(np.dot(sent.affine[:3, 2], own.affine[:3, 2])) < 0
 
@@ -113,7 +151,7 @@ def _readings(
     value_of = {name: value for value, name in enumerate(classes, start=1)}
     present = [int(value) for value in np.unique(submitted) if value]
     by_position = {position: info.get("name") for position, info in enumerate(label_info, start=1)}
-    by_index = {info.get("idx"): info.get("name") for info in label_info}
+    by_index = {idx: info.get("name") for info in label_info if isinstance(idx := info.get("idx"), int | float)}
     readings = []
     for names in (by_position, by_index):
         if present and all(value in names for value in present):

@@ -7,11 +7,13 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
 from rich.console import Console
 
+from _bench.against import measure_against
 from _bench.infer import measure_infer
 from _bench.machine import machine, machine_line
 from _bench.memory import measure_memory
@@ -32,13 +34,25 @@ SECTIONS: dict[str, Callable[[Scale, int], Section]] = {
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="bench.py", description="Ratios measured in one run on this machine.")
-    parser.add_argument("--only", nargs="+", choices=list(SECTIONS), default=list(SECTIONS), help="these sections")
+    parser.add_argument("--only", nargs="+", choices=list(SECTIONS), help="these sections (all)")
+    parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="CHECKOUT",
+        help="compare with an older checkout of this repository; without --only nothing else is measured",
+    )
     parser.add_argument("--threads", type=int, default=available_cores(), help="CPU threads of all paths (all cores)")
     parser.add_argument("--quick", action="store_true", help="smaller studies, fewer repeats: a look, no result")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep all numbers in this file")
     options = parser.parse_args(arguments)
     if options.threads < 1:
         parser.error(f"--threads {options.threads}: give at least 1")
+    if options.against is not None:
+        options.against = options.against.resolve()
+        if not (options.against / "lib" / "recursive_expand").is_dir():
+            parser.error(f"--against {options.against}: give the root of a checkout, with lib/recursive_expand in it")
+    if options.only is None:
+        options.only = [] if options.against else list(SECTIONS)
     return options
 
 
@@ -48,10 +62,14 @@ def main(arguments: Sequence[str]) -> int:
     torch.set_num_threads(options.threads)
     os.environ["OMP_NUM_THREADS"] = str(options.threads)  # of the servers
     scale = QUICK if options.quick else FULL
-    console, facts, sections = Console(), machine(options.threads), []
+    console, facts = Console(), machine(options.threads)
+    sections: list[Section] = []
     console.print(machine_line(facts))
-    for name in options.only:
-        section = SECTIONS[name](scale, options.threads)
+    wanted = [partial(SECTIONS[name], scale) for name in options.only]
+    if options.against is not None:
+        wanted.append(partial(measure_against, options.against, scale))
+    for measure in wanted:
+        section = measure(options.threads)
         sections.append(section)
         console.print(table(section))
         if options.json is not None:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import statistics
 from pathlib import Path
 
+from _bench.files import link, link_all
 from _bench.material import APP, bench_settings, expert_case, fresh_folder, heads, weights
+from _bench.recursion import open_bench_recursion, open_review, propose_all, publish
 from _bench.report import Section, at_least, at_most
 from _bench.scale import Scale
 from _bench.server import Server, serve
 from _bench.stock import make_app_folder
 from _bench.stock_app.main import MODEL
-from _bench.study import link, link_all, open_bench_study, open_review, publish
 from _bench.timing import in_turn, ratio, seconds
-from recursive_expand.expand.proposing import cases_to_propose, propose
 from recursive_expand.expand.registration import register_cases
-from recursive_expand.segment.predict import Predictor
 
 CASE = "head-000"
 JUDGED = "head-001"
@@ -73,13 +72,12 @@ def _reviewed_study(folder: Path, file: Path, sha256: str, threads: int) -> Path
     image, mask = expert_case()
     link(image, studies / "expert.nii.gz")
     link(mask, studies / "labels" / "final" / "expert.nii.gz")
-    study = open_bench_study(studies, {"threads": str(threads)})
-    register_cases(study)
-    publish(study, file, sha256)
-    for _ in propose(study, Predictor(study.settings, study.network(sha256)), sha256, 0, cases_to_propose(study, 0)):
-        pass
-    open_review(study)
-    study.ledger.close()
+    recursion = open_bench_recursion(studies, {"threads": str(threads)})
+    register_cases(recursion)
+    publish(recursion, file, sha256)
+    propose_all(recursion)
+    open_review(recursion)
+    recursion.ledger.close()
     return studies
 
 

@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from _bench.files import link_all
 from _bench.material import fresh_folder
-from _bench.study import link_all, open_bench_study, publish
-from recursive_expand.expand.frozen import frozen_mask
-from recursive_expand.expand.proposing import cases_to_propose, propose
+from _bench.recursion import open_bench_recursion, propose_all, publish
+from recursive_expand.expand.frozen import frozen_label
+from recursive_expand.expand.recursion import Recursion
 from recursive_expand.expand.registration import register_cases
-from recursive_expand.expand.study import Study
-from recursive_expand.segment.predict import Predictor
 
 
 class OurPath:
@@ -33,37 +32,33 @@ class OurPath:
 
     def cold(self) -> float:
         """Seconds of reading (scan, decoding, checks), f, g and freezing, with nothing cached."""
-        study = self._begin()
+        recursion = self._begin()
         began = time.perf_counter()
-        register_cases(study)
-        self._propose(study)
+        register_cases(recursion)
+        propose_all(recursion)
         return time.perf_counter() - began
 
     def warm(self) -> float:
         """The same without reading: voxels are in the cache, as in every round but the first."""
-        study = self._begin()
-        register_cases(study)
+        recursion = self._begin()
+        register_cases(recursion)
         began = time.perf_counter()
-        self._propose(study)
+        propose_all(recursion)
         return time.perf_counter() - began
 
     def masks(self) -> dict[str, NDArray[np.uint8]]:
         """Case id to the (S, R, C) mask that the last run froze."""
-        study = open_bench_study(self._studies, {})
+        recursion = open_bench_recursion(self._studies, {})
         found = {}
-        for case in study.ledger.iter_cases():
-            native = frozen_mask(study.workspace, 0, case.case_id)
-            found[case.case_id] = study.volume(case).geometry.orientation.to_slices(native)
+        for case in recursion.ledger.cases.iterate():
+            proposal = recursion.ledger.proposals.of_round(case.case_id, 0)
+            assert proposal is not None
+            found[case.case_id] = frozen_label(recursion.workspace, proposal, recursion.settings.task.classes).slices
         return found
 
-    def _begin(self) -> Study:
+    def _begin(self) -> Recursion:
         self._studies = fresh_folder("propose_ours")
         link_all(self._heads, self._studies)
-        study = open_bench_study(self._studies, {"threads": str(self._threads)})
-        publish(study, self._weights, self._sha256)
-        return study
-
-    def _propose(self, study: Study) -> None:
-        predictor = Predictor(study.settings, study.network(self._sha256))
-        for _ in propose(study, predictor, self._sha256, 0, cases_to_propose(study, 0)):
-            pass
+        recursion = open_bench_recursion(self._studies, {"threads": str(self._threads)})
+        publish(recursion, self._weights, self._sha256)
+        return recursion

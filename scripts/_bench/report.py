@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from rich.markup import escape
 from rich.table import Table
 
 
@@ -46,12 +47,15 @@ class Row:
         value: the number, unrounded.
         shown: the number with its unit.
         bar: what is asked of it, if anything.
+        before, now: in a comparison of two checkouts, what each of them showed.
     """
 
     what: str
     value: float
     shown: str
     bar: Bar | None = None
+    before: str = ""
+    now: str = ""
 
 
 @dataclass
@@ -82,11 +86,13 @@ def table(section: Section) -> Table:
     """A section for the terminal."""
     out = Table(title=section.name, caption=section.about, title_justify="left", caption_justify="left")
     out.add_column("measured")
-    for column in ("result", "asked", ""):
+    sides = ("before", "now") if any(row.now for row in section.rows) else ()
+    for column in (*sides, "result", "asked", ""):
         out.add_column(column, justify="right", no_wrap=True)
     for row in section.rows:
         verdict = "" if row.bar is None else "met" if row.bar.met(row.value) else "[bold red]MISSED[/]"
-        out.add_row(row.what, row.shown, row.bar.text if row.bar else "", verdict)
+        shown = (row.before, row.now) if sides else ()
+        out.add_row(escape(row.what), *shown, row.shown, row.bar.text if row.bar else "", verdict)
     return out
 
 

@@ -19,6 +19,9 @@ import requests
 START_SECONDS = 300.0
 END_SECONDS = 20.0
 POLL_SECONDS = 0.2
+CALM_LOOKS, CALM_SECONDS = 3, 0.25
+"""A server has settled when it used less processor time than this in each of so many seconds."""
+CLIENT = "bench"
 
 
 @dataclass
@@ -49,6 +52,19 @@ class Server:
         answer.raise_for_status()
         return answer.json()
 
+    def next_sample(self) -> str:
+        """Id of the case that the queue serves next."""
+        return self.post("/activelearning/recursive_expand", {"client_id": CLIENT})["id"]
+
+    def proposal(self, case_id: str) -> str:
+        """SHA-256 of a case's current proposal."""
+        return self.get(f"/datastore/label/info?label={case_id}&tag=original")["proposal_sha256"]
+
+    def accept(self, case_id: str, proposal: str) -> None:
+        """An accepting verdict."""
+        body = {"case_id": case_id, "proposal": proposal, "verdict": "accept", "client": CLIENT}
+        self.post("/recursive/verdicts", body)
+
     def infer(self, model: str, case_id: str) -> bytes:
         """What `POST /infer` answers, asked as 3D Slicer asks."""
         answer = self.session.post(
@@ -71,13 +87,24 @@ class Server:
             time.sleep(POLL_SECONDS)
         raise RuntimeError(f"not within {START_SECONDS:.0f} s; the last status was {status}; see {self.log}")
 
+    def settle(self) -> None:
+        """Wait until it does nothing more of what a start brings: its processor time stands nearly still."""
+        deadline = time.monotonic() + START_SECONDS
+        calm = 0
+        while calm < CALM_LOOKS and time.monotonic() < deadline:
+            before = sum(self.process.cpu_times()[:2])
+            time.sleep(1.0)
+            calm = calm + 1 if sum(self.process.cpu_times()[:2]) - before < CALM_SECONDS else 0
+
     def resident_mib(self) -> float:
         """Resident memory of the server's process in MiB."""
         return self.process.memory_info().rss / 2**20
 
 
 @contextmanager
-def serve(app: Path, studies: Path, conf: Mapping[str, object], log: Path) -> Iterator[Server]:
+def serve(
+    app: Path, studies: Path, conf: Mapping[str, object], log: Path, environment: Mapping[str, str] = os.environ
+) -> Iterator[Server]:
     """Start `monailabel start_server` on loopback and a free port; it ends with the block, and all its children do."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -86,7 +113,7 @@ def serve(app: Path, studies: Path, conf: Mapping[str, object], log: Path) -> It
     command += ["--host", "127.0.0.1", "--port", str(port)]
     for key, value in conf.items():
         command += ["--conf", key, str(value)]
-    env = os.environ | {"MONAI_LABEL_AUTO_UPDATE_SCORING": "false"}
+    env = {**environment, "MONAI_LABEL_AUTO_UPDATE_SCORING": "false"}
     with log.open("wb") as out, requests.Session() as session:
         process = psutil.Popen(command, cwd=log.parent, env=env, stdout=out, stderr=subprocess.STDOUT)
         try:

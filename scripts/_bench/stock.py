@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from _bench import stock_app
+from _bench.files import link_all
 from _bench.material import FOLDER, fresh_folder
 from _bench.stock_app.main import MODEL, StockApp
-from _bench.study import link_all
 from _bench.timing import seconds
 from recursive_expand.archives.images import read_geometry, read_label
 

@@ -217,11 +217,11 @@ def zeros_packed(head, size):
 
 NRRD = "NRRD0004\ntype: short\ndimension: 3\nsizes: 512 512 200\nencoding: gzip\nspace: RAS\n\n"
 BOMBS = {
-    "zeros beyond the voxels.nii.gz": lambda: zeros_packed(header((4, 4, 3)), 2**28),
+    "zeros beyond the voxels.nii.gz": lambda: zeros_packed(header((4, 4, 3)), 2**26),
     "more zeros than allowed.nii.gz": lambda: zeros_packed(header((512, 512, 200)), 2**27),
     "a header alone.nii.gz": lambda: gzip.compress(header((8000, 8000, 5), dtype=np.uint8)),
     "a header that is not packed.nii": lambda: header((512, 512, 30)),
-    "voxels far behind.nii.gz": lambda: zeros_packed(header((4, 4, 3), offset=1e9), 2**28),
+    "voxels far behind.nii.gz": lambda: zeros_packed(header((4, 4, 3), offset=1e9), 2**26),
     "voxels far behind.nii": lambda: header((4, 4, 3), offset=1e9) + bytes(96),
     "voxels nowhere.nii": lambda: header((4, 4, 3), offset=np.nan) + bytes(96),
     "voxels in infinity.nii.gz": lambda: gzip.compress(header((4, 4, 3), offset=np.inf) + bytes(96)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import nibabel as nib
 import numpy as np
@@ -143,6 +144,71 @@ def test_duplicate_ids_are_all_set_aside(studies, names):
     for name in names:
         (line,) = [line for line in lines if line.startswith(f"{name}: has the same case id as ")]
         assert all(other in line for other in names)
+
+
+@pytest.mark.parametrize("name", ["cases.csv", "image_labels.csv"])
+def test_a_table_that_is_not_understood_makes_the_scan_unusable(studies, name):
+    studies.image("a.nii.gz")
+    assert studies.scan().unusable is None
+    (studies.root / name).write_bytes(b"\xff\xfe\0")
+    assert studies.scan().unusable.startswith(f"{name}: is not UTF-8")
+    studies.text(name, "")
+    assert studies.scan().unusable is None
+
+
+@pytest.mark.parametrize("name", ["Cases.csv", "CASES.CSV", "Image_Labels.csv"])
+def test_a_table_of_another_letter_case_makes_the_scan_unusable(studies, name):
+    studies.text(name, "case_id,role\n")
+    if (studies.root / name.lower()).exists():
+        pytest.skip("this file system does not tell letter cases apart")
+    (line,) = studies.scan().set_aside
+    assert studies.scan().unusable == str(line)
+    assert str(line).startswith(f"{name}: is not read under this name; call it {name.lower()}")
+
+
+def test_label_folders_that_cannot_be_read_make_the_scan_unusable(studies, monkeypatch):
+    studies.image("a.nii.gz")
+    studies.mask("a.nii.gz")
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("recursive_expand.archives.expert_masks.ExpertMasks.find", refuse)
+    assert studies.scan().unusable.startswith("labels/final: cannot be read (Permission denied); nothing is trained")
+
+
+def test_a_case_of_more_bytes_than_allowed_is_refused(studies):
+    studies.image("a.nii.gz")
+    studies.mask("a.nii.gz")
+    assert FolderArchive(studies.root, CLASSES, max_case_bytes=240).read_volume("a").hu.size == 120
+    archive = FolderArchive(studies.root, CLASSES, max_case_bytes=239)
+    for read in (archive.read_volume, archive.read_expert_label):
+        with pytest.raises(
+            InputError, match=r"a.nii.gz: claims 6 x 5 x 4 voxels, which need 240 bytes; no more than 239"
+        ):
+            read("a")
+    large = studies.image("b.nii").rename(studies.root.parent / "b.nii")
+    with pytest.raises(InputError, match=r"b.nii: has 592 bytes; no more than 239 are taken \(max_case_bytes\)"):
+        archive.add_image("c", large)
+
+
+def test_labels_of_threads_that_disagree_come_as_they_were_given(studies):
+    studies.image("a.nii.gz")
+    archive, final = studies.archive, studies.root / "labels" / "final"
+
+    def write(value):
+        label = LabelMap(np.full((6, 5, 4), value, np.uint8), GEOMETRY)
+        archive.put_label("a", "final", label, {"verdict": "accept", "round": value})
+        if value % 5 == 0:
+            archive.remove_label("a", "final")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(1, 41)))
+    left = sorted(path.name for path in final.iterdir())
+    assert left in ([], ["a.json", "a.nii.gz"])
+    if left:
+        value = json.loads((final / "a.json").read_bytes())["round"]
+        assert read_label(final / "a.nii.gz").values == (value,)
 
 
 def test_an_empty_folder_says_what_to_do(studies):

@@ -43,10 +43,11 @@ def test_affines_that_are_no_grid_are_refused():
         checked_affine(np.diag([1, np.nan, 1, 1]), (4, 4, 4), "a")
     with pytest.raises(InputError, match=r"not invertible \(spacing 1 x 1 x 0 mm\)"):
         checked_affine(np.diag([1.0, 1, 0, 1]), (4, 4, 4), "a")
-    for tiny in (1e-320, 1e300):
-        with pytest.raises(InputError, match="not invertible"):
-            checked_affine(np.diag([1.0, 1, tiny, 1]), (4, 4, 4), "a")
-    with pytest.raises(InputError, match="a kilometre off"):
+    with pytest.raises(InputError, match="not invertible"):
+        checked_affine(np.diag([1.0, 1, 1e-320, 1]), (4, 4, 4), "a")
+    with pytest.raises(InputError, match=r"its affine holds 1e\+300 mm"):
+        checked_affine(np.diag([1.0, 1, 1e300, 1]), (4, 4, 4), "a")
+    with pytest.raises(InputError, match=r"its affine holds 1e\+30 mm"):
         checked_affine(np.array([[1.0, 0, 0, 1e30], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]), (4, 4, 4), "a")
 
 

@@ -131,7 +131,7 @@ def test_a_table_that_cannot_be_used_is_one_line(tmp_path, content, reason):
     (line,) = table.set_aside
     assert str(line).startswith("image_labels.csv: ") and reason in str(line)
     assert not table.labels
-    assert table.unusable == str(line) and "nothing is trained or proposed until then" in table.unusable
+    assert table.unusable == str(line) and "nothing is trained or proposed until it is mended" in table.unusable
     assert len(table.unusable) < 300
 
 

@@ -10,10 +10,9 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 class SeriesWriter:
     """A CT series of `count` slices of 6 rows and 5 columns; slice n holds the stored values n * 100 + pixel number."""
 
-    rows, columns = 6, 5
-
-    def __init__(self, folder, count=4, step=(0.0, 0.0, 5.0), uid=None):
+    def __init__(self, folder, count=4, step=(0.0, 0.0, 5.0), uid=None, shape=(6, 5)):
         self.folder = folder
+        self.rows, self.columns = shape
         folder.mkdir(parents=True, exist_ok=True)
         self.uid = uid or generate_uid(entropy_srcs=[str(folder)])
         self.datasets = [self._slice(number, np.array(step) * number) for number in range(count)]

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pydicom import Dataset
+from pydicom.uid import ExplicitVRBigEndian
 
+from recursive_expand.dicom.files import read_dicom
 from recursive_expand.dicom.pixels import read_hu
 from recursive_expand.errors import InputError
 
@@ -77,3 +80,78 @@ def test_truncated_pixel_data_is_named(make_series):
     dataset.PixelData = dataset.PixelData[:-10]
     with pytest.raises(InputError, match=r"file: its pixel data \(Explicit VR Little Endian\) cannot be decoded"):
         read_hu(dataset, "file")
+
+
+@pytest.mark.parametrize("bits", [12, 16])
+def test_big_endian_files_hold_the_same_values(make_series, tmp_path, bits):
+    series = make_series(count=1).change(BitsStored=bits, HighBit=bits - 1, RescaleIntercept=-1024)
+    dataset = series.datasets[0]
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+    dataset.is_little_endian, dataset.is_implicit_VR = False, False
+    values = np.arange(30) * 40
+    dataset.PixelData, dataset["PixelData"].VR = values.astype(">i2").tobytes(), "OW"
+    dataset.PixelPaddingValue = 0
+    dataset["PixelPaddingValue"].VR = "SS"
+    dataset.save_as(tmp_path / "big", write_like_original=False)
+    hu = read_hu(read_dicom(tmp_path / "big"), "big").ravel()
+    assert hu.tolist() == [-1024, *(values[1:] - 1024).tolist()]
+
+
+@pytest.mark.parametrize("name", ["RescaleSlope", "RescaleIntercept"])
+@pytest.mark.parametrize(
+    ("value", "reason"), [(None, "missing or empty"), ("", "missing or empty"), ("nan", "nan"), ("inf", "inf")]
+)
+def test_values_without_a_rescale_are_no_hu(make_series, name, value, reason):
+    dataset = make_series(count=1).change(**{name: value}).datasets[0]
+    with pytest.raises(InputError, match=f"file: its {name} is {reason}: the values are not known to be HU"):
+        read_hu(dataset, "file")
+
+
+@pytest.mark.parametrize(
+    ("attributes", "reason"),
+    [
+        ({"RescaleSlope": 0}, "its RescaleSlope is 0"),
+        ({"RescaleType": "Z_EFF"}, "its RescaleType is Z_EFF; a CT is in HU"),
+    ],
+)
+def test_other_rescales_that_give_no_hu(make_series, attributes, reason):
+    with pytest.raises(InputError, match=reason):
+        read_hu(make_series(count=1).change(**attributes).datasets[0], "file")
+
+
+def test_a_malformed_rescale_is_one_line(make_series, tmp_path):
+    make_series(count=1).write()
+    path = next((tmp_path / "dicom" / "series").iterdir())
+    content = path.read_bytes().replace(b"\x53\x10DS\x04\x001.0 ", b"\x53\x10DS\x04\x00x.0 ")
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="RescaleSlope"):
+        read_hu(read_dicom(path), "file")
+
+
+def modality_lut(kind, entries, first=0):
+    item = Dataset()
+    item.LUTDescriptor, item.ModalityLUTType, item.LUTData = [len(entries), first, 16], kind, entries
+    item["LUTDescriptor"].VR, item["LUTData"].VR = "US", "US"
+    return {"ModalityLUTSequence": [item], "RescaleSlope": None, "RescaleIntercept": None, "PixelRepresentation": 0}
+
+
+def test_a_modality_lut_is_applied(hu_of):
+    entries = [(40 * index - 1000) & 0xFFFF for index in range(60)]
+    assert hu_of([0, 1, 25, 59, 200], **modality_lut("HU", entries)) == [-1000, -960, 0, 1360, 1360]
+
+
+def test_a_modality_lut_of_another_unit_is_refused(hu_of):
+    with pytest.raises(InputError, match="its Modality LUT gives US, not HU"):
+        hu_of([0], **modality_lut("US", [0, 1]))
+
+
+def test_padding_that_is_tissue_s_value_too_is_padding_outside_the_circle_alone(make_series):
+    dataset = make_series(count=1).change(PixelPaddingValue=0).datasets[0]
+    values = np.full((6, 5), 30)
+    values[0, 0] = values[0, 1] = values[5, 4] = 0  # beyond the scanner's circle
+    values[2:4, 2] = 0  # CSF
+    dataset.PixelData = values.astype("<i2").tobytes()
+    hu = read_hu(dataset, "file")
+    assert hu[0, :2].tolist() == [-1024, -1024] and hu[5, 4] == -1024
+    assert hu[2:4, 2].tolist() == [0, 0]
+    assert (hu == -1024).sum() == 3

@@ -30,6 +30,7 @@ class Server(ServerProcess):
         conf: `--conf KEY VALUE` pairs.
         app: the app folder.
         env: environment variables on top of the tests' own.
+        serve: start it as `recursive-expand serve` instead of `python -m monailabel.main start_server`.
     """
 
     def __init__(
@@ -40,8 +41,10 @@ class Server(ServerProcess):
         conf: Mapping[str, object] | None = None,
         app: Path = APP,
         env: Mapping[str, str] | None = None,
+        serve: bool = False,
     ) -> None:
         super().__init__(studies, log=log, app=app, conf=conf, env=env)
+        self._serve = serve
 
     def kill(self) -> None:
         """SIGKILL the server alone; its subprocess must end with it."""
@@ -79,6 +82,10 @@ class Server(ServerProcess):
             except psutil.Error:
                 continue
         return None
+
+    def _entry(self) -> list[str]:
+        """As `ServerProcess._entry`, or the console script's own call."""
+        return ["-c", "from recursive_expand.cli import app; app()", "serve"] if self._serve else super()._entry()
 
     def fail(self, reason: str) -> NoReturn:
         """End the test with a reason and the end of the server's log."""

@@ -5,8 +5,8 @@ import pytest
 from recursive_expand.expand.gate import holds
 
 
-def pooled(dice, recall, precision=0.9, bleed_voxels=100):
-    found = {"dice": dice, "recall": recall, "precision": precision, "bleed_voxels": bleed_voxels}
+def pooled(dice, recall, precision=0.9, foreground_voxels=100):
+    found = {"dice": dice, "recall": recall, "precision": precision, "foreground_voxels": foreground_voxels}
     return {"dice": 0.5, "recall": 0.5, "pooled": found}
 
 
@@ -22,9 +22,9 @@ OLD = pooled(0.80, 0.70)
     ],
     ids=["within tolerance", "Dice fell", "recall fell"],
 )
-def test_dice_and_recall_must_hold(study, new, held):
-    assert holds(study.task, new, OLD) == held
+def test_dice_and_recall_must_hold(ich, new, held):
+    assert holds(ich.method, new, OLD) == held
 
 
-def test_without_blood_to_find_a_single_wrong_voxel_does_not_close_the_gate(study):
-    assert holds(study.task, pooled(0.0, 0.0, bleed_voxels=0), pooled(1.0, 1.0, bleed_voxels=0))
+def test_without_foreground_to_find_a_single_wrong_voxel_does_not_close_the_gate(ich):
+    assert holds(ich.method, pooled(0.0, 0.0, foreground_voxels=0), pooled(1.0, 1.0, foreground_voxels=0))

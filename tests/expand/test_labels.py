@@ -1,46 +1,40 @@
 """Verdicts as label objects in the archive."""
 
 import json
+import time
 
 import numpy as np
 import pytest
 
-from recursive_expand.archives.images import read_mask
-from recursive_expand.expand.frozen import frozen_mask
-from recursive_expand.expand.labels import try_to_write_labels, write_labels, write_pending_labels
-from recursive_expand.ledger import VerdictKind
+from recursive_expand.archives.images import read_label
+from recursive_expand.expand.frozen import frozen_file
+from recursive_expand.expand.labels import deliver, deliver_due, heal, label_info, write_labels
+from recursive_expand.ledger import Actor, VerdictKind
 
 ACCEPT, REJECT = VerdictKind.ACCEPT, VerdictKind.REJECT
 
 
 @pytest.fixture
-def say(reviewing):
-    def _say(case_id, verdict, rejected=()):
-        sha256 = reviewing.ledger.current_proposal(case_id).sha256
-        return reviewing.ledger.decide(
-            case_id, sha256, verdict, rejected_slices=rejected, reviewer="ann", client="slicer"
+def give(reviewing):
+    """A verdict in the ledger, whose labels nobody has written yet: as after a kill."""
+
+    def _give(case_id, verdict, rejected=()):
+        sha256 = reviewing.ledger.proposals.current(case_id).sha256
+        return reviewing.ledger.judgements.give(
+            Actor("ann", "slicer"), case_id, sha256, verdict, rejected_slices=rejected
         )
 
-    return _say
+    return _give
 
 
-def label(study, tag, case_id="u0"):
+def label(recursion, tag, case_id="u0"):
     """The label object's mask, slices first, or None where there is none."""
-    path = study.archive.studies / "labels" / tag / f"{case_id}.nii.gz"
-    return (
-        study.volume(study.ledger.case(case_id)).geometry.orientation.to_slices(read_mask(path))
-        if path.exists()
-        else None
-    )
+    path = recursion.archive.studies / "labels" / tag / f"{case_id}.nii.gz"
+    return read_label(path).slices if path.exists() else None
 
 
-def info(study, tag, case_id="u0"):
-    return json.loads((study.archive.studies / "labels" / tag / f"{case_id}.json").read_text())
-
-
-def proposed(study, round_index=0, case_id="u0"):
-    native = frozen_mask(study.workspace, round_index, case_id)
-    return study.volume(study.ledger.case(case_id)).geometry.orientation.to_slices(native)
+def info(recursion, tag, case_id="u0"):
+    return json.loads((recursion.archive.studies / "labels" / tag / f"{case_id}.json").read_text())
 
 
 def only(mask, slices):
@@ -49,10 +43,15 @@ def only(mask, slices):
     return kept
 
 
-def test_an_accepted_mask_is_the_final_label_with_its_origin(reviewing, say):
-    verdict = say("u0", ACCEPT)
+def pending(recursion):
+    """Ids of the cases with an entry in the outbox, whenever it is due."""
+    return recursion.ledger.outbox.due(time.time() + 1e6)
+
+
+def test_an_accepted_mask_is_the_final_label_with_its_origin(reviewing, give, proposed):
+    verdict = give("u0", ACCEPT)
     write_labels(reviewing, "u0")
-    assert np.array_equal(label(reviewing, "final"), proposed(reviewing))
+    assert np.array_equal(label(reviewing, "final"), proposed(reviewing, "u0"))
     assert label(reviewing, "rejected") is None
     assert info(reviewing, "final") == {
         "verdict": "accept",
@@ -64,77 +63,157 @@ def test_an_accepted_mask_is_the_final_label_with_its_origin(reviewing, say):
         "ts": verdict.ts,
         "rejected_slices": [],
     }
-    assert reviewing.ledger.pending_labels() == []
-    assert reviewing.ledger.case_ids(tag="final", labelled=False) == ["i0", "i1"]
+    assert reviewing.ledger.cases.ids(tag="final", labelled=False) == ["i0", "i1"]
 
 
-def test_a_rejected_mask_is_the_rejected_label(reviewing, say):
-    say("u0", REJECT)
+def test_a_rejected_mask_is_the_rejected_label(reviewing, give, proposed):
+    give("u0", REJECT)
     write_labels(reviewing, "u0")
-    assert np.array_equal(label(reviewing, "rejected"), proposed(reviewing))
+    assert np.array_equal(label(reviewing, "rejected"), proposed(reviewing, "u0"))
     assert label(reviewing, "final") is None
     assert info(reviewing, "rejected")["slices"] == [0, 1, 2]
-    assert reviewing.ledger.case_ids(tag="rejected", labelled=True) == ["u0"]
+    assert reviewing.ledger.cases.ids(tag="rejected", labelled=True) == ["u0"]
 
 
-def test_a_verdict_by_slices_makes_both(reviewing, say):
-    say("u0", ACCEPT, [1])
+def test_a_verdict_by_slices_makes_both(reviewing, give, proposed):
+    give("u0", ACCEPT, [1])
     write_labels(reviewing, "u0")
-    assert np.array_equal(label(reviewing, "final"), only(proposed(reviewing), [0, 2]))
-    assert np.array_equal(label(reviewing, "rejected"), only(proposed(reviewing), [1]))
+    assert np.array_equal(label(reviewing, "final"), only(proposed(reviewing, "u0"), [0, 2]))
+    assert np.array_equal(label(reviewing, "rejected"), only(proposed(reviewing, "u0"), [1]))
     assert info(reviewing, "final")["rejected_slices"] == [1]
 
 
-def test_the_final_label_is_the_union_over_rounds(reviewing, say, freeze):
-    say("u0", ACCEPT, [1])
-    settings = {"config": {}, "config_sha256": "", "training_set": {}, "training_set_sha256": ""}
-    reviewing.ledger.start_round(1, base_model=None, **settings, verdict_ids=[], report={})
+def test_the_final_label_is_the_union_over_rounds(reviewing, give, freeze, proposed, begin):
+    give("u0", ACCEPT, [1])
+    begin(reviewing, 1)
     second = np.zeros((3, 48, 48), np.uint8)
     second[1, 10:20, 10:20] = 3
     freeze(reviewing, "u0", second, round_index=1)
-    say("u0", ACCEPT)
+    give("u0", ACCEPT)
     write_labels(reviewing, "u0")
-    assert np.array_equal(label(reviewing, "final"), only(proposed(reviewing), [0, 2]) + second)
+    assert np.array_equal(label(reviewing, "final"), only(proposed(reviewing, "u0"), [0, 2]) + second)
     assert info(reviewing, "final")["round"] == 1
     assert info(reviewing, "rejected")["round"] == 0
 
 
-def test_a_verdict_taken_back_removes_its_labels(reviewing, say):
-    verdict = say("u0", ACCEPT, [1])
+def test_a_verdict_taken_back_removes_its_labels(reviewing, give, proposed):
+    verdict = give("u0", ACCEPT, [1])
     write_labels(reviewing, "u0")
-    reviewing.ledger.withdraw(verdict.verdict_id, reviewer="ann")
+    reviewing.ledger.judgements.withdraw(Actor("ann", "slicer"), verdict.verdict_id)
     write_labels(reviewing, "u0")
     assert label(reviewing, "final") is None
     assert label(reviewing, "rejected") is None
     assert not list((reviewing.archive.studies / "labels").rglob("u0*"))
-    assert "u0" in reviewing.ledger.case_ids(tag="final", labelled=False)
+    assert "u0" in reviewing.ledger.cases.ids(tag="final", labelled=False)
 
 
-def test_labels_that_a_kill_left_out_are_written_at_the_next_start(reviewing, say, reopen):
-    say("u0", ACCEPT)
-    say("i0", REJECT)
+def test_labels_that_a_kill_left_out_are_written_at_the_next_start(reviewing, give, reopen):
+    give("u0", ACCEPT)
+    give("i0", REJECT)
     reviewing.ledger.close()
     again = reopen(reviewing.archive.studies)
-    assert write_pending_labels(again) == 2
+    assert deliver_due(again) == 2
     assert label(again, "final") is not None
     assert label(again, "rejected", "i0") is not None
-    assert write_pending_labels(again) == 0
+    assert deliver_due(again) == 0
+    assert pending(again) == []
 
 
-def test_a_case_whose_image_is_gone_keeps_its_labels_pending_and_stops_nobody(reviewing, say):
-    say("i0", ACCEPT)
-    say("u0", ACCEPT)
+def test_a_case_whose_image_is_gone_keeps_its_labels_waiting_and_stops_nobody(reviewing, give):
+    give("i0", ACCEPT)
+    give("u0", ACCEPT)
     (reviewing.archive.studies / "i0.nii.gz").unlink()
-    assert not try_to_write_labels(reviewing, "i0")
-    assert write_pending_labels(reviewing) == 1
+    assert not deliver(reviewing, "i0")
+    assert deliver_due(reviewing) == 1
     assert label(reviewing, "final") is not None
-    assert reviewing.ledger.pending_labels() == ["i0"]
+    assert pending(reviewing) == ["i0"]
+    assert "names no case of this folder" in reviewing.ledger.outbox.count().error
 
 
-def test_writing_twice_changes_nothing(reviewing, say):
-    say("u0", ACCEPT, [1])
+def test_a_missing_frozen_mask_is_the_reason_that_is_shown(reviewing, give):
+    give("u0", ACCEPT)
+    frozen_file(reviewing.workspace, reviewing.ledger.proposals.current("u0")).unlink()
+    assert not deliver(reviewing, "u0")
+    assert ".nii.gz" in reviewing.ledger.outbox.count().error
+    assert label(reviewing, "final") is None
+
+
+def test_a_server_that_is_asked_to_stop_leaves_the_rest_for_its_next_start(reviewing, give):
+    give("u0", ACCEPT)
+    give("i0", ACCEPT)
+    asked = iter([False, True])
+    assert deliver_due(reviewing, lambda: next(asked)) == 1
+    assert pending(reviewing) == ["i0"]
+
+
+def test_one_write_settles_all_that_a_case_had_waiting(reviewing, give):
+    verdict = give("u0", ACCEPT)
+    reviewing.ledger.judgements.withdraw(Actor("ann", "slicer"), verdict.verdict_id)
+    give("u0", REJECT)
+    assert reviewing.ledger.outbox.count().waiting == 3
+    assert deliver(reviewing, "u0")
+    assert reviewing.ledger.outbox.count().waiting == 0
+    assert label(reviewing, "final") is None and label(reviewing, "rejected") is not None
+
+
+def test_a_verdict_given_while_labels_are_written_is_in_them(reviewing, give, proposed, monkeypatch):
+    """It comes after `deliver` has read the verdicts: the entry that it queued is not taken for sent."""
+    verdict, put_label = give("u0", ACCEPT), type(reviewing.archive).put_label
+    later = [REJECT]
+
+    def slow(self, *args):
+        put_label(self, *args)
+        if later:
+            reviewing.ledger.judgements.withdraw(Actor("ann", "slicer"), verdict.verdict_id)
+            give("u0", later.pop())
+
+    monkeypatch.setattr(type(reviewing.archive), "put_label", slow)
+    assert deliver(reviewing, "u0")
+    assert label(reviewing, "final") is None
+    assert np.array_equal(label(reviewing, "rejected"), proposed(reviewing, "u0"))
+    assert pending(reviewing) == []
+
+
+def test_what_is_said_of_a_label_is_of_its_newest_verdict(reviewing, give, begin, freeze, proposed):
+    first = give("u0", ACCEPT, [1])
+    begin(reviewing, 1)
+    freeze(reviewing, "u0", only(proposed(reviewing, "u0"), [1]), round_index=1)
+    second = give("u0", ACCEPT)
+    verdicts = reviewing.ledger.judgements.of_case("u0")
+    assert label_info(verdicts, "final")["proposal_sha256"] == second.proposal_sha256
+    assert label_info(verdicts, "rejected")["proposal_sha256"] == first.proposal_sha256
+    assert label_info([], "final") is None
+    assert label_info(verdicts[1:], "rejected") is None
+
+
+def test_writing_twice_changes_nothing(reviewing, give, proposed):
+    give("u0", ACCEPT, [1])
     write_labels(reviewing, "u0")
     before = label(reviewing, "final"), info(reviewing, "final")
     write_labels(reviewing, "u0")
     assert np.array_equal(label(reviewing, "final"), before[0])
     assert info(reviewing, "final") == before[1]
+
+
+def test_labels_that_were_lost_or_left_behind_are_mended_at_start(reviewing, give):
+    give("u0", ACCEPT)
+    give("i0", ACCEPT)
+    deliver_due(reviewing)
+    folder = reviewing.archive.studies / "labels" / "final"
+    left = (folder / "u0.nii.gz").read_bytes()
+    (folder / "u0.nii.gz").unlink()
+    (folder / "i1.nii.gz").write_bytes(left)  # says inside that a verdict left it, and none stands
+    assert heal(reviewing) == 2
+    deliver_due(reviewing)
+    assert label(reviewing, "final") is not None
+    assert label(reviewing, "final", "i1") is None
+    assert heal(reviewing) == 0
+
+
+def test_healing_leaves_an_expert_s_mask_alone(reviewing):
+    folder = reviewing.archive.studies / "labels" / "final"
+    drawn = (folder / "p0.nii.gz").read_bytes()
+    (folder / "u0.nii.gz").write_bytes(drawn)
+    heal(reviewing)
+    deliver_due(reviewing)
+    assert (folder / "u0.nii.gz").read_bytes() == drawn and (folder / "p0.nii.gz").read_bytes() == drawn

@@ -1,99 +1,136 @@
-"""What f learns from each slice."""
+"""Predicted targets of accepted slices: the paper's, and a mean teacher's, in rounds that really run."""
 
-import dataclasses
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from recursive_expand.archives.images import read_mask
-from recursive_expand.expand.frozen import freeze_files, frozen_mask
-from recursive_expand.expand.targets import build_examples
-from recursive_expand.expand.training_set import AcceptedSlices, TrainingSet
-from recursive_expand.segment.examples import IGNORE, REJECTED
+from recursive_expand.expand import rounds
+from recursive_expand.expand.rounds import run_round
+from recursive_expand.expand.targets import target_predictor
+from recursive_expand.ledger import VerdictKind
+from recursive_expand.segment.losses import IGNORE
+from recursive_expand.segment.predict import Predictor
+from recursive_expand.segment.weights import mean_weights
 
-ACCEPTED = AcceptedSlices("u0", 0, "s" * 64, (0, 2))
-REJECTED_SLICES = AcceptedSlices("u0", 0, "s" * 64, (1,))
-
-
-def training_set(**values):
-    empty = {"pixel": (), "validation": (), "accepted": (), "clean": (), "verdict_ids": (), "new_slices": 0}
-    return TrainingSet(**{**empty, **values})
+ACCEPT = VerdictKind.ACCEPT
 
 
-def under(study, **training):
-    task = study.task.model_copy(update={"training": study.task.training.model_copy(update=training)})
-    return dataclasses.replace(study, task=task)
+@pytest.fixture
+def taught(monkeypatch):
+    """What the next round is taught, by case and slice, instead of training."""
+
+    def _taught(recursion):
+        taken = []
+
+        def keep(_settings, _network, examples, **_more):
+            taken.extend((one.key, one.accepted, np.array(one.target)) for one in examples)
+            return [0.0]
+
+        with monkeypatch.context() as patch:
+            patch.setattr(rounds, "spawn_training", keep)
+            run_round(recursion)
+        return {key: target for key, accepted, target in taken if accepted}
+
+    return _taught
 
 
-def to_slices(study, native, case_id="u0"):
-    return study.volume(study.ledger.case(case_id)).geometry.orientation.to_slices(native)
+def by_hand(recursion, model, case_id, numbers, settings=None):
+    """What f with these weights makes of these slices."""
+    volume = recursion.volume(case_id)
+    predictor = Predictor(settings or recursion.settings, recursion.network(model))
+    return predictor.predict(replace(volume, hu=volume.hu[numbers]))
 
 
-def test_expert_masks_are_targets_with_dice(reviewing):
-    examples = build_examples(reviewing, training_set(pixel=(("p0", 3, ""),), validation=("p1",)), 1, None)
-    mask = to_slices(reviewing, read_mask(reviewing.archive.studies / "labels" / "final" / "p0.nii.gz"), "p0")
-    assert [(e.key, e.with_dice, e.spacing) for e in examples] == [(f"p0:{n}", True, (4.0, 4.0)) for n in range(3)]
-    for number, example in enumerate(examples):
-        assert np.array_equal(example.target, mask[number])
-        assert np.array_equal(example.hu, reviewing.volume(reviewing.ledger.case("p0")).hu[number])
+def test_the_paper_s_targets_of_earlier_rounds_are_f_s_own_of_the_recursion_before(
+    recursion, reopen, taught, proposed, decide_all
+):
+    """Section 3, third stage: what round 0 brought in is learnt in round 2 as round 1's f has it, without g.
+
+    Nine epochs leave bleeds half found, so that g has something to grow.
+    """
+    paper = reopen(recursion.archive.studies, preset="paper", epochs=9, unchanged_dice=1.0, mode="grow")
+    method = paper.settings.method
+    assert (method.training.targets, method.refinement.mode) == ("previous", "grow")
+    run_round(paper)
+    decide_all(paper, ACCEPT, [1])
+    round_1 = run_round(paper)
+    waiting = {proposal.case_id: proposal.slices for proposal, _ in paper.ledger.queue.page(now=0)}
+    assert waiting
+    decide_all(paper, ACCEPT)
+    targets = taught(paper)
+    round_2 = paper.ledger.rounds.get(2)
+    assert round_2.base_model == round_1.model
+    f_alone = paper.settings.changed(mode="off", min_area=0.0)
+    without_g_differs = 0
+    earlier = {key for key in targets if int(key.split(":")[1]) not in waiting.get(key.split(":")[0], ())}
+    assert {key.split(":")[0] for key in earlier} == {"i0", "i1", "u0"}
+    for key, target in targets.items():
+        case_id, number = key.split(":")[0], int(key.split(":")[1])
+        if key not in earlier:  # round 1 brought it in: as it was accepted
+            assert np.array_equal(target, proposed(paper, case_id, 1)[number])
+            continue
+        assert np.array_equal(target, by_hand(paper, round_1.model, case_id, [number], f_alone).mask[0])
+        with_g = by_hand(paper, round_1.model, case_id, [number]).mask[0]
+        without_g_differs += not np.array_equal(target, with_g)
+    assert without_g_differs
+    assert len(targets) > len(earlier)
 
 
-def test_the_paper_s_targets_are_the_previous_recursion_s_prediction(reviewing):
-    asked = []
-
-    def predict(case_id, volume, slices):
-        asked.append((case_id, slices))
-        return np.full((len(slices), *volume.hu.shape[1:]), 4, np.uint8)
-
-    study = under(reviewing, targets="previous", ignore_band=False)
-    examples = build_examples(study, training_set(accepted=(ACCEPTED,)), 2, predict)
-    assert asked == [("u0", (0, 2))]
-    assert [(e.key, e.with_dice) for e in examples] == [("u0:0", False), ("u0:2", False)]
-    assert all((e.target == 4).all() for e in examples)
+def test_in_round_0_and_with_frozen_targets_nothing_is_predicted(reviewing, changed):
+    round_0 = reviewing.ledger.rounds.current()
+    for kind in ("previous", "teacher", "frozen"):
+        assert target_predictor(changed(reviewing, targets=kind), round_0) is None
 
 
-def test_what_the_previous_recursion_brought_in_is_learnt_as_it_was_accepted(reviewing):
-    study = under(reviewing, targets="previous", ignore_band=False)
-    new = dataclasses.replace(ACCEPTED, new=True)
-    # Round 2: the verdict may have come while round 1 was already under way.
-    examples = build_examples(study, training_set(accepted=(new,)), 2, lambda *_: pytest.fail("not asked"))
-    mask = to_slices(reviewing, frozen_mask(reviewing.workspace, 0, "u0"))
-    for number, example in zip(ACCEPTED.slices, examples, strict=True):
-        assert np.array_equal(example.target, mask[number])
+def test_image_level_labels_are_obeyed_and_the_ignore_band_is_left_out_where_wanted(reviewing, changed):
+    """Slice 2 of i0 is labelled clean."""
+    round_1 = replace(reviewing.ledger.rounds.current(), round=1, base_model=reviewing.ledger.rounds.current().model)
+    volume, plain = reviewing.volume("i0"), by_hand(reviewing, round_1.base_model, "i0", [0, 2])
+    asked = {"targets": "previous", "use_image_labels": True, "ignore_band": True}
+    obeyed = target_predictor(changed(reviewing, **asked), round_1)("i0", volume, (0, 2))
+    assert plain.ignore[0].any()
+    assert np.array_equal(obeyed[0] == IGNORE, plain.ignore[0])
+    assert not obeyed[1].any()
+    asked = {"targets": "previous", "use_image_labels": False, "ignore_band": False}
+    free = target_predictor(changed(reviewing, **asked), round_1)("i0", volume, (0, 2))
+    assert np.array_equal(free, plain.mask)
 
 
-@pytest.mark.parametrize("ignore_band", [True, False])
-def test_frozen_targets_leave_the_ignore_band_out(reviewing, ignore_band):
-    case = reviewing.ledger.case("u0")
-    mask = to_slices(reviewing, frozen_mask(reviewing.workspace, 0, "u0")).copy()
-    ignore = np.random.default_rng(0).random(mask.shape) < 0.3
-    freeze_files(reviewing.workspace, 0, "u0", mask, ignore, reviewing.volume(case).geometry)
-    study = under(reviewing, targets="frozen", ignore_band=ignore_band)
-    examples = build_examples(study, training_set(accepted=(ACCEPTED,)), 1, lambda *_: pytest.fail("not asked"))
-    for number, example in zip(ACCEPTED.slices, examples, strict=True):
-        expected = np.where(ignore[number], IGNORE, mask[number]) if ignore_band else mask[number]
-        assert np.array_equal(example.target, expected)
-        assert example.accepted and not example.with_dice
+def test_the_teacher_labels_accepted_slices_anew(reviewing, changed, taught, proposed, decide_all):
+    """In round 1 the teacher is round 0's model: its targets are what that model proposed."""
+    decide_all(reviewing, ACCEPT, [1])
+    targets = taught(changed(reviewing, targets="teacher"))
+    assert targets
+    for key, target in targets.items():
+        case_id, number = key.split(":")
+        counted = target != IGNORE
+        assert (target[counted] == proposed(reviewing, case_id)[int(number)][counted]).all()
+        assert (target[counted] > 0).any() and not counted.all()
 
 
-def test_clean_slices_are_all_background(reviewing):
-    examples = build_examples(reviewing, training_set(clean=(("i0", (2,)),)), 1, None)
-    assert [(e.key, e.with_dice, bool(e.target.any())) for e in examples] == [("i0:2", False, False)]
-    assert not any(e.accepted for e in examples)
-
-
-def test_targets_lie_in_files_not_in_memory(reviewing):
-    [example] = build_examples(reviewing, training_set(pixel=(("p0", 3, ""),)), 1, None)[:1]
-    assert isinstance(example.target.base, np.memmap) or isinstance(example.target, np.memmap)
-    assert list(reviewing.workspace.targets(1).iterdir()) == [reviewing.workspace.targets(1) / "p0.pixel.npy"]
-
-
-def test_of_rejected_slices_only_the_region_is_taught(reviewing):
-    both = training_set(accepted=(ACCEPTED,), rejected=(REJECTED_SLICES,))
-    examples = build_examples(under(reviewing, rejects="not_confident"), both, 1, None)
-    mask = to_slices(reviewing, frozen_mask(reviewing.workspace, 0, "u0"))[1]
-    [example] = [example for example in examples if example.key == "u0:1"]
-    assert mask.any()
-    assert np.array_equal(example.target, np.where(mask > 0, REJECTED, IGNORE))
-    assert not example.with_dice and not example.accepted
-    assert len(build_examples(under(reviewing, rejects="ignore"), both, 1, None)) == len(ACCEPTED.slices)
+def test_the_teacher_is_the_mean_of_all_published_models(reviewing, changed, taught, decide_all):
+    teacher = changed(
+        reviewing, targets="teacher", unchanged_dice=1.0, ignore_band=False, later_learning_rate=0.02, gate=False
+    )
+    decide_all(teacher, ACCEPT, [1])
+    run_round(teacher)
+    decide_all(teacher, ACCEPT)
+    targets = taught(teacher)
+    models = [round_.model for round_ in teacher.ledger.rounds.all()[:2]]
+    assert len(set(models)) == 2
+    network = teacher.network(None)
+    network.load_state_dict(mean_weights([teacher.network(model).state_dict() for model in models]))
+    predictor, differs = Predictor(teacher.settings, network), 0
+    assert {key.split(":")[0] for key in targets} >= {"i1", "u0"}
+    for key, target in targets.items():
+        case_id, number = key.split(":")
+        if case_id.startswith("i"):
+            continue  # image-level labels are obeyed as well
+        volume = teacher.volume(case_id)
+        expected = predictor.predict(replace(volume, hu=volume.hu[[int(number)]])).mask[0]
+        assert np.array_equal(target, expected)
+        differs += any(
+            not np.array_equal(target, by_hand(teacher, model, case_id, [int(number)]).mask[0]) for model in models
+        )
+    assert differs

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import random
+import shutil
 
 import numpy as np
 import pytest
 
+from recursive_expand.cases import Geometry, LabelMap
 from recursive_expand.expand.rounds import run_round
 from recursive_expand.expand.triage import acceptance_scores, triage_features
-from recursive_expand.ledger import Candidate, JudgedProposal, VerdictKind
+from recursive_expand.ledger import Actor, Candidate, Features, JudgedProposal, VerdictKind
 
 
-def features(confidence=0.5, area=100.0, components=1.0, **more):
-    return {"confidence": confidence, "log_area_mm2": math.log(area), "components": components, **more}
+def features(area=100.0, components=1, flip_dice=None):
+    return Features(math.log(area), components, flip_dice)
 
 
-def candidate(number, leading_class="subdural", **given):
-    return Candidate(number, leading_class, 0.5, features(**given))
+def candidate(number, leading_class="subdural", *, confidence=0.5, **given):
+    return Candidate(number, leading_class, confidence, features(**given))
 
 
-def judged(number, accepted, rejected, leading_class="subdural", **given):
-    return JudgedProposal(number, leading_class, features(**given), accepted, rejected)
+def judged(number, accepted, rejected, leading_class="subdural", *, confidence=0.5, **given):
+    return JudgedProposal(number, leading_class, confidence, features(**given), accepted, rejected)
 
 
 @pytest.fixture
@@ -37,12 +38,21 @@ def test_features_are_those_of_the_mask():
     mask = np.zeros((3, 8, 8), np.uint8)
     mask[0, 0, 0], mask[0, 1, 1] = 1, 2  # they touch at a corner: one component
     mask[2, 0, 0], mask[2, 7, 7] = 1, 1
-    agreement = np.array([0.8, np.nan, 0.4], np.float32)
-    found = triage_features(mask, spacing=(2.0, 0.5), confidence=0.9, agreement=agreement)
-    assert found == pytest.approx(features(confidence=0.9, area=4.0, components=3, agreement=0.6))
-    without = triage_features(mask, spacing=(2.0, 0.5), confidence=0.9, agreement=np.full(3, np.nan, np.float32))
-    assert "agreement" not in without
-    assert triage_features(np.zeros_like(mask), spacing=(1, 1), confidence=0.0, agreement=agreement) == {}
+    geometry = Geometry.of((8, 8, 3), np.diag([-0.5, -2.0, 5.0, 1.0]))
+    flip_dice = np.array([0.8, np.nan, 0.4], np.float32)
+    found = triage_features(LabelMap.from_slices(mask, geometry), flip_dice=flip_dice)
+    assert found.log_area == pytest.approx(math.log(4.0))
+    assert found.components == 3
+    assert found.flip_dice == pytest.approx(0.6)
+
+
+def test_without_flips_or_a_mask_features_are_missing():
+    geometry = Geometry.of((8, 8, 3), np.diag([-0.5, -2.0, 5.0, 1.0]))
+    mask = np.zeros((3, 8, 8), np.uint8)
+    assert triage_features(LabelMap.from_slices(mask, geometry), flip_dice=np.ones(3, np.float32)) is None
+    mask[1, 0, 0] = 1
+    found = triage_features(LabelMap.from_slices(mask, geometry), flip_dice=np.full(3, np.nan, np.float32))
+    assert found == Features(0.0, 1, None)
 
 
 def test_without_verdicts_of_both_kinds_the_score_is_the_confidence(small_are_rejected):
@@ -74,17 +84,19 @@ def test_scores_are_probabilities_that_a_slice_is_accepted():
     assert scores[9] == pytest.approx(0.75, abs=0.01)
 
 
-def test_agreement_counts_where_all_have_it():
-    seen = [judged(n, n % 2, 1 - n % 2, agreement=0.9 if n % 2 else 0.1) for n in range(20)]
-    scores = acceptance_scores([candidate(50, agreement=0.1), candidate(51, agreement=0.9)], seen)
+def test_flip_dice_counts_where_all_have_it():
+    seen = [judged(n, n % 2, 1 - n % 2, flip_dice=0.9 if n % 2 else 0.1) for n in range(20)]
+    scores = acceptance_scores([candidate(50, flip_dice=0.1), candidate(51, flip_dice=0.9)], seen)
     assert scores[50] < 0.3 and scores[51] > 0.7
-    mixed = acceptance_scores([candidate(50, agreement=0.1), candidate(51)], seen)
+    mixed = acceptance_scores([candidate(50, flip_dice=0.1), candidate(51)], seen)
     assert mixed[50] == pytest.approx(mixed[51])
 
 
 def test_proposals_without_features_keep_their_confidence(small_are_rejected):
     old = Candidate(7, "subdural", 0.6, None)
-    assert acceptance_scores([old, candidate(8)], [*small_are_rejected, JudgedProposal(99, "", None, 1, 0)])[7] == 0.6
+    assert (
+        acceptance_scores([old, candidate(8)], [*small_are_rejected, JudgedProposal(99, "", 0.5, None, 1, 0)])[7] == 0.6
+    )
 
 
 def test_the_order_of_the_arguments_does_not_matter(small_are_rejected):
@@ -95,30 +107,28 @@ def test_the_order_of_the_arguments_does_not_matter(small_are_rejected):
     assert acceptance_scores(candidates, small_are_rejected) == expected
 
 
-def _review(study):
-    """Accept the first of the queue, reject the others."""
-    for number, (proposal, _) in enumerate(study.ledger.queue(now=0)):
-        verdict = VerdictKind.REJECT if number else VerdictKind.ACCEPT
-        study.ledger.decide(proposal.case_id, proposal.sha256, verdict, reviewer="x", client="x")
-
-
-def test_a_round_is_served_by_score(study):
-    risky = dataclasses.replace(
-        study, task=study.task.model_copy(update={"order": "risk", "flips": True, "unchanged_dice": 1.0})
-    )
+def test_a_round_is_served_by_score(recursion, changed, say):
+    risky = changed(recursion, order="risk", flips=True, unchanged_dice=1.0)
     run_round(risky)
-    first = [proposal for proposal, _ in study.ledger.queue(now=0)]
+    first = [proposal for proposal, _ in risky.ledger.queue.page(now=0)]
     assert len(first) > 1 and all(p.score == pytest.approx(p.confidence) for p in first)
-    assert all(one.features and "agreement" in one.features for one in study.ledger.open_candidates())
-    _review(risky)
+    assert all(one.features and one.features.flip_dice is not None for one in risky.ledger.queue.candidates())
+    for number, proposal in enumerate(first):
+        say(risky, proposal.case_id, VerdictKind.REJECT if number else VerdictKind.ACCEPT)
     run_round(risky)
-    scores = [proposal.score for proposal, _ in study.ledger.queue(now=0)]
+    scores = [proposal.score for proposal, _ in risky.ledger.queue.page(now=0)]
     assert scores and scores == sorted(scores, reverse=True)  # all bleeds here are of one class
-    assert any(p.score != pytest.approx(p.confidence) for p, _ in study.ledger.queue(now=0))
+    assert any(p.score != pytest.approx(p.confidence) for p, _ in risky.ledger.queue.page(now=0))
 
 
-def test_in_the_balanced_order_nothing_is_foretold(study):
-    run_round(dataclasses.replace(study, task=study.task.model_copy(update={"order": "balanced"})))
-    assert study.ledger.queue(now=0)
-    assert all(proposal.score is None for proposal, _ in study.ledger.queue(now=0))
-    assert all(one.features is None for one in study.ledger.open_candidates())
+def test_in_the_balanced_order_nothing_is_foretold_but_could_be_later(after_round_0, tmp_path, reopen):
+    """Features are kept whatever the order: it may be another during the review."""
+    shutil.copytree(after_round_0, tmp_path / "studies")
+    balanced = reopen(tmp_path / "studies", order="balanced", unchanged_dice=1.0, lease_minutes=1)
+    for number, (proposal, _) in enumerate(balanced.ledger.queue.page(now=0)):
+        kind = VerdictKind.REJECT if number else VerdictKind.ACCEPT
+        balanced.ledger.judgements.give(Actor("x", "x"), proposal.case_id, proposal.sha256, kind)
+    run_round(balanced)
+    assert balanced.ledger.queue.page(now=0)
+    assert all(proposal.score is None for proposal, _ in balanced.ledger.queue.page(now=0))
+    assert all(one.features is not None for one in balanced.ledger.queue.candidates())

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from recursive_expand.expand.unchanged import agreement, unchanged_slices
+from recursive_expand.expand.unchanged import class_dice, unchanged_slices
 
 masks = hnp.arrays(np.uint8, (3, 4, 4), elements=st.integers(0, 2))
 
@@ -18,17 +18,17 @@ def square(size, *, slices=(0,), value=1):
 
 
 @given(masks, masks)
-def test_agreement_is_symmetric_and_within_bounds(a, b):
-    assert agreement(a, b) == agreement(b, a)
-    assert 0 <= agreement(a, b) <= 1
-    assert agreement(a, a) == 1
+def test_class_dice_is_symmetric_and_within_bounds(a, b):
+    assert class_dice(a, b) == class_dice(b, a)
+    assert 0 <= class_dice(a, b) <= 1
+    assert class_dice(a, a) == 1
 
 
-def test_agreement_of_known_masks():
-    assert agreement(square(10), square(20)) == pytest.approx(2 * 200 / 600)
-    assert agreement(square(10), square(10, value=2)) == 0  # another class is no agreement
-    assert agreement(square(0), square(0)) == 1
-    assert agreement(square(0), square(1)) == 0
+def test_class_dice_of_known_masks():
+    assert class_dice(square(10), square(20)) == pytest.approx(2 * 200 / 600)
+    assert class_dice(square(10), square(10, value=2)) == 0  # another class is not common
+    assert class_dice(square(0), square(0)) == 1
+    assert class_dice(square(0), square(1)) == 0
 
 
 @pytest.mark.parametrize(("size", "unchanged"), [(20, True), (19, True), (18, False)])

@@ -1,4 +1,4 @@
-"""Where a study keeps what it makes."""
+"""Where a recursion keeps what it makes."""
 
 from pathlib import Path
 
@@ -38,7 +38,15 @@ def test_an_override_wins(tmp_path, studies):
 
 def test_files_of_a_round_sort_by_its_number(tmp_path):
     workspace = Workspace(tmp_path)
-    assert workspace.proposal(7, "a") == tmp_path / "proposals" / "round_0007" / "a.nii.gz"
-    assert workspace.trust(7, "a") == tmp_path / "proposals" / "round_0007" / "a.trust.npz"
     assert workspace.checkpoint(12) == tmp_path / "checkpoints" / "round_0012.safetensors"
+    assert workspace.targets(7) == tmp_path / "cache" / "targets_0007"
     assert workspace.model("f" * 64) == tmp_path / "models" / f"{'f' * 64}.safetensors"
+
+
+def test_why_no_round_began_is_read_as_it_was_written(tmp_path):
+    workspace = Workspace(tmp_path)
+    assert workspace.read_not_ready() is None
+    workspace.not_ready.write_text("cases.csv: cannot be read\n", encoding="utf-8")
+    assert workspace.read_not_ready() == "cases.csv: cannot be read"
+    workspace.not_ready.write_text("")
+    assert workspace.read_not_ready() is None

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recursive_expand.archives.images import read_geometry, read_label, read_volume
+from recursive_expand.archives.images import read_geometry, read_label
 from recursive_expand.cases import Volume
 from recursive_expand.errors import InputError
 from recursive_expand.experiment.data import TestCase
@@ -68,8 +68,7 @@ def test_a_mask_of_another_shape_is_named(cases, tmp_path: Path) -> None:
 
 def test_f_alone_is_the_model_without_g(reviewing) -> None:
     (round_,) = read_run(reviewing.workspace, CLASSES).rounds
-    case = reviewing.ledger.case("t0")
-    volume = read_volume(Path(case.uri))
+    volume = reviewing.volume("t0")
     settings = reviewing.settings
     both, alone = (predictor_of(settings, round_, variant).predict(volume).mask for variant in ("f+g", "f"))
     assert alone.any()

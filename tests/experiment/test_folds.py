@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +14,7 @@ from recursive_expand.experiment.folds import leave_out, patient_of, patients_to
 
 
 def _case(case_id: str, role: Role = Role.PIXEL, patient: str | None = None) -> FoundCase:
-    return FoundCase(case_id, Path(f"{case_id}.nii.gz"), role, None, {}, "", patient)
+    return FoundCase(case_id, role, {}, "", patient=patient)
 
 
 @st.composite

@@ -13,6 +13,7 @@ def _reviewed(case_id: str, accepted: tuple[int, ...], rejected: tuple[int, ...]
     verdict = VerdictRecord(
         verdict_id=1, proposal_id=1, case_id=case_id, round=index, proposal_sha256="p", model_sha256="m",
         verdict=VerdictKind.ACCEPT, accepted_slices=accepted, rejected_slices=rejected, reviewer="a", client="b",
+        authenticated=False,
         reason=None, comment=None, seconds=3.0, ts="", used_by=None, withdrawn=None,
     )  # fmt: skip
     return Reviewed(verdict, 0.75, None, {number: (number, 5) for number in (*accepted, *rejected)})

@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from recursive_expand.archives.folder import FolderArchive, check_case
+from recursive_expand.archives.folder import FolderArchive
 from recursive_expand.cases import Role
 from recursive_expand.errors import InputError
 from recursive_expand.importers.bhsd import BhsdImporter
@@ -43,7 +43,7 @@ def test_masks_get_the_task_s_values(bhsd, tmp_path):
     assert done.imported == {"bhsd-b1d5d5e8-4cfa36b63f": what, "bhsd-b1d5d5e9-4cfa36b640": what}
     case = cases(studies)["bhsd-b1d5d5e8-4cfa36b63f"]
     assert (case.role, case.patient) == (Role.PIXEL, "rsna-ID_b1d5d5e8")
-    _, native = check_case(case, CLASSES)
+    native = FolderArchive(studies, CLASSES).read_expert_label(case.case_id).native
     assert (native[1, 2, 0], native[3, 4, 1], np.count_nonzero(native)) == (2, 1, 2)
     assert run_import(BhsdImporter(bhsd / "label_192", CLASSES), studies).skipped == list(done.imported)
 
@@ -53,7 +53,7 @@ def test_roles(bhsd, tmp_path):
     assert {case.role for case in cases(tmp_path / "test").values()} == {Role.TEST}
     run_import(BhsdImporter(bhsd, CLASSES, role=Role.IMAGE), tmp_path / "image")
     (case, _) = cases(tmp_path / "image").values()
-    assert case.role is Role.IMAGE and case.pixel_label is None
+    assert case.role is Role.IMAGE and case.expert_label is None
     assert [set(case.image_labels[n].present) for n in range(3)] == [{"epidural"}, {"subdural"}, set()]
     done = run_import(BhsdImporter(bhsd, CLASSES, role=Role.UNLABELLED), tmp_path / "free")
     assert list(done.imported) == ["bhsd-00000001-0000000002"]
@@ -71,7 +71,8 @@ def test_masks_are_no_scans_without_masks(bhsd, tmp_path):
 
 def test_other_class_values(bhsd, tmp_path):
     run_import(BhsdImporter(bhsd, CLASSES, values={1: "subarachnoid", 5: "subdural"}), tmp_path / "studies")
-    _, native = check_case(cases(tmp_path / "studies")["bhsd-b1d5d5e8-4cfa36b63f"], CLASSES)
+    archive = FolderArchive(tmp_path / "studies", CLASSES)
+    native = archive.read_expert_label("bhsd-b1d5d5e8-4cfa36b63f").native
     assert native[1, 2, 0] == 5
     done = run_import(BhsdImporter(bhsd, CLASSES, values={1: "subdural"}), tmp_path / "fewer")
     assert f"ground truths/{ONE}: holds the value 5; known are 1 subdural (--class-values)" in done.left_out[0]

@@ -82,18 +82,18 @@ def test_a_pre_contrast_series_is_plain(cq500, tmp_path, make_series):
     assert "has no row: no image-level label" in load(cq500, tmp_path / "b", patients=(48,)).left_out[0]
 
 
-def mask_for(cq500, name, shape=(5, 6, 6), value=1):
+def mask_for(cq500, name, shape=(5, 6, 6), value=1, step=0.625):
     """A mask on the thin series' grid as dcm2niix would have it: rows upwards."""
     (cq500 / "masks").mkdir(exist_ok=True)
     mask = np.zeros(shape, np.uint8)
     mask[1, 5, 2] = value  # row 0 from the top
-    affine = np.array([[-0.4, 0, 0, 100], [0, 0.5, 0, 90 - 2.5], [0, 0, 0.625, 10], [0, 0, 0, 1]])
+    affine = np.array([[-0.4, 0, 0, 100], [0, 0.5, 0, 90 - 2.5], [0, 0, step, 10], [0, 0, 0, 1]])
     nib.save(nib.Nifti1Image(mask, affine), cq500 / "masks" / name)
 
 
 def test_masks_find_their_series_by_size_and_are_turned_onto_its_grid(cq500, tmp_path):
     mask_for(cq500, "CQ500-CT-4.nii.gz", value=2)
-    mask_for(cq500, "CT_35.nii.gz", shape=(5, 6, 3), value=5)
+    mask_for(cq500, "CT_35.nii.gz", shape=(5, 6, 3), value=5, step=5)
     load(cq500, tmp_path)
     volume, native = read(tmp_path, "cq500-4")
     assert volume.hu.shape == (6, 6, 5)
@@ -143,9 +143,9 @@ def test_damaged_files_cost_their_patient_at_most(cq500, tmp_path, make_series, 
 
     monkeypatch.setattr(cq500_module, "read_dicom", read_dicom)
     done = load(cq500, tmp_path, patients=(4, 7, 48))
-    assert list(done.imported) == ["cq500-4", "cq500-7"]
+    assert list(done.imported) == ["cq500-4", "cq500-7", "cq500-48"]
     text = "\n".join(done.left_out)
-    assert "CQ500-CT-48: slice0: its position is not known" in text
+    assert "cq500-48: slice0 its position is not known" in text
     assert "cq500-7: torn: cannot be read as DICOM" in text
 
 
@@ -155,3 +155,61 @@ def test_patients_are_given_as_the_paper_writes_them():
     assert len(PAPER_PATIENTS) == 20
     with pytest.raises(InputError, match="--patients 'x'"):
         parse_patients("4,x")
+
+
+@pytest.mark.parametrize(
+    ("folder", "attributes", "why"),
+    [
+        ("CT C THIN", {}, "plain (C)"),
+        ("CT Thin", {"SeriesDescription": "HEAD C+ 0.5"}, "plain (C+)"),
+        ("CT Thin", {"SeriesDescription": "CTA 0.5"}, "plain (CTA)"),
+        ("CT 0.5", {"ConvolutionKernel": "BONE"}, "plain (ConvolutionKernel BONE)"),
+        ("CT 0.5", {"ConvolutionKernel": ["Hr64h", "3"]}, "plain (ConvolutionKernel Hr64h, 3)"),
+        ("CT 0.5", {"ConvolutionKernel": "FC30"}, "plain (ConvolutionKernel FC30)"),
+        ("CT MPR", {"ImageOrientationPatient": [1, 0, 0, 0, 0, -1]}, "axial"),
+        ("CT MPR", {"ImageOrientationPatient": [0, 1, 0, 0, 0, -1]}, "axial"),
+    ],
+)
+def test_thinner_series_that_are_not_plain_axial_soft_tissue_are_passed_over(
+    cq500, tmp_path, make_series, folder, attributes, why
+):
+    step = (0, 0.4, 0) if "MPR" in folder else (0, 0, 0.4)
+    if attributes.get("ImageOrientationPatient", [1])[0] == 0:
+        step = (0.4, 0, 0)
+    make_series(f"CQ500CT4 CQ500CT4/Unknown Study/{folder}", count=9, step=step).change(**attributes).write()
+    done = load(cq500, tmp_path, patients=(4,))
+    assert done.imported["cq500-4"].startswith("CT PLAIN THIN")
+    assert f"cq500-4: series {folder} is not {why}" in done.left_out
+
+
+@pytest.mark.parametrize("kernel", ["STANDARD", "SOFT", "H31s", "Hr38h", "FC26", "UB"])
+def test_soft_tissue_kernels_and_tilted_gantries_are_plain(cq500, tmp_path, make_series, kernel):
+    series = make_series("CQ500CT4 CQ500CT4/Unknown Study/CT 0.5", count=9, step=(0, 0.2, 0.4))
+    series.change(ConvolutionKernel=kernel).write()
+    assert load(cq500, tmp_path, patients=(4,)).imported["cq500-4"].startswith("CT 0.5")
+
+
+def test_a_mask_chooses_its_series_by_its_place_not_only_by_its_size(cq500, tmp_path, make_series):
+    # As many slices as the thin series has, and thinner ones, elsewhere.
+    make_series("CQ500CT4 CQ500CT4/Unknown Study/CT 0.5", count=6, step=(0, 0, 0.5)).write()
+    mask_for(cq500, "4.nii.gz", value=2)
+    done = load(cq500, tmp_path, patients=(4,))
+    assert done.imported["cq500-4"].startswith("CT PLAIN THIN")
+    volume, native = check_case(cases(tmp_path)["cq500-4"], CLASSES)
+    world = volume.geometry.affine @ (*np.argwhere(native)[0], 1)
+    assert np.allclose(world[:3], (99.6, 90, 10 + 2 * 0.625), atol=1e-3)
+
+
+def test_a_mask_15_mm_off_or_of_another_spacing_is_on_no_grid(cq500, tmp_path):
+    mask_for(cq500, "4.nii.gz", step=2.5)
+    mask_for(cq500, "35.nii.gz")
+    path = cq500 / "masks" / "35.nii.gz"
+    image = nib.load(path)
+    affine = image.affine.copy()
+    affine[2, 3] += 15
+    nib.save(nib.Nifti1Image(np.asarray(image.dataobj), affine), path)
+    done = load(cq500, tmp_path, patients=(4, 35))
+    assert not done.imported
+    text = "\n".join(done.left_out)
+    assert "4.nii.gz: is on no series' grid (CT PLAIN THIN: lies 9 mm off its scan at a corner" in text
+    assert "35.nii.gz: is on no series' grid (CT PLAIN THIN: lies 15 mm off its scan at a corner" in text

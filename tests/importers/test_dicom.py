@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -108,8 +109,8 @@ def one_left_out(source, studies):
     ("index", "change", "reason"),
     [
         (None, {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "4 scout images (ImageType LOCALIZER)"),
-        (2, {"Rows": 5}, "its slices differ in size (5 x 5, 5 x 6)"),
-        (2, {"ImageOrientationPatient": [0, 1, 0, 0, 0, -1]}, "its slices differ in orientation"),
+        (2, {"Rows": 5}, "and the other slices differ in size (5 x 5, 5 x 6)"),
+        (2, {"ImageOrientationPatient": [0, 1, 0, 0, 0, -1]}, "and the other slices differ in orientation"),
         (2, {"SamplesPerPixel": 3}, "is a colour image (3 samples per pixel)"),
         (2, {"NumberOfFrames": 4}, "is a multi-frame image (4 frames)"),
         (2, {"ImagePositionPatient": None}, "ImagePositionPatient is missing"),
@@ -183,7 +184,7 @@ def test_compressed_pixel_data_is_decoded_where_a_decoder_is_there(make_series, 
     assert np.array_equal(hu, [series.pixels(number) for number in range(4)])
 
 
-def test_compressed_pixel_data_without_a_decoder_is_one_line(make_series, source, studies):
+def test_compressed_pixel_data_that_is_damaged_is_one_line(make_series, source, studies):
     series = make_series()
     for dataset in series.datasets:
         dataset.file_meta.TransferSyntaxUID = JPEGLosslessSV1
@@ -191,7 +192,7 @@ def test_compressed_pixel_data_without_a_decoder_is_one_line(make_series, source
         dataset["PixelData"].is_undefined_length = True
     series.write()
     line = one_left_out(source, studies)
-    assert "(JPEG Lossless" in line and "cannot be decoded; install a decoder" in line
+    assert "(JPEG Lossless" in line and "cannot be decoded; it may be damaged" in line
 
 
 def test_an_empty_folder_and_a_missing_one_are_named(source, studies):
@@ -223,3 +224,26 @@ def test_a_real_tilted_head_is_imported_voxel_by_voxel(studies):
     assert np.allclose(volume.geometry.affine[:3, 3], first, atol=1e-4)
     last = np.array(slices[-1].ImagePositionPatient) * (-1, -1, 1)
     assert np.allclose((volume.geometry.affine @ (0, 0, 27, 1))[:3], last, atol=1e-3)
+
+
+def test_names_that_are_not_utf_8_are_imported_and_told(make_series, source, studies):
+    series = make_series().write()
+    odd = os.fsdecode(b"caf\xe9-\x1b[31m")
+    (series.folder / "slice0").rename(series.folder / odd)
+    (source / os.fsdecode(b"notes-\xff.txt")).write_text("x")
+    (source / os.fsdecode(b"torn-\xff")).write_bytes(bytes(128) + b"DICM" + b"\x02\x00\x00\x00UL\x04")
+    series.datasets[1].save_as(series.folder / os.fsdecode(b"copy-\xff"), write_like_original=False)
+    report = run_import(DicomImporter(source), studies)
+    assert len(report.imported) == 1
+    lines = "\n".join(report.left_out)
+    assert "copy-\\udcff repeats" in lines or "repeats an instance" in lines
+    assert (studies / "import-dicom.csv").read_text(encoding="utf-8")
+
+
+def test_two_patients_under_one_series_uid_are_left_out(make_series, source, studies):
+    # Even the instances' UIDs are the same.
+    make_series("x", uid="1.2.3").change(PatientID="one").write("a")
+    make_series("y", uid="1.2.3").change(PatientID="two").write("b")
+    report = run_import(DicomImporter(source), studies)
+    assert "one SeriesInstanceUID holds images of 2 patients (PatientID); part them" in report.left_out[0]
+    assert not list(studies.glob("*.nii.gz"))

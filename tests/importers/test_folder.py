@@ -28,7 +28,9 @@ class Tree:
     def scan(self, name, affine=(-0.5, -0.5, 5, 1)):
         path = self.scans / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        nib.save(nib.Nifti1Image(np.full((6, 5, 3), 40, np.int16), np.diag(affine)), path)
+        hu = np.full((6, 5, 3), 40, np.int16)
+        hu[0] = -1000
+        nib.save(nib.Nifti1Image(hu, np.diag(affine)), path)
 
     def mask(self, name, value=1, affine=(-0.5, -0.5, 5, 1), shape=(6, 5, 3)):
         mask = np.zeros(shape, np.uint8)
@@ -110,7 +112,7 @@ def test_what_does_not_fit_is_left_out(tree):
     assert sorted(done.left_out) == [
         "a.nii: holds the value 9; known are 1 epidural, 2 subdural (--class-values)",
         "b.nii: table.csv line 2: slice 9 is out of range: slices are numbered 0 to 2",
-        "c.nii.gz: case c was imported from another file already",
+        "c.nii.gz: would be case c, as c.nii is; rename one",
         "c.nii: role pixel: needs a mask, and there is none of this name",
         "d.nii: table.csv line 3: role 'pixl' is not known (pixel, image, test, unlabelled)",
         "masks: x.nii: belongs to no scan of the folder",
@@ -140,3 +142,77 @@ def test_an_empty_folder_and_missing_ones_are_named(tree):
     tree.masks.rmdir()
     with pytest.raises(InputError, match="masks: is no folder"):
         tree.load(Role.TEST)
+
+
+def test_a_mask_goes_to_the_scan_of_its_path_not_to_another_one_s_id(tree):
+    tree.scan("a/b.nii.gz")
+    tree.scan("a-b.nii")
+    tree.mask("a-b.nii.gz", 2)
+    done = tree.load(Role.PIXEL)
+    assert done.left_out == [
+        "a/b.nii.gz: role pixel: needs a mask, and there is none of this name",
+        "a-b.nii: would be case a-b, as a/b.nii.gz is; rename one",
+    ]
+    assert not list(tree.studies.rglob("*.nii.gz"))
+    (tree.scans / "a" / "b.nii.gz").unlink()
+    assert list(tree.load(Role.PIXEL).imported) == ["a-b"]
+    assert FolderArchive(tree.studies, CLASSES).read_expert_label("a-b").native.max() == 2
+
+
+def test_a_case_s_id_names_it_where_no_scan_has_that_path(tree):
+    tree.scan("a/b.nii.gz")
+    tree.mask("a-b.nii.gz", 1)
+    assert list(tree.load(Role.PIXEL, "case,patient\na-b,P1\n").imported) == ["a-b"]
+    assert tree.cases()["a-b"].patient == "P1"
+
+
+def test_several_masks_of_one_name_are_named(tree):
+    tree.scan("a.nii")
+    tree.mask("a.nii.gz", 1)
+    tree.mask("a.nii", 2)
+    tree.scan("b.nrrd.nii")
+    assert "b.nrrd.nii: role pixel: needs a mask" in "\n".join(tree.load(Role.PIXEL).left_out)
+    assert list(tree.load(Role.PIXEL).imported or tree.cases()) == ["a"]  # its own extension decides
+    assert FolderArchive(tree.studies, CLASSES).read_expert_label("a").native.max() == 2
+    (tree.masks / "a.nii").unlink()
+    tree.mask("a.nrrd.nii.gz", 1)
+    for path in tree.studies.rglob("a.nii.gz"):
+        path.unlink()
+    assert list(tree.load(Role.PIXEL).imported) == ["a"]
+
+
+def test_a_folder_s_row_is_not_applied_to_its_several_series(tree, make_series):
+    tree.scans = make_series("head").write("a").folder.parent
+    make_series("head", uid="1.2.3").write("b")
+    make_series("other", uid="1.2.4").write("c")
+    done = tree.load(Role.UNLABELLED, "case,patient,role\nhead,P1,test\nother,P2,test\n")
+    assert list(done.imported) == [case_of_series("1.2.4")]
+    assert tree.cases()[case_of_series("1.2.4")].role is Role.TEST
+    assert len(done.left_out) == 2
+    assert all(
+        "the table or a mask names 'head', as several series are called; name ct-" in line for line in done.left_out
+    )
+    named = f"case,patient,role\n{case_of_series('1.2.3')},P1,test\n"
+    assert case_of_series("1.2.3") in tree.load(Role.UNLABELLED, named).imported
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "kind"), [(0, 255, "grey values of a picture"), (0, 900, "MR, or stored values")]
+)
+def test_values_that_are_no_hu_are_refused(tree, low, high, kind):
+    values = np.linspace(low, high, 90).reshape(6, 5, 3).astype(np.int16)
+    nib.save(nib.Nifti1Image(values, np.diag((-0.5, -0.5, 5, 1))), tree.scans / "mr.nii")
+    done = tree.load(Role.UNLABELLED)
+    assert not done.imported
+    assert f"mr.nii: holds {low} to {high} and nothing below 0: {kind}" in done.left_out[0]
+
+
+def test_a_mask_elsewhere_or_turned_by_a_false_header_is_refused(tree):
+    tree.scan("a.nii", affine=(-0.5, -0.5, 5, 1))
+    tree.mask("a.nii", affine=(0.5, 0.5, 5, 1))
+    tree.scan("b.nii")
+    tree.mask("b.nii", affine=(-0.5, -0.5, 2.5, 1))
+    done = tree.load(Role.PIXEL)
+    assert not done.imported
+    assert "a.nii: its header has LPS and RAS exchanged: left is right in it; export it again" in done.left_out
+    assert "b.nii: lies 5 mm off its scan at a corner; save it on its scan's grid" in done.left_out

@@ -104,3 +104,13 @@ def test_missing_slices_and_folders_are_named(trees, tmp_path):
         run_import(HemsegImporter(trees[1], CLASSES, trees[1]), tmp_path / "x")
     with pytest.raises(InputError, match="--role unlabelled"):
         load(trees, tmp_path / "x", role=Role.UNLABELLED)
+
+
+def test_a_list_that_repeats_ids_loses_no_exam(trees, tmp_path):
+    path = trees[0] / "annotion_file_info.jsonl"
+    item = json.loads(path.read_text())
+    item["slice_list"] += item["slice_list"][:2]
+    path.write_text(json.dumps(item) + "\n" + json.dumps(item) + "\n")
+    assert load(trees, tmp_path / "studies").imported == {
+        f"hemseg-{EXAM}": "3 of 5 slices; intraparenchymal in 1 slices, intraventricular in 1 slices"
+    }

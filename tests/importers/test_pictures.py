@@ -119,3 +119,67 @@ def test_masks_whose_values_cannot_be_classes_are_refused(tmp_path):
     ):
         with pytest.raises(InputError, match=reason):
             read_class_mask(path, {1: 1, 2: 2})
+
+
+def rgba(colour, alpha):
+    return np.dstack([np.full((8, 8, 3), colour, np.uint8), alpha.astype(np.uint8)])
+
+
+@pytest.mark.parametrize("colour", [(255, 255, 255), (0, 0, 0), ORANGE])
+def test_a_mark_on_a_transparent_background_is_marked(tmp_path, colour):
+    path = save(tmp_path / "a.png", rgba(colour, MARK * 255))
+    assert np.array_equal(read_binary_mask(path), MARK)
+
+
+def test_grey_and_palette_masks_may_be_transparent_too(tmp_path):
+    grey = np.dstack([np.full((8, 8), 255, np.uint8), MARK * np.uint8(255)])
+    assert np.array_equal(read_binary_mask(save(tmp_path / "la.png", grey)), MARK)
+    palette = Image.fromarray(MARK.astype(np.uint8))
+    palette = palette.convert("P")
+    palette.putpalette([255] * 6)
+    palette.save(tmp_path / "p.png", transparency=0)
+    assert np.array_equal(read_binary_mask(tmp_path / "p.png"), MARK)
+
+
+def test_an_opaque_black_background_counts_beside_transparency(tmp_path):
+    pixels = rgba((255, 255, 255), np.full((8, 8), 255))
+    pixels[~MARK, :3] = 0
+    pixels[0, :, 3] = 0
+    assert np.array_equal(read_binary_mask(save(tmp_path / "a.png", pixels)), MARK)
+
+
+def test_a_mask_without_marks_has_none_whatever_its_transparency(tmp_path):
+    for name, alpha in (("a", 0), ("b", 255)):
+        path = save(tmp_path / f"{name}.png", rgba((0, 0, 0), np.full((8, 8), alpha)))
+        assert not read_binary_mask(path).any()
+
+
+def test_several_opaque_colours_on_transparency_need_one_to_be_named(tmp_path):
+    pixels = rgba((255, 255, 255), np.full((8, 8), 255))
+    pixels[MARK, :3] = ORANGE
+    pixels[0, :, 3] = 0
+    path = save(tmp_path / "a.png", pixels)
+    with pytest.raises(InputError, match=r"a\.png: has several colours and is transparent"):
+        read_binary_mask(path)
+    assert np.array_equal(read_binary_mask(path, ORANGE), MARK)
+
+
+def test_transparent_pixels_of_class_masks_are_background(tmp_path):
+    path = save(tmp_path / "a.png", rgba((3, 3, 3), MARK * 255))
+    assert np.array_equal(read_class_mask(path, {3: 1}), MARK.astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        ((RAMP.astype(np.uint16) * 16), "holds 16 bits, but no more than 4080: 12 bits or fewer"),
+        (RAMP.astype(np.int32) * 100000, "holds 32 bits: what is white in it is not known"),
+        (RAMP.astype(np.int32), "holds 32 bits"),
+        (RAMP.astype(np.float32) / 255, "holds fractions"),
+        (rgba((9, 9, 9), MARK * 255), "is transparent in places"),
+    ],
+)
+def test_pictures_whose_white_is_not_known_are_refused(tmp_path, array, message):
+    path = save(tmp_path / ("a.png" if array.ndim == 3 else "a.tif"), array)
+    with pytest.raises(InputError, match=message):
+        read_grey(path)

@@ -11,6 +11,7 @@ from recursive_expand.archives.folder import FolderArchive
 from recursive_expand.archives.images import read_volume
 from recursive_expand.cases import Role
 from recursive_expand.errors import InputError
+from recursive_expand.importers.report import LeftOut, no_progress
 from recursive_expand.importers.rsna import RsnaImporter, Sampling
 from recursive_expand.importers.runner import run_import
 
@@ -62,8 +63,8 @@ def studies(tmp_path):
     return tmp_path / "studies"
 
 
-def load(rsna, studies, **options):
-    return run_import(RsnaImporter(rsna.root, CLASSES, **options), studies)
+def load(rsna, studies, on_progress=no_progress, **options):
+    return run_import(RsnaImporter(rsna.root, CLASSES, **options), studies, on_progress=on_progress)
 
 
 def found(studies):
@@ -147,7 +148,7 @@ def many(rsna):
 def test_the_papers_sampling(many, studies, tmp_path):
     sampling = Sampling(single_class=True, per_class=4, none=2, seed=3)
     told = []
-    done = load(many, studies, sampling=sampling, report=lambda *step: told.append(step))
+    done = load(many, studies, sampling=sampling, on_progress=lambda *step: told.append(step))
     present = [",".join(sorted(case.image_labels[None].present)) for case in found(studies).values()]
     assert {name: present.count(name) for name in set(present)} == {"": 2} | dict.fromkeys(CLASSES, 4)
     assert told[-1] == ("importing slices", 22, 22)
@@ -216,3 +217,31 @@ def test_options_that_do_not_go_together(rsna, studies):
         load(rsna, studies, cases="series", sampling=Sampling(per_class=3))
     with pytest.raises(InputError, match=r"does not hold stage_2_train/ and stage_2_train\.csv"):
         run_import(RsnaImporter(studies, CLASSES), studies)
+
+
+def test_a_file_that_could_not_be_read_is_looked_at_again(rsna, studies):
+    for z in range(4):
+        rsna.add(f"ID_{z}", z=z * 5)
+    path = rsna.root / "stage_2_train" / "ID_3.dcm"
+    whole = path.read_bytes()
+    path.write_bytes(b"half copied")
+    first = load(rsna, studies, cases="series")
+    assert any(line.source == "ID_3.dcm" and line.code is LeftOut.UNUSABLE for line in first.details)
+    path.write_bytes(whole)
+    second = load(rsna, studies, cases="series")
+    (case_id,) = second.skipped
+    assert second.notes[-1] == f"{case_id}: was imported from 3 files and has 4 now; remove it to import it anew"
+    (studies / f"{case_id}.nii.gz").unlink()
+    assert "5 x 6 x 4 voxels" in load(rsna, studies, cases="series").imported[case_id]
+    assert len(found(studies)[case_id].image_labels) == 4
+
+
+def test_a_file_that_was_replaced_is_looked_at_again_and_old_indexes_are_read_anew(rsna, studies):
+    for z in range(6):
+        rsna.add(f"ID_{z}", z=z * 5, series="ID_a" if z < 3 else "ID_b")
+    studies.mkdir()
+    (studies / "import-rsna-headers.csv").write_text("ID_0.dcm,ID_b,\nID_1.dcm,,is not DICOM\n")  # of 0.1.0
+    assert len(load(rsna, studies, cases="series").imported) == 2
+    rsna.add("ID_0", z=-5, series="ID_bb", StudyDescription="longer now")
+    third = load(rsna, studies, cases="series")
+    assert any("was imported from 3 files and has 2 now" in note for note in third.notes)

@@ -86,13 +86,18 @@ def test_the_assumed_spacing_is_said(pictures):
 def test_test_slices_are_held_out_from_the_moment_they_are_there(pictures, monkeypatch):
     pictures.add("a")
     pictures.add("b", None)
-    written = []
-    monkeypatch.setattr(
-        "recursive_expand.importers.content.write_volume",
-        lambda path, volume: written.append((path.name, (path.parent / "cases.csv").read_text())),
-    )
+    seen = []
+
+    def sync_folder(folder):
+        images = sorted(path.name for path in pictures.studies.glob("*.nii.gz"))
+        masks = sorted(path.name for path in pictures.studies.glob("labels/final/*.nii.gz"))
+        seen.append((folder.name, images, masks, (pictures.studies / "cases.csv").read_text()))
+
+    monkeypatch.setattr("recursive_expand.importers.batches.sync_folder", sync_folder)
     pictures.load(role=Role.TEST)
-    assert written == [("a.nii.gz", "case_id,role\na,test\n"), ("b.nii.gz", "case_id,role\na,test\nb,test\n")]
+    table = "case_id,role\na,test\nb,test\n"
+    masks = ["a.nii.gz"]
+    assert seen == [("final", [], masks, table), ("studies", ["a.nii.gz", "b.nii.gz"], masks, table)]
     monkeypatch.undo()
     pictures.load(role=Role.TEST)
     assert (pictures.case("a").role, pictures.case("b").role) == (Role.TEST, Role.TEST)
@@ -100,13 +105,13 @@ def test_test_slices_are_held_out_from_the_moment_they_are_there(pictures, monke
     assert (pictures.studies / "cases.csv").read_text() == "case_id,role\na,test\nb,test\n"
 
 
-def test_a_slice_that_the_table_gives_another_role_is_no_test_slice(pictures):
+def test_a_row_without_an_image_is_replaced_with_a_note(pictures):
     pictures.add("a")
     pictures.studies.mkdir()
-    (pictures.studies / "cases.csv").write_text("case_id,role\na,pixel\n")
+    (pictures.studies / "cases.csv").write_text("case_id,role\na,pixel\nb,image\n")
     report = pictures.load(role=Role.TEST)
-    assert report.left_out == ["a.png: cases.csv gives case a the role pixel, not test; change that row"]
-    assert not list(pictures.studies.glob("*.nii.gz"))
+    assert "a: its row in cases.csv said pixel, no patient; it says test, no patient now" in report.notes
+    assert (pictures.studies / "cases.csv").read_text() == "case_id,role\na,test\nb,image\n"
 
 
 def test_image_slices_keep_only_the_classes_of_their_masks(pictures):
@@ -150,7 +155,8 @@ def test_what_is_there_is_skipped(pictures):
     assert (list(report.imported), report.skipped) == (["b"], ["a"])
 
 
-def test_a_broken_off_import_has_its_report_with_the_pictures_names(pictures):
+def test_a_broken_off_import_has_its_report_with_the_pictures_names(pictures, monkeypatch):
+    monkeypatch.setattr("recursive_expand.importers.runner.TELL_SECONDS", 0)
     pictures.add("a")
     pictures.add("b")
     pictures.add("c", None)
@@ -165,7 +171,8 @@ def test_a_broken_off_import_has_its_report_with_the_pictures_names(pictures):
     assert "imported,a,a.png," in (pictures.studies / "import-slices.csv").read_text()
     pictures.load()
     lines = (pictures.studies / "import-slices.csv").read_text().splitlines()
-    assert lines[1:3] == ['imported,a,a.png,"8 x 6 pixels, pixel"', 'imported,b,b.png,"8 x 6 pixels, pixel"']
+    assert lines[1].startswith('imported,a,a.png,"8 x 6 pixels, pixel; subdural')
+    assert lines[2].startswith('imported,b,b.png,"8 x 6 pixels, pixel; subdural')
     assert lines[3].startswith("left out,c,c.png,has no mask of its name")
 
 
@@ -230,3 +237,19 @@ def test_real_slices_are_imported_with_their_masks(tmp_path):
     assert volume.hu.shape == (1, 650, 650) and mask.voxels() == {"intraparenchymal": 1516}
     blood = volume.hu[mask.slices == 2]
     assert 45 < np.median(blood) < 90
+
+
+def test_blood_on_a_transparent_mask_is_no_background(pictures):
+    pictures.add("a")
+    alpha = np.zeros((6, 8), np.uint8)
+    alpha[1, 2] = 255
+    white = np.full((6, 8, 3), 255, np.uint8)
+    for path in pictures.masks.iterdir():
+        path.unlink()
+    Image.fromarray(np.dstack([white, alpha])).save(pictures.masks / "a.png")
+    report = pictures.load()
+    assert "subdural 1 voxels" in report.measured["a"]
+    volume, native = check_case(pictures.case("a"), CLASSES)
+    world = volume.geometry.affine @ (*np.argwhere(native)[0], 1)
+    # Row 1 from the top and column 2 from the left, half a millimetre each.
+    assert np.allclose(world[:2], (-1.0, -0.5)) and np.count_nonzero(native) == 1

@@ -1,35 +1,109 @@
-"""The ledger against a model of it in memory, under any order of what servers, clients and rounds do."""
+"""The ledger against a model of it in memory, under any order of what servers, readers and rounds do."""
+
+from __future__ import annotations
 
 import shutil
 import tempfile
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from sqlalchemy import select
 
 from recursive_expand.cases import Role
 from recursive_expand.ledger import (
+    Actor,
     AlreadyDecided,
     CaseEntry,
     Ledger,
     NotWithdrawable,
     NotYours,
+    OutdatedTrainingSet,
     ProposalDraft,
+    ProposalState,
+    ProposedSlice,
     StaleProposal,
     VerdictKind,
 )
+from recursive_expand.ledger.states import state_of_proposal
+from recursive_expand.ledger.tables import proposals
 
 LEASE = 10.0
 SLICES = range(3)
-clients = st.sampled_from(["x", "y"])
+readers = st.sampled_from(["x", "y", "z"])
 kinds = st.sampled_from(list(VerdictKind))
 some_slices = st.sets(st.sampled_from(list(SLICES)))
+some_cases = st.sets(st.integers(0, 4))
+
+
+@dataclass
+class Verdict:
+    """A verdict as the model knows it."""
+
+    kind: VerdictKind
+    accepted: tuple[int, ...]
+    rejected: tuple[int, ...]
+    reader: str
+    used_by: int | None = None
+    withdrawn: bool = False
+
+
+@dataclass
+class Proposal:
+    """A proposal as the model knows it; `sort_key` orders the queue."""
+
+    round: int
+    sha256: str
+    slices: tuple[int, ...]
+    left_out: tuple[int, ...]
+    made_as: ProposalState
+    served: bool
+    sort_key: int
+    verdicts: dict[int, Verdict] = field(default_factory=dict)
+
+    @property
+    def decision(self) -> tuple[int, Verdict] | None:
+        return next((item for item in self.verdicts.items() if not item[1].withdrawn), None)
+
+
+@dataclass
+class Case:
+    """A case as the model knows it."""
+
+    pixel: bool = False
+    aside: bool = False
+    proposals: list[Proposal] = field(default_factory=list)
+
+    def state_of(self, proposal: Proposal, opened: set[int]) -> ProposalState:
+        if proposal.decision:
+            return ProposalState.DECIDED
+        if self.pixel or proposal is not self.proposals[-1]:
+            return ProposalState.SUPERSEDED
+        hidden = self.aside or not (proposal.served or proposal.round in opened)
+        return ProposalState.HELD if hidden and proposal.made_as is ProposalState.OPEN else proposal.made_as
+
+    @property
+    def standing(self) -> list[tuple[Proposal, int, Verdict]]:
+        return [(p, *p.decision) for p in self.proposals if p.decision]
+
+    @property
+    def settled(self) -> bool:
+        whole = [p for p, _, v in self.standing if v.kind is VerdictKind.ACCEPT and not v.rejected and not p.left_out]
+        return self.pixel or bool(whole)
+
+    @property
+    def tags(self) -> set[str]:
+        said = [v for _, _, v in self.standing]
+        final = self.pixel or any(v.kind is VerdictKind.ACCEPT for v in said)
+        rejected = any(v.kind is VerdictKind.REJECT or v.rejected for v in said)
+        return {tag for tag, has in (("final", final), ("rejected", rejected)) if has}
 
 
 class LedgerMachine(RuleBasedStateMachine):
-    """Rounds, clients and reviewers in any order; `proposals`, `queue`, `leases` and `verdicts` are the model."""
+    """Rounds and readers in any order; `cases`, `leases`, `opened` and `outbox` are the model."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,13 +112,11 @@ class LedgerMachine(RuleBasedStateMachine):
         self.now = 0.0
         self.round = -1
         self.state = "none"
-        self.cases: list[str] = []
-        self.settled: set[str] = set()
-        self.proposals: dict[str, list[tuple[int, str, tuple[int, ...]]]] = {}
-        self.decided: dict[tuple[str, int], int] = {}  # (case, round) -> verdict id that stands
-        self.verdicts: dict[int, tuple] = {}
-        self.queue: list[str] = []
+        self.opened: set[int] = set()
+        self.cases: dict[str, Case] = {}
         self.leases: dict[str, tuple[str, float]] = {}
+        self.outbox: list[str] = []
+        self.used: dict[int, int] = {}
 
     def teardown(self) -> None:
         self.ledger.close()
@@ -54,191 +126,370 @@ class LedgerMachine(RuleBasedStateMachine):
     def begin(self) -> None:
         for _ in range(3):
             self.register()
-        self.run_a_round(set(), set(SLICES))
+        self.train()
+        self.propose(set(), set(SLICES), False)
+        self.open_review(backwards=True)
+
+    # The cases.
 
     @rule()
     @precondition(lambda self: len(self.cases) < 5)
     def register(self) -> None:
         case_id = f"case-{len(self.cases)}"
-        self.ledger.register([CaseEntry(case_id, Role.UNLABELLED, "", "1", slices=3)])
-        self.cases.append(case_id)
-        self.proposals[case_id] = []
+        self.ledger.cases.register([CaseEntry(case_id, Role.UNLABELLED, "", "1", slices=3)])
+        self.cases[case_id] = Case()
 
-    @rule(left_out=st.sets(st.integers(0, 4)), filled=some_slices)
-    @precondition(lambda self: self.state in ("none", "reviewing", "closed", "converged"))
-    def run_a_round(self, left_out: set[int], filled: set[int]) -> None:
-        """Train on all standing verdicts, propose for all unsettled cases but some, open the review."""
+    @rule(data=st.data())
+    def set_aside_or_back(self, data: st.DataObject) -> None:
+        case_id = data.draw(st.sampled_from(sorted(self.cases)))
+        case = self.cases[case_id]
+        if case.aside:
+            self.ledger.cases.register([CaseEntry(case_id, Role.UNLABELLED, "", "1", slices=3)])
+        else:
+            self.ledger.cases.set_aside(case_id, "is gone")
+        case.aside = not case.aside
+
+    @rule(data=st.data())
+    @precondition(lambda self: sum(case.pixel for case in self.cases.values()) < 2)
+    def promote(self, data: st.DataObject) -> None:
+        case_id = data.draw(st.sampled_from(sorted(self.cases)))
+        self.ledger.cases.promote_to_pixel(case_id, reviewer="x", sha256="e" * 64)
+        self.cases[case_id].pixel = True
+        self.leases.pop(case_id, None)
+
+    # The rounds.
+
+    @rule()
+    @precondition(lambda self: self.state in ("reviewing", "closed", "converged") and self.round < 6)
+    def train(self) -> None:
+        """The next round begins with all verdicts that stand, and publishes its model."""
         self.round += 1
-        self.ledger.start_round(
+        self._start(self.ledger.judgements.watermark())
+        for case in self.cases.values():
+            for _, _, verdict in case.standing:
+                if verdict.used_by is None:
+                    verdict.used_by = self.round
+        model = f"{self.round:064d}"
+        self.ledger.rounds.publish_model(self.round, trained_model=model, model=model, promoted=True, report={})
+        self.state = "proposing"
+
+    def _start(self, known: tuple[int, int]) -> None:
+        self.ledger.rounds.start(
             self.round,
             base_model=None,
             config={},
             config_sha256="",
-            training_set={},
+            training_set={"round": self.round},
             training_set_sha256="",
-            verdict_ids=list(self.decided.values()),
+            known=known,
             report={},
         )
-        for verdict_id in self.decided.values():
-            self.verdicts[verdict_id] = (*self.verdicts[verdict_id][:-1], True)
-        model = f"{self.round:064d}"
-        self.ledger.publish_model(self.round, trained_model=model, model=model, promoted=True, report={})
-        for number, case_id in enumerate(self.cases):
-            if case_id in self.settled or number in left_out:
-                continue
-            accepted = {n for v in self.ledger.verdicts_of(case_id) for n in v.accepted_slices}
-            slices = tuple(sorted(filled - accepted))
-            sha256 = f"{self.round:032d}{case_id:>32}"
-            draft = ProposalDraft(case_id, sha256, model, slices, (), {"subdural": 1} if slices else {}, 0.5, False)
-            frozen = self.ledger.freeze(self.round, draft)
-            assert self.ledger.freeze(self.round, draft) == frozen
-            self.proposals[case_id].append((self.round, sha256, slices))
-            self.leases.pop(case_id, None)
-            if case_id in self.queue:
-                self.queue.remove(case_id)
-            if slices:
-                self.queue.append(case_id)
-        candidates = {p: self.case_of(p) for p in (c.proposal_id for c in self.ledger.open_candidates())}
-        assert sorted(candidates.values()) == sorted(self.queue)
-        order = sorted(candidates, key=lambda p: candidates[p], reverse=True)
-        self.ledger.open_review(self.round, order=order, report={})
-        self.queue = [candidates[p] for p in order]
+
+    @rule(left_out=some_cases, filled=some_slices, unchanged=st.booleans())
+    @precondition(lambda self: self.state == "proposing")
+    def propose(self, left_out: set[int], filled: set[int], unchanged: bool) -> None:
+        """The round's bulk proposing of all unsettled cases but some."""
+        for number, case_id in enumerate(sorted(self.cases)):
+            if number not in left_out:
+                self._freeze(case_id, filled, unchanged=unchanged, serve=False)
+
+    @rule(data=st.data(), filled=some_slices)
+    @precondition(lambda self: self.state in ("proposing", "reviewing"))
+    def infer(self, data: st.DataObject, filled: set[int]) -> None:
+        """A client asks for one case: its proposal is served at once."""
+        self._freeze(data.draw(st.sampled_from(sorted(self.cases))), filled, unchanged=False, serve=True)
+
+    def _freeze(self, case_id: str, filled: set[int], *, unchanged: bool, serve: bool) -> None:
+        case = self.cases[case_id]
+        made = case.proposals[-1] if case.proposals else None
+        if case.settled or case.aside or (made is not None and made.round == self.round):
+            return
+        accepted = {n for _, _, verdict in case.standing for n in verdict.accepted}
+        rejected = {n for _, _, verdict in case.standing for n in verdict.rejected}
+        slices = tuple(sorted(filled - accepted))
+        sha256 = f"{self.round:032d}{case_id:>32}"
+        left_out = tuple(sorted(rejected - set(slices)))
+        draft = ProposalDraft(
+            case_id=case_id,
+            sha256=sha256,
+            model_sha256=f"{self.round:064d}",
+            file=sha256,
+            marked=tuple(ProposedSlice(n, "subdural", 1) for n in slices),
+            confidence=0.5,
+            unchanged_slices=left_out,
+            unchanged=unchanged and bool(slices),
+        )
+        frozen = self.ledger.proposals.freeze(self.round, draft, serve=serve)
+        assert self.ledger.proposals.freeze(self.round, draft, serve=serve) == frozen
+        made_as = ProposalState.OPEN if slices else ProposalState.EMPTY
+        made_as = ProposalState.UNCHANGED if draft.unchanged else made_as
+        case.proposals.append(Proposal(self.round, sha256, slices, left_out, made_as, serve, self._last_key()))
+        self.leases.pop(case_id, None)
+
+    def _last_key(self) -> int:
+        return max((p.sort_key for case in self.cases.values() for p in case.proposals), default=-1) + 1
+
+    @rule(backwards=st.booleans())
+    @precondition(lambda self: self.state == "proposing")
+    def open_review(self, backwards: bool) -> None:
+        waiting = self.ledger.queue.candidates(round_index=self.round)
+        self.ledger.rounds.open_review(
+            self.round, order=self._to_the_front([one.proposal_id for one in waiting], backwards), report={}
+        )
+        self.opened.add(self.round)
         self.state = "reviewing"
 
-    def case_of(self, proposal_id: int) -> str:
-        current = {case_id: self.ledger.current_proposal(case_id) for case_id in self.cases}
-        return next(case_id for case_id, p in current.items() if p is not None and p.proposal_id == proposal_id)
+    @rule(data=st.data(), backwards=st.booleans())
+    def reorder(self, data: st.DataObject, backwards: bool) -> None:
+        ids = [one.proposal_id for one in self.ledger.queue.candidates()]
+        named = data.draw(st.lists(st.sampled_from(ids), unique=True)) if ids else []
+        order = self._to_the_front(named, backwards)
+        self.ledger.queue.reorder(order, {proposal_id: 0.5 for proposal_id in order})
+
+    def _to_the_front(self, ids: list[int], backwards: bool) -> list[int]:
+        by_id = {}
+        for case_id, case in self.cases.items():
+            made = self.ledger.proposals.of_case(case_id)
+            by_id |= {one.proposal_id: proposal for one, proposal in zip(made, case.proposals, strict=True)}
+        first = min((p.sort_key for p in by_id.values()), default=0) - len(ids)
+        order = sorted(ids, reverse=backwards)
+        for place, proposal_id in enumerate(order):
+            by_id[proposal_id].sort_key = first + place
+        return order
 
     @rule(converged=st.booleans())
     @precondition(lambda self: self.state == "reviewing")
     def close_review(self, converged: bool) -> None:
-        self.ledger.close_review(self.round, converged=converged, report={})
+        self.ledger.rounds.close_review(self.round, converged=converged, report={})
         self.state = "converged" if converged else "closed"
+
+    @rule()
+    @precondition(lambda self: self.state == "converged")
+    def reopen_review(self) -> None:
+        self.ledger.rounds.reopen_review(self.round)
+        self.state = "reviewing"
+
+    # The readers.
 
     @rule(seconds=st.floats(0.5, 2 * LEASE))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
 
-    @rule(client=clients)
-    def next_proposal(self, client: str) -> None:
+    @rule(reader=readers, skips=st.booleans())
+    def ask(self, reader: str, skips: bool) -> None:
         self.leases = {c: (who, until) for c, (who, until) in self.leases.items() if until > self.now}
-        held = [c for c in self.queue if self.leases.get(c, ("", 0))[0] == client]
-        free = [c for c in self.queue if c not in self.leases]
+        queue = self._queue()
+        held = [c for c in queue if self.leases.get(c, ("", 0))[0] == reader]
+        skip = held[0] if skips and held else None
+        if skip is not None:
+            del self.leases[skip]
+            held = held[1:]
+        free = sorted((c for c in queue if c not in self.leases), key=lambda c: c == skip)
         expected = (held or free or [None])[0]
-        assert self.ledger.next_proposal(client, now=self.now, lease_seconds=LEASE) == expected
+        assert self.ledger.queue.next(reader, now=self.now, lease_seconds=LEASE, skip=skip) == expected
         if expected is not None:
-            self.leases[expected] = (client, self.now + LEASE)
+            self.leases[expected] = (reader, self.now + LEASE)
 
-    @rule(data=st.data(), kind=kinds, rejected=some_slices, reviewer=clients)
-    def decide(self, data: st.DataObject, kind: VerdictKind, rejected: set[int], reviewer: str) -> None:
-        case_id = data.draw(st.sampled_from(self.cases))
-        if not self.proposals[case_id]:
+    @rule(data=st.data(), kind=kinds, rejected=some_slices, reader=readers)
+    def decide(self, data: st.DataObject, kind: VerdictKind, rejected: set[int], reader: str) -> None:
+        case_id = data.draw(st.sampled_from(sorted(self.cases)))
+        case = self.cases[case_id]
+        if not case.proposals:
             with pytest.raises(StaleProposal):
-                self.say(case_id, "0" * 64, kind, set(), reviewer)
+                self._say(case_id, "0" * 64, kind, set(), reader)
             return
-        round_index, sha256, slices = self.proposals[case_id][-1]
-        rejected = rejected & set(slices) if kind is VerdictKind.ACCEPT else set()
-        meant, accepted, refused = kind, tuple(n for n in slices if n not in rejected), tuple(sorted(rejected))
-        if kind is VerdictKind.REJECT or (slices and not accepted):
-            meant, accepted, refused = VerdictKind.REJECT, (), slices
-        standing = self.decided.get((case_id, round_index))
-        if standing is not None:
-            if self.verdicts[standing][1:4] == (meant, refused, reviewer):
-                assert self.say(case_id, sha256, kind, rejected, reviewer).verdict_id == standing
+        proposal = case.proposals[-1]
+        meant = self._meant(proposal, kind, rejected, reader)
+        if case.pixel and not proposal.decision:
+            with pytest.raises(StaleProposal):
+                self._say(case_id, proposal.sha256, kind, rejected, reader)
+            return
+        if proposal.decision:
+            verdict_id, standing = proposal.decision
+            if (standing.kind, standing.rejected, standing.reader) == (meant.kind, meant.rejected, reader):
+                assert self._say(case_id, proposal.sha256, kind, rejected, reader).verdict_id == verdict_id
             else:
                 with pytest.raises(AlreadyDecided):
-                    self.say(case_id, sha256, kind, rejected, reviewer)
+                    self._say(case_id, proposal.sha256, kind, rejected, reader)
             return
-        verdict = self.say(case_id, sha256, kind, rejected, reviewer)
-        assert verdict.verdict_id not in self.verdicts
-        assert (verdict.verdict, verdict.accepted_slices, verdict.rejected_slices) == (meant, accepted, refused)
-        self.verdicts[verdict.verdict_id] = (case_id, meant, refused, reviewer, round_index, accepted, False)
-        self.decided[case_id, round_index] = verdict.verdict_id
-        if case_id in self.queue:
-            self.queue.remove(case_id)
+        given = self._say(case_id, proposal.sha256, kind, rejected & set(proposal.slices), reader)
+        assert (given.verdict, given.accepted_slices, given.rejected_slices) == (
+            meant.kind,
+            meant.accepted,
+            meant.rejected,
+        )
+        assert given.verdict_id not in proposal.verdicts
+        proposal.verdicts[given.verdict_id] = meant
         self.leases.pop(case_id, None)
-        (self.settled.add if meant is VerdictKind.ACCEPT and not refused else self.settled.discard)(case_id)
+        self.outbox.append(case_id)
 
-    def say(self, case_id, sha256, kind, rejected, reviewer):
-        return self.ledger.decide(
-            case_id, sha256, kind, rejected_slices=sorted(rejected), reviewer=reviewer, client=reviewer
+    def _meant(self, proposal: Proposal, kind: VerdictKind, rejected: set[int], reader: str) -> Verdict:
+        rejected &= set(proposal.slices)
+        accepted = tuple(n for n in proposal.slices if n not in rejected)
+        if kind is VerdictKind.REJECT or (proposal.slices and not accepted):
+            return Verdict(VerdictKind.REJECT, (), proposal.slices, reader)
+        return Verdict(kind, accepted, tuple(sorted(rejected)), reader)
+
+    def _say(self, case_id: str, sha256: str, kind: VerdictKind, rejected: set[int], reader: str):
+        return self.ledger.judgements.give(
+            Actor(reader, reader), case_id, sha256, kind, rejected_slices=sorted(rejected)
         )
 
-    @rule(data=st.data(), kind=kinds, reviewer=clients)
-    def decide_an_old_proposal(self, data: st.DataObject, kind: VerdictKind, reviewer: str) -> None:
-        older = [(c, r, sha) for c, made in self.proposals.items() for r, sha, _ in made[:-1]]
+    @rule(data=st.data(), kind=kinds, reader=readers)
+    def decide_an_old_proposal(self, data: st.DataObject, kind: VerdictKind, reader: str) -> None:
+        older = [(case_id, p) for case_id, case in self.cases.items() for p in case.proposals[:-1]]
         if not older:
             return
-        case_id, round_index, sha256 = data.draw(st.sampled_from(older))
-        standing = self.decided.get((case_id, round_index))
-        refused = self.verdicts[standing][2] if standing is not None else ()
-        said = set(refused) if kind is VerdictKind.ACCEPT else set()
-        if standing is not None and (self.verdicts[standing][1], self.verdicts[standing][3]) == (kind, reviewer):
-            assert self.say(case_id, sha256, kind, said, reviewer).verdict_id == standing
+        case_id, proposal = data.draw(st.sampled_from(older))
+        standing = proposal.decision
+        said = set(standing[1].rejected) if standing and kind is VerdictKind.ACCEPT else set()
+        if standing and (standing[1].kind, standing[1].reader) == (kind, reader):
+            assert self._say(case_id, proposal.sha256, kind, said, reader).verdict_id == standing[0]
         else:
             with pytest.raises(StaleProposal):
-                self.say(case_id, sha256, kind, set(), reviewer)
+                self._say(case_id, proposal.sha256, kind, set(), reader)
 
-    @rule(data=st.data(), reviewer=clients)
-    @precondition(lambda self: self.verdicts)
-    def withdraw(self, data: st.DataObject, reviewer: str) -> None:
-        verdict_id = data.draw(st.sampled_from(sorted(self.verdicts)))
-        case_id, _, _, author, round_index, _, used = self.verdicts[verdict_id]
-        if self.decided.get((case_id, round_index)) != verdict_id:
-            assert self.ledger.withdraw(verdict_id, reviewer=reviewer).withdrawn
+    @rule(data=st.data(), reader=readers, while_built=st.booleans())
+    def withdraw(self, data: st.DataObject, reader: str, while_built: bool) -> None:
+        given = [
+            (case_id, p, verdict_id, verdict)
+            for case_id, case in self.cases.items()
+            for p in case.proposals
+            for verdict_id, verdict in p.verdicts.items()
+        ]
+        if not given:
             return
-        newest, _, slices = self.proposals[case_id][-1]
-        if author != reviewer:
+        case_id, proposal, verdict_id, verdict = data.draw(st.sampled_from(given))
+        actor = Actor(reader, reader)
+        known = self.ledger.judgements.watermark()
+        newest = self.cases[case_id].proposals[-1] is proposal
+        if verdict.reader != reader:
             with pytest.raises(NotYours):
-                self.ledger.withdraw(verdict_id, reviewer=reviewer)
-        elif used or newest != round_index or self.state != "reviewing":
+                self.ledger.judgements.withdraw(actor, verdict_id)
+        elif verdict.withdrawn:
+            assert self.ledger.judgements.withdraw(actor, verdict_id).withdrawn
+        elif verdict.used_by is not None or not newest or self.state in ("closed", "converged"):
             with pytest.raises(NotWithdrawable):
-                self.ledger.withdraw(verdict_id, reviewer=reviewer)
+                self.ledger.judgements.withdraw(actor, verdict_id)
         else:
-            assert self.ledger.withdraw(verdict_id, reviewer=reviewer).withdrawn
-            del self.decided[case_id, round_index]
-            self.settled.discard(case_id)
-            if slices:
-                self.queue.append(case_id)
+            assert self.ledger.judgements.withdraw(actor, verdict_id).withdrawn
+            verdict.withdrawn = True
+            proposal.sort_key = self._last_key()
+            self.outbox.append(case_id)
+            if while_built and self.state == "reviewing":
+                self.round += 1
+                with pytest.raises(OutdatedTrainingSet):
+                    self._start(known)
+                self.round -= 1
+
+    @rule()
+    def write_labels(self) -> None:
+        """The conductor writes the label objects of the oldest case that waits."""
+        due = self.ledger.outbox.due(0.0)
+        assert due == list(dict.fromkeys(self.outbox))
+        if due:
+            self.ledger.outbox.sent(due[0], self.ledger.outbox.newest(due[0]))
+            self.outbox = [case_id for case_id in self.outbox if case_id != due[0]]
 
     @rule()
     def restart(self) -> None:
         self.ledger.close()
         self.ledger = Ledger(self.folder / "ledger.sqlite")
 
-    @invariant()
-    def what_stands_is_what_was_returned(self) -> None:
-        standing = list(self.ledger.standing_verdicts())
-        assert {v.verdict_id for v in standing} == set(self.decided.values())
-        assert len({v.proposal_id for v in standing}) == len(standing)
-        for verdict in standing:
-            case_id, kind, refused, reviewer, round_index, accepted, used = self.verdicts[verdict.verdict_id]
-            assert (verdict.case_id, verdict.verdict, verdict.reviewer) == (case_id, kind, reviewer)
-            assert (verdict.round, verdict.accepted_slices, verdict.rejected_slices) == (round_index, accepted, refused)
-            assert (verdict.used_by is not None) == used
+    # What always holds.
+
+    def _queue(self) -> list[str]:
+        found = [
+            (case.proposals[-1].sort_key, case_id)
+            for case_id, case in self.cases.items()
+            if case.proposals and case.state_of(case.proposals[-1], self.opened) is ProposalState.OPEN
+        ]
+        return [case_id for _, case_id in sorted(found)]
+
+    def _standing(self) -> list[tuple[str, Proposal, int, Verdict]]:
+        return [(case_id, *one) for case_id, case in sorted(self.cases.items()) for one in case.standing]
 
     @invariant()
-    def no_slice_is_accepted_twice(self) -> None:
-        accepted = [(v.case_id, n) for v in self.ledger.standing_verdicts() for n in v.accepted_slices]
+    def the_audit_finds_nothing(self) -> None:
+        assert self.ledger.audit.verify() is None
+
+    @invariant()
+    def every_state_is_what_the_facts_and_the_model_say(self) -> None:
+        with self.ledger.proposals._store.read() as connection:
+            for stored, derived in connection.execute(select(proposals.c.state, state_of_proposal())):
+                assert stored == derived
+        counts: dict[tuple[int, ProposalState], int] = {}
+        for case_id, case in self.cases.items():
+            expected = [case.state_of(proposal, self.opened) for proposal in case.proposals]
+            assert [p.state for p in self.ledger.proposals.of_case(case_id)] == expected
+            for proposal, state in zip(case.proposals, expected, strict=True):
+                counts[proposal.round, state] = counts.get((proposal.round, state), 0) + 1
+        for number in range(self.round + 1):
+            counted = self.ledger.proposals.count(number)
+            assert counted == {state.value: counts.get((number, state), 0) for state in ProposalState}
+
+    @invariant()
+    def what_stands_is_what_was_returned(self) -> None:
+        standing = self._standing()
+        found = [
+            (j.case_id, j.round, j.verdict_id, j.reviewer, j.slice, j.accepted, j.used_by)
+            for j in self.ledger.judgements.standing()
+        ]
+        assert found == [
+            (case_id, p.round, verdict_id, v.reader, n, n in v.accepted, v.used_by)
+            for case_id, p, verdict_id, v in standing
+            for n in p.slices
+        ]
+        accepted = [(case_id, n) for case_id, _, _, v in standing for n in v.accepted]
         assert len(set(accepted)) == len(accepted)
+        watermark = max((i for case in self.cases.values() for p in case.proposals for i in p.verdicts), default=0)
+        assert self.ledger.judgements.watermark() == (watermark, len(standing))
+
+    @invariant()
+    def counts_are_the_model_s(self) -> None:
+        for number in (None, self.round):
+            for unused in (False, True):
+                said = [
+                    v
+                    for _, p, _, v in self._standing()
+                    if number in (None, p.round) and not (unused and v.used_by is not None)
+                ]
+                assert self.ledger.judgements.count(number, unused=unused) == {
+                    "accept": sum(v.kind is VerdictKind.ACCEPT for v in said),
+                    "reject": sum(v.kind is VerdictKind.REJECT for v in said),
+                    "accepted_slices": sum(len(v.accepted) for v in said),
+                    "rejected_slices": sum(len(v.rejected) for v in said),
+                }
+
+    @invariant()
+    def a_verdict_is_used_once_and_for_good(self) -> None:
+        for case in self.cases.values():
+            for proposal in case.proposals:
+                for verdict_id, verdict in proposal.verdicts.items():
+                    found = self.ledger.judgements.verdict(verdict_id)
+                    assert (found.used_by, found.withdrawn is not None) == (verdict.used_by, verdict.withdrawn)
+                    if found.used_by is not None:
+                        assert self.used.setdefault(verdict_id, found.used_by) == found.used_by
+                    else:
+                        assert verdict_id not in self.used
 
     @invariant()
     def no_case_is_leased_twice_and_the_queue_is_the_model_s(self) -> None:
-        queue = self.ledger.queue(now=self.now)
-        assert [p.case_id for p, _ in queue] == self.queue
-        leased = {p.case_id: client for p, client in queue if client is not None}
-        assert leased == {c: who for c, (who, until) in self.leases.items() if until > self.now}
-        assert len(set(leased.values())) == len(leased)
-        assert self.ledger.count_undecided() == len(self.queue)
+        queue = self.ledger.queue.page(now=self.now)
+        assert [p.case_id for p, _ in queue] == self._queue()
+        leased = {p.case_id: reader for p, reader in queue if reader is not None}
+        live = {c: who for c, (who, until) in self.leases.items() if until > self.now and c in self._queue()}
+        assert leased == live
+        assert self.ledger.queue.count() == len(queue)
 
     @invariant()
-    def what_is_settled_is_not_proposed_again(self) -> None:
-        unsettled = {case.case_id for case in self.ledger.iter_cases(unsettled=True)}
-        assert unsettled == set(self.cases) - self.settled
-
-    @invariant()
-    def the_chain_holds(self) -> None:
-        assert self.ledger.first_broken_event() is None
+    def what_is_settled_and_labelled_is_what_the_model_says(self) -> None:
+        usable = {case_id: case for case_id, case in self.cases.items() if not case.aside}
+        unsettled = {case.case_id for case in self.ledger.cases.iterate(unsettled=True)}
+        assert unsettled == {case_id for case_id, case in usable.items() if not case.settled}
+        tags = {case_id: set(tags) for case_id, _, _, tags, _ in self.ledger.cases.label_index()}
+        assert tags == {case_id: case.tags for case_id, case in usable.items()}
+        assert self.ledger.cases.count_labels() == (len(tags), sum("final" in has for has in tags.values()))
 
 
 TestLedger = LedgerMachine.TestCase

@@ -2,7 +2,16 @@
 
 import pytest
 
-from recursive_expand.ledger import Actor, Features, OutdatedDraft, ProposalState, ProposedSlice, VerdictKind
+from recursive_expand.ledger import (
+    Actor,
+    Features,
+    LedgerError,
+    OutdatedDraft,
+    ProposalState,
+    ProposedSlice,
+    VerdictKind,
+)
+from recursive_expand.ledger.tables import proposal_slices
 
 
 def test_a_proposal_comes_back_as_it_was_frozen(reviewing, draft):
@@ -92,3 +101,28 @@ def test_a_proposal_of_the_bulk_that_comes_after_the_opening_is_behind_the_other
     reviewing.cases.register([entry("d")])
     assert reviewing.proposals.freeze(0, draft("d")).state is ProposalState.OPEN
     assert [p.case_id for p, _ in reviewing.queue.page(now=0)] == ["a", "b", "c", "d"]
+
+
+def test_a_recount_replaces_what_was_known_of_a_proposal_s_slices(ledger, entry, draft, start):
+    ledger.cases.register([entry("a"), entry("b")])
+    start(ledger, 0)
+    unknown = (ProposedSlice(0, "subdural", 8), ProposedSlice(0, "epidural", 4), ProposedSlice(1, "subdural", 0))
+    frozen = ledger.proposals.freeze(0, draft("a", marked=unknown))
+    ledger.proposals.freeze(0, draft("b"))
+    assert ledger.proposals.uncounted() == [frozen]
+    counted = [ProposedSlice(0, "subdural", 8, 0.5), ProposedSlice(1, "epidural", 4, 0.9)]
+    ledger.proposals.recount(frozen.proposal_id, counted)
+    assert ledger.proposals.uncounted() == []
+    assert ledger.proposals.current("a") == frozen
+    with ledger.proposals._store.read() as connection:
+        rows = connection.execute(proposal_slices.select().where(proposal_slices.c.proposal_id == frozen.proposal_id))
+        assert [ProposedSlice(*row[1:]) for row in rows] == counted
+    assert ledger.audit.verify() is None
+
+
+def test_a_recount_that_finds_other_slices_is_refused(reviewing):
+    frozen = reviewing.proposals.current("a")
+    with pytest.raises(LedgerError, match=r"marks the slices \[0, 2\], but \[0, 1\] were proposed"):
+        reviewing.proposals.recount(frozen.proposal_id, [ProposedSlice(n, "subdural", 1) for n in (0, 2)])
+    assert reviewing.proposals.current("a") == frozen
+    assert reviewing.audit.verify() is None

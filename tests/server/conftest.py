@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,13 +18,16 @@ from monailabel.interfaces.utils.app import app_instance, clear_cache
 from monailabel.utils.async_tasks import utils as async_tasks
 from numpy.typing import NDArray
 
-from recursive_expand.archives.images import write_mask
-from recursive_expand.expand.frozen import frozen_mask
-from recursive_expand.expand.study import Study
+from recursive_expand.archives.images import write_label
+from recursive_expand.cases import LabelMap
+from recursive_expand.expand.frozen import frozen_label
+from recursive_expand.expand.recursion import Recursion
+from recursive_expand.ledger import RoundRecord
 from recursive_expand.server.access import Access
 from recursive_expand.server.surface import install_surface
 
 APP = Path(__file__).parents[2] / "apps" / "recursive_ich"
+LIBRARY = Path(__file__).parents[2] / "lib"
 
 
 @pytest.fixture(scope="session")
@@ -34,19 +38,22 @@ def routes() -> None:
 
 @pytest.fixture
 def make_app(
-    routes: None, reviewing: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    routes: None, reviewing: Recursion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., Any]]:
-    """Build the app over the study that `reviewing` made, with these `--conf` values."""
+    """Build the app over the studies of `reviewing`, or another's, with these `--conf` values."""
     (tmp_path / "app").mkdir()
     for name in ("main.py", "task.yaml"):
         shutil.copy(APP / name, tmp_path / "app" / name)
 
-    def _make(**conf: str) -> Any:
+    def _make(over: Recursion = reviewing, **conf: str) -> Any:
         clear_cache()
-        values = {"MONAI_LABEL_APP_DIR": str(tmp_path / "app"), "MONAI_LABEL_STUDIES": str(reviewing.archive.studies)}
+        values = {"MONAI_LABEL_APP_DIR": str(tmp_path / "app"), "MONAI_LABEL_STUDIES": str(over.archive.studies)}
         values |= {"MONAI_LABEL_APP_CONF": {"threads": "1", "mode": "off", **conf}, "MONAI_LABEL_SESSIONS": False}
         for name, value in values.items():
             monkeypatch.setattr(settings, name, value)
+            # For the processes that it starts.
+            monkeypatch.setenv(name, value if isinstance(value, str) else json.dumps(value))
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(LIBRARY), os.environ.get("PYTHONPATH")])))
         app = app_instance()
         app.server_mode(True)
         return app
@@ -67,23 +74,47 @@ def client(app: Any) -> TestClient:
 
 
 @pytest.fixture
-def proposed(reviewing: Study) -> Callable[..., NDArray[np.uint8]]:
+def proposed(reviewing: Recursion) -> Callable[..., NDArray[np.uint8]]:
     """A case's frozen mask of round 0, native axes; slices are the last axis."""
 
     def _proposed(case_id: str, round_index: int = 0) -> NDArray[np.uint8]:
-        return frozen_mask(reviewing.workspace, round_index, case_id).copy()
+        proposal = reviewing.ledger.proposals.of_round(case_id, round_index)
+        assert proposal is not None
+        return frozen_label(reviewing.workspace, proposal, reviewing.settings.task.classes).native.copy()
 
     return _proposed
 
 
 @pytest.fixture
-def submit(client: TestClient, reviewing: Study, tmp_path: Path) -> Callable[..., Any]:
+def next_round(reviewing: Recursion) -> Callable[[], RoundRecord]:
+    """Begin the next round in the ledger alone: nothing is trained."""
+
+    def _next() -> RoundRecord:
+        rounds = reviewing.ledger.rounds
+        current = rounds.current()
+        assert current is not None
+        return rounds.start(
+            current.round + 1,
+            base_model=current.model,
+            config=current.config,
+            config_sha256=current.config_sha256,
+            training_set={"pixel": []},
+            training_set_sha256="t" * 64,
+            known=reviewing.ledger.judgements.watermark(),
+            report={},
+        )
+
+    return _next
+
+
+@pytest.fixture
+def submit(client: TestClient, reviewing: Recursion, tmp_path: Path) -> Callable[..., Any]:
     """Submit a mask (native axes) or a file as a client does; returns the answer."""
 
     def _submit(case_id: str, mask: NDArray[np.uint8] | Path, *, tag: str | None = None, **params: object) -> Any:
         path = mask if isinstance(mask, Path) else tmp_path / "submitted.nii.gz"
         if not isinstance(mask, Path):
-            write_mask(path, mask, reviewing.volume(reviewing.ledger.case(case_id)).geometry, fsync=False)
+            write_label(path, LabelMap(mask, reviewing.volume(case_id).geometry), fsync=False)
         query = {"image": case_id} | ({"tag": tag} if tag else {})
         data = {"params": json.dumps({"client_id": "slicer", **params})}
         return client.put("/datastore/label", params=query, data=data, files={"label": (path.name, path.read_bytes())})

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from recursive_expand.archives.images import read_mask
+from recursive_expand.archives.images import read_label
 from recursive_expand.server.answers import write_answer
 
 MASK = (np.arange(20 * 24 * 4) % 6).astype(np.uint8).reshape(20, 24, 4)
@@ -52,5 +52,5 @@ def test_an_image_that_itk_refuses_is_answered_all_the_same(tmp_path):
     header.set_qform(None, code=0)
     nib.save(header, tmp_path / "tilted.nii.gz")
     path = Path(write_answer(tmp_path / "tilted.nii.gz", MASK, extension=".nii.gz", dtype=None))
-    assert np.array_equal(read_mask(path), MASK)
+    assert np.array_equal(read_label(path).native, MASK)
     path.unlink()

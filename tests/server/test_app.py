@@ -32,14 +32,14 @@ def test_the_server_takes_its_workspace_and_starts_the_conductor(app, monkeypatc
         assert client.get("/recursive/status").json()["state"] == "reviewing"
         assert begun == [app.conductor]
         with pytest.raises(Timeout):
-            FileLock(app.study.workspace.server_lock).acquire(timeout=0)
+            FileLock(app.recursion.workspace.server_lock).acquire(timeout=0)
 
 
 def test_a_second_server_on_the_same_workspace_is_refused(app, monkeypatch):
     monkeypatch.setattr(Conductor, "start", lambda self: pytest.fail("started"))
     with (
-        FileLock(app.study.workspace.server_lock),
-        pytest.raises(RecursiveExpandError, match=r"another server uses the workspace .*; stop it, or give --conf"),
+        FileLock(app.recursion.workspace.server_lock),
+        pytest.raises(RecursiveExpandError, match=r"another server uses the workspace .*; stop it, or give another"),
     ):
         app.on_init_complete()
 

@@ -10,14 +10,7 @@ import numpy as np
 import pytest
 from fastapi import HTTPException
 
-from recursive_expand.ledger import VerdictKind
-
 TAGS = ["final", "rejected", "original", "version_0"]
-
-
-def write(study, case_id, verdict, rejected=()):
-    sha256 = study.ledger.current_proposal(case_id).sha256
-    return study.ledger.decide(case_id, sha256, verdict, rejected_slices=rejected, reviewer="x", client="x")
 
 
 @pytest.mark.parametrize("image", ["../p0", "..%2Fp0", "/etc/passwd", ".", "", "nobody", "p0.nii.gz"])
@@ -43,13 +36,13 @@ def test_a_round_that_made_no_proposal_is_named(client):
 
 @pytest.mark.parametrize("tag", ["../../x", "rejected", "original", "version_0", "x"])
 def test_only_final_can_be_submitted(client, submit, proposed, app, tag):
-    before = sorted(str(path) for path in app.study.archive.studies.parent.rglob("*"))
+    before = sorted(str(path) for path in app.recursion.archive.studies.parent.rglob("*"))
     answer = submit("u0", proposed("u0"), tag=tag)
     assert answer.status_code == 422
     assert "cannot be submitted; submit `final`" in answer.json()["detail"]
-    after = sorted(str(path) for path in app.study.archive.studies.parent.rglob("*"))
+    after = sorted(str(path) for path in app.recursion.archive.studies.parent.rglob("*"))
     assert [path for path in after if path not in before] == [
-        str(app.study.archive.studies.parent / "submitted.nii.gz")
+        str(app.recursion.archive.studies.parent / "submitted.nii.gz")
     ]
 
 
@@ -68,7 +61,7 @@ def test_labels_carry_the_verdict_behind_them(client, app, submit, proposed):
     assert submit("u0", mask).status_code == 200
     for tag, slices in (("final", {"rejected_slices": [1]}), ("rejected", {"slices": [1]})):
         info = client.get("/datastore/label/info", params={"label": "u0", "tag": tag}).json()
-        verdict = app.study.ledger.verdicts_of("u0")[0]
+        verdict = app.recursion.ledger.judgements.of_case("u0")[0]
         assert info == {
             "verdict": "accept" if tag == "final" else "reject",
             "round": 0,
@@ -121,11 +114,11 @@ def test_labels_cannot_be_erased(client, submit, proposed, app):
 
 
 def test_an_uploaded_image_becomes_a_case(client, app):
-    content = (app.study.archive.studies / "u0.nii.gz").read_bytes()
+    content = (app.recursion.archive.studies / "u0.nii.gz").read_bytes()
     answer = client.put("/datastore/image?image=new-1", files={"file": ("x.nii.gz", content)})
     assert answer.json() == {"image": "new-1"}
     assert client.get("/datastore/image?image=new-1").content == content
-    assert app.study.ledger.case("new-1").role == "unlabelled"
+    assert app.recursion.ledger.cases.get("new-1").role == "unlabelled"
 
 
 @pytest.mark.parametrize(
@@ -138,24 +131,51 @@ def test_an_uploaded_image_becomes_a_case(client, app):
     ],
 )
 def test_an_upload_that_cannot_be_used_leaves_nothing(client, app, image, content, reason):
-    before = {path for path in app.study.archive.studies.parent.rglob("*") if path.suffix == ".gz"}
-    content = content or (app.study.archive.studies / "i0.nii.gz").read_bytes()
+    before = {path for path in app.recursion.archive.studies.parent.rglob("*") if path.suffix == ".gz"}
+    content = content or (app.recursion.archive.studies / "i0.nii.gz").read_bytes()
     answer = client.put("/datastore/image", params={"image": image}, files={"file": ("x.nii.gz", content)})
     assert answer.status_code == 422
     assert reason in answer.json()["detail"]
-    assert {path for path in app.study.archive.studies.parent.rglob("*") if path.suffix == ".gz"} == before
+    assert {path for path in app.recursion.archive.studies.parent.rglob("*") if path.suffix == ".gz"} == before
 
 
-def test_a_removed_image_leaves_the_queue_and_keeps_its_record(client, app):
-    write(app.study, "i0", VerdictKind.ACCEPT)
-    app.datastore().remove_image("u0")
-    assert not (app.study.archive.studies / "u0.nii.gz").exists()
+def test_an_image_is_not_removed_over_http(client, app):
+    for path in ("/datastore/image?image=u0", "/datastore/?id=u0"):
+        answer = client.delete(path)
+        assert (answer.status_code, "never removed over HTTP" in answer.json()["detail"]) == (403, True)
+    with pytest.raises(HTTPException, match="403"):
+        app.datastore().remove_image("u0")
+    assert (app.recursion.archive.studies / "u0.nii.gz").is_file()
+
+
+def test_an_image_taken_out_of_the_folder_leaves_the_queue_and_keeps_its_record(client, app, submit, proposed):
+    submit("i0", proposed("i0"))
+    for case_id in ("i0", "u0"):
+        (app.recursion.archive.studies / f"{case_id}.nii.gz").unlink()
+    app.datastore().refresh()
     assert {entry["case_id"] for entry in client.get("/recursive/queue").json()} == {"i1"}
-    assert client.get("/recursive/status").json()["set_aside"] == [
-        {"source": "u0", "reason": "u0: removed by a client; put its image back to use it"}
-    ]
-    with pytest.raises(HTTPException, match="404"):
-        app.datastore().remove_image("../x")
+    status = client.get("/recursive/status").json()
+    assert {entry["source"]: entry["reason"] for entry in status["set_aside"]}.items() >= {
+        case_id: f"{case_id}: its image is no longer in the studies folder; put it back to use it"
+        for case_id in ("i0", "u0")
+    }.items()
+    assert status["verdicts"]["accept"] == 1
+
+
+def test_a_label_without_a_person_behind_it_is_not_saved(app, tmp_path, proposed):
+    (tmp_path / "m.nii.gz").write_bytes(b"")
+    with pytest.raises(HTTPException, match=r"409: labels are verdicts: send them to PUT /datastore/label"):
+        app.datastore().save_label("u0", str(tmp_path / "m.nii.gz"), "final", {})
+    assert app.recursion.ledger.judgements.verdicts() == []
+
+
+def test_labels_that_wait_for_the_archive_do_not_break_the_listings(client, app, submit, proposed):
+    submit("u0", proposed("u0"))
+    (app.recursion.archive.studies / "labels" / "final" / "u0.nii.gz").unlink()
+    listed = [entry["image"] for entry in client.get("/datastore/?output=train").json()]
+    assert [path.rsplit("/", 1)[1] for path in listed] == [f"{case}.nii.gz" for case in ("p0", "p1", "p2", "t0")]
+    assert client.get("/datastore/label?label=u0&tag=final").status_code == 404
+    assert client.get("/datastore/dataset").status_code == 200
 
 
 def test_the_dataset_is_images_with_their_final_labels(client, submit, proposed):
@@ -167,7 +187,7 @@ def test_the_dataset_is_images_with_their_final_labels(client, submit, proposed)
 
 
 def test_name_and_description_are_not_the_client_s(app):
-    assert app.datastore().name() == app.study.archive.studies.name
+    assert app.datastore().name() == app.recursion.archive.studies.name
     for change in (app.datastore().set_name, app.datastore().set_description):
         with pytest.raises(HTTPException, match="405"):
             change("x")

@@ -5,6 +5,7 @@ import logging
 
 import pytest
 from fastapi import Body, FastAPI, Form, HTTPException, UploadFile
+from fastapi.responses import FileResponse
 from fastapi.testclient import TestClient
 from starlette.middleware import Middleware
 
@@ -29,6 +30,10 @@ def client():
     @app.post("/form")
     def form(field: str = Form(""), file: UploadFile | None = None) -> dict:
         return {"field": field, "size": len(file.file.read()) if file else None}
+
+    @app.get("/file")
+    def file() -> FileResponse:
+        return FileResponse(__file__)
 
     @app.get("/fail/{how}")
     def fail(how: str) -> None:
@@ -113,6 +118,14 @@ def test_a_detail_that_no_encoding_takes_is_still_json(client):
 def test_unknown_routes_and_methods_are_one_json_line(client):
     assert client.get("/nowhere").json() == {"detail": "Not Found"}
     assert client.put("/body").json() == {"detail": "Method Not Allowed"}
+
+
+@pytest.mark.parametrize(("range_", "status"), [("bytes=9-1", 400), ("bytes=99999999-", 416)])
+def test_what_starlette_refuses_in_plain_text_is_json_too(client, range_, status):
+    answer = client.get("/file", headers={"Range": range_})
+    assert (answer.status_code, answer.json().keys()) == (status, {"detail"})
+    assert ("content-range" in answer.headers) is (status == 416)
+    assert client.get("/file", headers={"Range": "bytes=0-2"}).text == '"""'
 
 
 def test_another_site_s_page_is_refused_before_anything_else(client):

@@ -37,7 +37,7 @@ def infer(client, tmp_path):
 @pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd"])
 def test_the_frozen_proposal_is_served_as_it_is(infer, app, proposed, suffix):
     params, mask = infer("u0", suffix=suffix)
-    proposal = app.study.ledger.current_proposal("u0")
+    proposal = app.recursion.ledger.proposals.current("u0")
     assert np.array_equal(mask, proposed("u0"))
     assert params | {"state": "", "voxels": {}, "confidence": 0} == {
         "proposal": voxel_sha256(np.ascontiguousarray(mask)),
@@ -57,7 +57,7 @@ def test_the_frozen_proposal_is_served_as_it_is(infer, app, proposed, suffix):
 
 def test_the_mask_lies_on_the_image(infer, app, tmp_path):
     infer("u0")
-    image = sitk.ReadImage(str(app.study.archive.studies / "u0.nii.gz"))
+    image = sitk.ReadImage(str(app.recursion.archive.studies / "u0.nii.gz"))
     answer = sitk.ReadImage(str(tmp_path / "answer.nii.gz"))
     for name in ("GetSpacing", "GetOrigin", "GetDirection", "GetSize"):
         assert getattr(answer, name)() == pytest.approx(getattr(image, name)())
@@ -71,11 +71,11 @@ def test_the_client_chooses_the_voxel_type(infer, proposed, dtype):
 
 
 def test_a_case_without_a_proposal_gets_one_that_is_frozen_and_queued(infer, client, app):
-    content = (app.study.archive.studies / "u0.nii.gz").read_bytes()
+    content = (app.recursion.archive.studies / "u0.nii.gz").read_bytes()
     client.put("/datastore/image?image=new", files={"file": ("new.nii.gz", content)})
     params, mask = infer("new")
     assert params["stored"]
-    made = app.study.ledger.current_proposal("new")
+    made = app.recursion.ledger.proposals.current("new")
     assert (made.sha256, made.round, made.state) == (voxel_sha256(np.ascontiguousarray(mask)), 0, "open")
     assert "new" in [entry["case_id"] for entry in client.get("/recursive/queue").json()]
     assert infer("new")[0]["proposal"] == params["proposal"]
@@ -83,24 +83,24 @@ def test_a_case_without_a_proposal_gets_one_that_is_frozen_and_queued(infer, cli
 
 def test_of_an_upload_nothing_is_stored(infer, app, tmp_path, proposed):
     upload = tmp_path / "upload.nii.gz"
-    upload.write_bytes((app.study.archive.studies / "u0.nii.gz").read_bytes())
-    before = sorted(map(str, app.study.archive.studies.rglob("*.nii.gz")))
+    upload.write_bytes((app.recursion.archive.studies / "u0.nii.gz").read_bytes())
+    before = sorted(map(str, app.recursion.archive.studies.rglob("*.nii.gz")))
     params, mask = infer(upload=upload)
     assert not params["stored"]
     assert np.array_equal(mask > 0, proposed("u0") > 0)
-    assert sorted(map(str, app.study.archive.studies.rglob("*.nii.gz"))) == before
-    assert "upload" not in app.study.ledger.case_ids()
+    assert sorted(map(str, app.recursion.archive.studies.rglob("*.nii.gz"))) == before
+    assert "upload" not in app.recursion.ledger.cases.ids()
 
 
 @pytest.mark.parametrize("case_id", ["p0", "t0"])
 def test_a_case_with_an_expert_mask_is_predicted_and_not_proposed(infer, app, case_id):
     params, _ = infer(case_id)
     assert not params["stored"]
-    assert app.study.ledger.current_proposal(case_id) is None
+    assert app.recursion.ledger.proposals.current(case_id) is None
 
 
 def test_files_of_the_server_are_not_read(infer, app, tmp_path):
-    inside, outside = app.study.archive.studies / "u0.nii.gz", tmp_path / "other.nii.gz"
+    inside, outside = app.recursion.archive.studies / "u0.nii.gz", tmp_path / "other.nii.gz"
     outside.write_bytes(inside.read_bytes())
     for path in (inside, outside, Path("/etc/passwd"), tmp_path):
         assert infer(str(path)).status_code == 404
@@ -113,16 +113,16 @@ def test_an_image_that_cannot_be_used_says_why(infer, app, client, tmp_path):
     nib.save(nib.Nifti1Image(np.zeros((8, 8, 3, 2), np.int16), np.eye(4)), tmp_path / "four.nii.gz")
     answer = infer(upload=tmp_path / "four.nii.gz")
     assert (answer.status_code, "4" in answer.json()["detail"]) == (422, True)
-    app.study.ledger.set_aside("u0", "u0.nii.gz: is truncated")
+    app.recursion.ledger.cases.set_aside("u0", "u0.nii.gz: is truncated")
     answer = infer("u0")
     assert (answer.status_code, answer.json()["detail"]) == (422, "u0.nii.gz: is truncated")
 
 
 def test_a_case_that_breaks_as_it_is_proposed_says_why(infer, app, client):
-    path = app.study.archive.studies / "new.nii.gz"
+    path = app.recursion.archive.studies / "new.nii.gz"
     client.put("/datastore/image?image=new", files={"file": ("u.nii.gz", (path.parent / "u0.nii.gz").read_bytes())})
     path.write_bytes(b"nonsense")
     answer = infer("new")
     assert answer.status_code == 422
     assert answer.json()["detail"].startswith("new.nii.gz: ")
-    assert app.study.ledger.case("new").state == "set_aside"
+    assert app.recursion.ledger.cases.get("new").state == "set_aside"

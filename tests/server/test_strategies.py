@@ -47,8 +47,8 @@ def test_when_all_is_decided_nothing_is_left(ask, submit, proposed, strategy):
     assert ask(strategy, client_id="ann") == {}
 
 
-def test_before_the_first_round_any_image_without_a_mask_can_be_drawn(study):
-    register_cases(study)
-    assert AnyCase(study, first=True)({}, RecursiveDatastore(study)) == {"id": "i0"}
-    assert AnyCase(study, first=False)({}, RecursiveDatastore(study))["id"] in {"i0", "i1", "u0"}
-    assert RecursiveExpand(study)({}, RecursiveDatastore(study)) == {}
+def test_before_the_first_round_any_image_without_a_mask_can_be_drawn(recursion):
+    register_cases(recursion)
+    assert AnyCase(recursion, first=True)({}, RecursiveDatastore(recursion)) == {"id": "i0"}
+    assert AnyCase(recursion, first=False)({}, RecursiveDatastore(recursion))["id"] in {"i0", "i1", "u0"}
+    assert RecursiveExpand(recursion)({}, RecursiveDatastore(recursion)) == {}

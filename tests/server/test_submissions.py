@@ -31,7 +31,7 @@ def test_unchanged_is_accept_in_any_coding(submit, proposed, reviewing, app, tmp
     assert {key: answer.json()[key] for key in ("verdict", "round", "undecided", "image")} == {
         "verdict": "accept", "round": 0, "undecided": 2, "image": "u0",
     }  # fmt: skip
-    assert app.study.ledger.verdicts_of("u0")[0].accepted_slices == (0, 1, 2)
+    assert app.recursion.ledger.judgements.of_case("u0")[0].accepted_slices == (0, 1, 2)
 
 
 def test_emptied_is_reject_and_some_slices_emptied_reject_those(submit, proposed, app):
@@ -40,7 +40,7 @@ def test_emptied_is_reject_and_some_slices_emptied_reject_those(submit, proposed
     mask[:, :, 2] = 0
     answer = submit("i1", mask, reviewer="ann", reason="motion", comment="c", seconds=3).json()
     assert (answer["verdict"], answer["rejected_slices"]) == ("accept", [2])
-    [verdict] = app.study.ledger.verdicts_of("i1")
+    [verdict] = app.recursion.ledger.judgements.of_case("i1")
     assert (verdict.reviewer, verdict.client, verdict.reason, verdict.comment, verdict.seconds) == (
         "ann", "slicer", "motion", "c", 3.0,
     )  # fmt: skip
@@ -71,14 +71,13 @@ def test_an_edit_is_refused_with_slices_and_voxel_counts(submit, proposed, app):
         "3 voxels differ from the proposal (slice 1: 2, slice 2: 1). Proposals are accepted or rejected, never edited: "
         "submit it unchanged to accept, empty to reject, or with some slices emptied to reject those"
     )
-    assert app.study.ledger.verdicts_of("u0") == []
-    assert app.study.ledger.pending_labels() == []
+    assert app.recursion.ledger.judgements.of_case("u0") == []
+    assert app.recursion.ledger.outbox.count().waiting == 0
 
 
-def test_a_superseded_proposal_is_told_from_an_edit(submit, proposed, reviewing, freeze):
+def test_a_superseded_proposal_is_told_from_an_edit(submit, proposed, reviewing, freeze, next_round):
     old = proposed("u0")
-    settings = {"config": {}, "config_sha256": "", "training_set": {}, "training_set_sha256": ""}
-    reviewing.ledger.start_round(1, base_model=None, **settings, verdict_ids=[], report={})
+    next_round()
     newer = np.zeros((3, 48, 48), np.uint8)
     newer[0, 10:14, 10:14] = 5
     freeze(reviewing, "u0", newer, round_index=1)
@@ -87,9 +86,8 @@ def test_a_superseded_proposal_is_told_from_an_edit(submit, proposed, reviewing,
     assert answer.json()["detail"].startswith("this is round 0's proposal of case 'u0'; round 1 has a newer one")
 
 
-def test_an_empty_proposal_needs_an_explicit_verdict(submit, reviewing, freeze, app):
-    settings = {"config": {}, "config_sha256": "", "training_set": {}, "training_set_sha256": ""}
-    reviewing.ledger.start_round(1, base_model=None, **settings, verdict_ids=[], report={})
+def test_an_empty_proposal_needs_an_explicit_verdict(submit, reviewing, freeze, next_round):
+    next_round()
     freeze(reviewing, "u0", np.zeros((3, 48, 48), np.uint8), round_index=1)
     empty = np.zeros((48, 48, 3), np.uint8)
     refused = submit("u0", empty)
@@ -125,7 +123,7 @@ def test_resending_is_harmless_and_a_second_opinion_is_told_of_the_first(submit,
 
 @pytest.mark.parametrize("case_id", ["p0", "t0"])
 def test_cases_with_expert_masks_take_no_verdict(submit, app, case_id):
-    path = app.study.archive.studies / "labels" / "final" / f"{case_id}.nii.gz"
+    path = app.recursion.archive.studies / "labels" / "final" / f"{case_id}.nii.gz"
     before = path.read_bytes()
     answer = submit(case_id, np.zeros((48, 48, 3), np.uint8))
     assert answer.status_code == 409
@@ -133,9 +131,7 @@ def test_cases_with_expert_masks_take_no_verdict(submit, app, case_id):
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize(
-    ("shape", "text"), [((48, 48, 2), "has 48x48x2 voxels, the image 48x48x3; submit it on the image's own grid")]
-)
+@pytest.mark.parametrize(("shape", "text"), [((48, 48, 2), "has 48 x 48 x 2 voxels, its image 48 x 48 x 3")])
 def test_a_mask_on_another_grid_is_refused(submit, tmp_path, shape, text):
     nib.save(nib.Nifti1Image(np.zeros(shape, np.uint8), np.eye(4)), tmp_path / "m.nii.gz")
     answer = submit("u0", tmp_path / "m.nii.gz")
@@ -162,19 +158,21 @@ def test_an_edit_can_be_promoted_to_an_expert_mask(make_app, submit, proposed, c
     mask = proposed("u0")
     mask[0:4, 0:4, 1] = 5
     assert submit("u0", mask).json()["verdict"] == "expert mask"
-    case = app.study.ledger.case("u0")
+    case = app.recursion.ledger.cases.get("u0")
     assert case.role is Role.PIXEL
-    stored = app.study.pixel_mask(case)
-    assert voxel_sha256(np.ascontiguousarray(app.study.volume(case).geometry.orientation.to_native(stored))) == (
-        voxel_sha256(np.ascontiguousarray(mask))
-    )
-    assert app.study.ledger.count_undecided() == 2
+    assert case.pixel_sha256 == app.recursion.expert_label(case).sha256 == voxel_sha256(mask)
+    assert app.recursion.ledger.queue.count() == 2
     refused = client.post(
         "/recursive/verdicts",
-        json={"case_id": "u0", "proposal": app.study.ledger.current_proposal("u0").sha256, "verdict": "accept"},
+        json={
+            "case_id": "u0",
+            "proposal": app.recursion.ledger.proposals.current("u0").sha256,
+            "verdict": "accept",
+            "reviewer": "ann",
+        },
     )
     assert refused.status_code == 409
-    assert np.array_equal(app.study.pixel_mask(app.study.ledger.case("u0")), stored)
+    assert app.recursion.expert_label(app.recursion.ledger.cases.get("u0")).sha256 == voxel_sha256(mask)
 
 
 def test_a_value_that_is_no_class_is_not_promoted(make_app, submit, proposed):
@@ -184,7 +182,7 @@ def test_a_value_that_is_no_class_is_not_promoted(make_app, submit, proposed):
     answer = submit("u0", mask)
     assert answer.status_code == 422
     assert "holds the value 6, which is no class; classes are 1 epidural" in answer.json()["detail"]
-    assert app.study.ledger.case("u0").role is Role.UNLABELLED
+    assert app.recursion.ledger.cases.get("u0").role is Role.UNLABELLED
 
 
 def test_a_decided_case_is_not_promoted(make_app, submit, proposed):
@@ -193,4 +191,4 @@ def test_a_decided_case_is_not_promoted(make_app, submit, proposed):
     mask = proposed("u0")
     mask[0, 0, 0] = 1
     assert submit("u0", mask).status_code == 409
-    assert [v.verdict for v in app.study.ledger.verdicts_of("u0")] == [VerdictKind.ACCEPT]
+    assert [v.verdict for v in app.recursion.ledger.judgements.of_case("u0")] == [VerdictKind.ACCEPT]

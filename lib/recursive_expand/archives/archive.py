@@ -84,6 +84,9 @@ class Archive(Protocol):
             InputError: for another tag, and where the case has no such label.
         """
 
+    def labelled(self, tag: str) -> set[str]:
+        """Ids of the cases that have a label object with this tag, whoever made it."""
+
     def add_image(self, case_id: str, source: Path) -> None:
         """Take an image file in as a new case.
 

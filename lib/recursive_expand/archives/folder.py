@@ -24,6 +24,7 @@ from recursive_expand.archives.scan import FoundCase, Scan, SetAside
 from recursive_expand.archives.tables import (
     CASES,
     IMAGE_LABELS,
+    MEND,
     ImageLabelTable,
     RoleTable,
     read_image_labels,
@@ -72,8 +73,8 @@ class FolderArchive:
 
     def scan(self) -> Scan:
         """Look at the folder: names, sizes, tables; no voxels. Whatever cannot be used is set aside with the reason."""
-        images, set_aside = self._images()
-        experts, label_lines = self._expert_masks(images)
+        images, set_aside, misnamed = self._images()
+        experts, label_lines, unreadable = self._expert_masks(images)
         roles = read_roles(self.studies / CASES, images)
         table = ImageLabelTable()
         if self._classes:
@@ -107,7 +108,7 @@ class FolderArchive:
         refused = in_two_roles({case.case_id: (case.role, case.patient) for case in cases if case.case_id not in drawn})
         set_aside += [SetAside(case_id, CASES, reason) for case_id, reason in refused.items()]
         usable = [case for case in cases if case.case_id not in refused]
-        return Scan(usable, set_aside, roles.unusable or table.unusable)
+        return Scan(usable, set_aside, roles.unusable or table.unusable or misnamed or unreadable)
 
     def signature(self, case_id: str) -> str:
         """The image file's size and time of modification."""
@@ -145,7 +146,7 @@ class FolderArchive:
             raise InputError(
                 source, f"holds the value {unknown[0]}, which is no class; classes are 0 background, {known}"
             )
-        # Small differences of affines are of no account: stock writers make them.
+        # Small differences of affines are ignored: stock writers make them.
         own, image = ("".join(nib.aff2axcodes(affine)) for affine in (label.geometry.affine, geometry.affine))
         if own != image:
             raise InputError(source, f"its axes run {own}, its image's {image}; save it on its image's grid")
@@ -204,6 +205,15 @@ class FolderArchive:
                 path.unlink(missing_ok=True)
                 info_file(path).unlink(missing_ok=True)
                 sync_folder(folder)
+
+    def labelled(self, tag: str) -> set[str]:
+        """Names of the files in labels/<tag>."""
+        try:
+            with os.scandir(self.studies / "labels" / tag) as entries:
+                parts = [split_name(entry.name) for entry in entries if not entry.name.startswith(".")]
+        except FileNotFoundError:
+            return set()
+        return {found[0] for found in parts if found is not None}
 
     def add_image(self, case_id: str, source: Path) -> None:
         """Copy an image file in as a new case: another letter case or extension does not make another id."""
@@ -271,19 +281,33 @@ class FolderArchive:
         except InputError:  # nobody knows
             return True
 
-    def _expert_masks(self, images: Mapping[str, Any]) -> tuple[dict[str, Path], list[SetAside]]:
+    def _expert_masks(self, images: Mapping[str, Any]) -> tuple[dict[str, Path], list[SetAside], str | None]:
+        """Expert masks by case id, labels of no use, and why nobody can tell (`Scan.unusable`)."""
         folder = self.studies / "labels" / FINAL
         if folder.is_dir() and not inside(folder, self.studies):
-            return {}, [SetAside(None, "labels/final", "is a link that leaves the studies folder; not used", "row")]
-        return self._masks.find(folder, images)
+            return (
+                {},
+                [SetAside(None, "labels/final", "is a link that leaves the studies folder; not used", "row")],
+                None,
+            )
+        try:
+            return *self._masks.find(folder, images), None
+        except OSError as error:
+            line = SetAside(None, "labels/final", f"cannot be read ({error.strerror}); {MEND}", "row")
+            return {}, [line], str(line)
 
-    def _images(self) -> tuple[dict[str, tuple[Path, str]], list[SetAside]]:
-        """(path, signature) by case id, and what looks like a case but can be none."""
+    def _images(self) -> tuple[dict[str, tuple[Path, str]], list[SetAside], str | None]:
+        """(path, signature) by case id, what looks like a case but can be none, and a table of the wrong name."""
         set_aside: list[SetAside] = []
+        misnamed: SetAside | None = None
         found: dict[str, list[tuple[str, Path, str]]] = {}
         with os.scandir(self.studies) as entries:
             ordered = sorted(entries, key=lambda entry: entry.name)
         for entry in ordered:
+            table = entry.name.lower()
+            if table in (CASES, IMAGE_LABELS) and table != entry.name and not (self.studies / table).exists():
+                misnamed = SetAside(None, entry.name, f"is not read under this name; call it {table}. {MEND}", "row")
+                set_aside.append(misnamed)
             parts = split_name(entry.name)
             if parts is None or entry.name.startswith("."):
                 continue
@@ -313,7 +337,7 @@ class FolderArchive:
                 set_aside.append(
                     SetAside(case_id, path.name, f"has the same case id as {others}; rename or remove one")
                 )
-        return images, set_aside
+        return images, set_aside, None if misnamed is None else str(misnamed)
 
     def _nothing(self) -> str:
         with os.scandir(self.studies) as entries:

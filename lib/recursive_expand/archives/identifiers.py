@@ -13,6 +13,7 @@ EXTENSIONS = (".nii.gz", ".nii", ".nrrd")
 MAX_LENGTH = 128
 """Longest case id, in characters."""
 
+_NO_TEXT = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")  # control, direction, half and unknown characters, line ends
 _NEW_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -30,7 +31,7 @@ def check_id(text: str) -> str:
         raise InputError(f"case id {shown}", "must not hold any of / \\ :")
     if text.startswith(".") or text != text.strip():
         raise InputError(f"case id {shown}", "must not begin with a dot, nor begin or end with a space")
-    if any(unicodedata.category(character).startswith("C") for character in text):
+    if any(unicodedata.category(character) in _NO_TEXT for character in text):
         raise InputError(f"case id {shown}", "must not hold control characters")
     return text
 

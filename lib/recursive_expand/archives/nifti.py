@@ -32,7 +32,8 @@ MAX_OFFSET = 2**24
 _GZIP = b"\x1f\x8b"
 _HEADER_BYTES = 540  # NIfTI-2; NIfTI-1 has 348
 _FILE_HEAD = 2**14  # of a file, enough for a header however it is packed
-_COMMENT_HEAD = 2**16  # of an unpacked file, enough for the extensions that `write` makes
+_COMMENT_HEAD = 2**16  # of a file, enough for the extensions that `write` makes
+_COMMENT_BEGIN = 560  # of a file, enough to see whether it has extensions
 _SCANNER = 1  # xform code NIFTI_XFORM_SCANNER_ANAT
 _COMMENT = 6  # extension code NIFTI_ECODE_COMMENT
 
@@ -74,20 +75,26 @@ def read_header(path: Path) -> NativeHeader:
 
 
 def read_comments(path: Path) -> list[bytes]:
-    """The comments (extensions of code 6) in a file's first 64 KiB.
+    """The comments (extensions of code 6) in a file's first 64 KiB; none where it is no NIfTI file.
 
     Raises:
-        InputError: for a damaged header.
         OSError: where the file cannot be opened.
     """
     with path.open("rb") as file:
         head = file.read(_COMMENT_HEAD)
-    offset = _parse(head, path.name)[1]
     if head[:2] == _GZIP:
-        head = zlib.decompressobj(wbits=31).decompress(head, min(offset, _COMMENT_HEAD))
-    order = "<" if struct.unpack("<i", head[:4])[0] in (348, 540) else ">"
-    begin = 352 if struct.unpack(f"{order}i", head[:4])[0] == 348 else 544
-    return [content for code, content in _extensions(head[begin - 4 : offset], order) if code == _COMMENT]
+        try:
+            # Nearly all files have no extension, which their first bytes say.
+            packed, head = head, zlib.decompressobj(wbits=31).decompress(head, _COMMENT_BEGIN)
+            if _first_extension(head) is not None:
+                head = zlib.decompressobj(wbits=31).decompress(packed, _COMMENT_HEAD)
+        except zlib.error:
+            return []
+    found = _first_extension(head)
+    if found is None:
+        return []
+    order, begin, end = found
+    return [content for code, content in _extensions(head[begin:end], order) if code == _COMMENT]
 
 
 def write(path: Path, voxels: NDArray, affine: NDArray[np.float64], *, compress: bool, comment: bytes = b"") -> None:
@@ -160,13 +167,21 @@ def _parse(content: bytes, source: str) -> tuple[NativeHeader, int]:
     return header, max(int(offset), kind.single_vox_offset)
 
 
+def _first_extension(head: bytes) -> tuple[str, int, int] | None:
+    """Byte order of a header, where its extensions begin, and where its voxels do; None where there are none."""
+    for order in "<>":
+        for size, place, kind in ((348, 108, "f"), (540, 168, "q")):
+            if len(head) >= size + 4 and struct.unpack_from(f"{order}i", head)[0] == size and head[size]:
+                offset = struct.unpack_from(f"{order}{kind}", head, place)[0]
+                return (order, size + 4, int(offset)) if size < offset <= MAX_OFFSET else None
+    return None
+
+
 def _extensions(block: bytes, order: str) -> Iterator[tuple[int, bytes]]:
     """(code, content) of each extension in what lies between header and voxels, as far as it is well formed."""
-    if block[:1] in (b"", b"\0"):
-        return
-    at = 4
+    at = 0
     while at + 8 <= len(block):
-        size, code = struct.unpack(f"{order}ii", block[at : at + 8])
+        size, code = struct.unpack_from(f"{order}ii", block, at)
         if size < 8 or at + size > len(block):
             return
         yield code, block[at + 8 : at + size].rstrip(b"\0")

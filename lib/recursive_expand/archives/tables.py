@@ -22,7 +22,9 @@ IMAGE_LABELS = "image_labels.csv"
 MAX_TABLE = 2**28
 """Longest table in bytes; the image-level labels of 750,000 slices have 30 million."""
 
-_MEND = "mend it, or save it anew as CSV UTF-8; nothing is trained or proposed until then"
+MEND = "nothing is trained or proposed until it is mended"
+"""How a line ends that says why nothing may run (`Scan.unusable`)."""
+_MEND = f"save it anew as CSV UTF-8: {MEND}"
 _MARKS = {  # UTF-32 first: its mark begins with that of UTF-16
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",

@@ -49,10 +49,13 @@ def read_dicom(path: Path, **options: Any) -> pydicom.Dataset:
 
 
 @contextmanager
-def identifiers_as_they_are() -> Iterator[None]:
-    """Keep pydicom from a warning for each identifier that is no UID: RSNA 2019 has `ID_...` in their place."""
+def values_as_they_are() -> Iterator[None]:
+    """Keep pydicom from a warning for each value that is not as the standard wants: it would print that value.
+
+    RSNA 2019 has `ID_...` in place of UIDs; elsewhere it may be a patient's name.
+    """
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Invalid value for VR UI", UserWarning)
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom\b")
         yield
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from recursive_expand.cases import MIN_SIDE, Geometry, SeriesReference, Volume
 from recursive_expand.dicom.files import read_dicom
 from recursive_expand.dicom.pixels import read_hu
-from recursive_expand.dicom.slice_geometry import SliceHeader, Stack
+from recursive_expand.dicom.slice_geometry import SliceHeader, Stack, check_belonging
 from recursive_expand.errors import InputError
 
 MIN_SLICES = 3
@@ -63,6 +63,7 @@ def read_series(files: Sequence[Path]) -> Series:
     """
     omitted = _Omissions()
     found = _instances(files, omitted)
+    check_belonging([header for copies in found.copies.values() for header in copies])
     stack = Stack.of(found.headers)
     for stray, why in stack.strays:
         omitted.slices.append(f"{files[stray.file].name} and the other slices {why}; left out")
@@ -150,11 +151,11 @@ class _Instances:
 
     Attributes:
         headers: one a SOP Instance UID.
-        copies: file numbers of all files of an instance, by its UID.
+        copies: headers of all files of an instance, by its UID.
     """
 
     headers: list[SliceHeader] = field(default_factory=list)
-    copies: dict[str, list[int]] = field(default_factory=dict)
+    copies: dict[str, list[SliceHeader]] = field(default_factory=dict)
 
 
 def _instances(files: Sequence[Path], omitted: _Omissions) -> _Instances:
@@ -178,12 +179,16 @@ def _instances(files: Sequence[Path], omitted: _Omissions) -> _Instances:
         except Exception as error:  # malformed values raise only when they are looked at
             omitted.slices.append(f"{path.name} has a malformed header ({type(error).__name__}); left out")
             continue
-        files_of_it = found.copies.setdefault(header.sop_instance_uid, [])
-        files_of_it.append(number)
-        if len(files_of_it) == 1:
+        copies = found.copies.setdefault(header.sop_instance_uid, [])
+        if not copies:
             found.headers.append(header)
-        else:
+        elif header.is_copy_of(copies[0]):
             omitted.harmless.append(f"{path.name} repeats an instance that is there already; left out")
+        else:
+            omitted.slices.append(f"{path.name} is another image under an instance's UID; left out")
+            check_belonging([copies[0], header])
+            continue
+        copies.append(header)
     if scouts:
         omitted.harmless.append(f"{scouts} scout images (ImageType LOCALIZER); left out")
     if scouts and not found.headers and not omitted.slices and len(omitted.harmless) == 1:
@@ -209,14 +214,14 @@ def _check_slice(dataset: pydicom.Dataset) -> None:
 
 
 def _planes(
-    stack: Stack, copies: Mapping[str, Sequence[int]], files: Sequence[Path], omitted: _Omissions
+    stack: Stack, copies: Mapping[str, Sequence[SliceHeader]], files: Sequence[Path], omitted: _Omissions
 ) -> dict[str, tuple[Path, NDArray[np.int16]]]:
     """The file and the (rows, columns) HU of each instance that can be decoded: of copies, the first good one."""
     planes: dict[str, tuple[Path, NDArray[np.int16]]] = {}
     for header in stack.slices:
         problem = ""
-        for number in copies[header.sop_instance_uid]:
-            path = files[number]
+        for copy in copies[header.sop_instance_uid]:
+            path = files[copy.file]
             try:
                 plane = read_hu(read_dicom(path), path.name)
                 if plane.shape != header.shape:

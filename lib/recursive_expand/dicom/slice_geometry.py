@@ -77,6 +77,10 @@ class SliceHeader:
         except (AttributeError, TypeError, ValueError, OverflowError) as error:
             raise InputError("a slice", f"its position is not known ({error})") from error
 
+    def is_copy_of(self, other: SliceHeader) -> bool:
+        """Whether two files with one SOP Instance UID can be the same image: the same place and size."""
+        return self.shape == other.shape and np.allclose(self.position, other.position, atol=SAME_POSITION)
+
     @property
     def normal(self) -> NDArray[np.float64]:
         """(3,) unit normal of the slice, LPS."""
@@ -106,7 +110,7 @@ class Stack:
                 orientation or pixel spacing, and where their positions are not on a line.
         """
         alike, strays = _alike(headers)
-        _check_belonging(alike)
+        check_belonging(alike)
         first = alike[0]
         kept: list[SliceHeader] = []
         duplicates: list[SliceHeader] = []
@@ -172,8 +176,12 @@ def _difference(one: SliceHeader, other: SliceHeader) -> str:
     return ""
 
 
-def _check_belonging(headers: Sequence[SliceHeader]) -> None:
-    """One SeriesInstanceUID must not bring two patients, two studies or two frames of reference into one volume."""
+def check_belonging(headers: Sequence[SliceHeader]) -> None:
+    """One SeriesInstanceUID must not bring two patients, two studies or two frames of reference into one volume.
+
+    Raises:
+        InputError: where it does.
+    """
     for what, names in (
         ("patients (PatientID)", {header.patient for header in headers}),
         ("studies (StudyInstanceUID)", {header.study_instance_uid for header in headers}),

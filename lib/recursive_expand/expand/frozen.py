@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recursive_expand.archives.atomic import atomic_path, sweep
+from recursive_expand.archives.atomic import atomic_path
 from recursive_expand.archives.images import read_label, write_label
 from recursive_expand.cases import LabelMap
 from recursive_expand.expand.workspace import Workspace
@@ -41,10 +43,10 @@ def freeze_files(workspace: Workspace, label: LabelMap, ignore: NDArray[np.bool_
     folder = workspace.proposals / name[:2]
     mask, trust = folder / f"{name}{MASK}", folder / f"{name}{TRUST}"
     folder.mkdir(parents=True, exist_ok=True)
-    if not trust.exists():
+    if not _taken_up(trust):
         with atomic_path(trust) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, shape=np.array(ignore.shape), ignore=bits)
-    if not mask.exists():
+    if not _taken_up(mask):
         write_label(mask, label)
     return mask.relative_to(workspace.root).as_posix()
 
@@ -73,7 +75,9 @@ def frozen_ignore(workspace: Workspace, proposal: ProposalRecord) -> NDArray[np.
 
 
 def sweep_proposals(workspace: Workspace, recorded: set[str]) -> int:
-    """Remove what killed processes left: half-written files, and old ones that no ledger row names.
+    """Remove what killed processes left: old files, half-written or whole, that no ledger row names.
+
+    Young ones stay: the server and the process of a round may be freezing at this moment.
 
     Args:
         workspace: where.
@@ -83,15 +87,22 @@ def sweep_proposals(workspace: Workspace, recorded: set[str]) -> int:
         How many files were removed.
     """
     removed = 0
-    if not workspace.proposals.is_dir():
-        return removed
     latest = time.time() - SECONDS_TO_BE_RECORDED
-    for folder in workspace.proposals.iterdir():
-        removed += sweep(folder)
-        for path in folder.glob(f"*{MASK}"):
-            if path.relative_to(workspace.root).as_posix() in recorded or path.stat().st_mtime > latest:
-                continue
-            path.with_name(f"{path.name.removesuffix(MASK)}{TRUST}").unlink(missing_ok=True)
-            path.unlink(missing_ok=True)
-            removed += 1
+    for path in workspace.proposals.glob("*/*"):
+        mask = path.with_name(f"{path.name.removesuffix(TRUST).removesuffix(MASK)}{MASK}")
+        if mask.relative_to(workspace.root).as_posix() in recorded:
+            continue
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime <= latest:
+                path.unlink()
+                removed += 1
     return removed
+
+
+def _taken_up(path: Path) -> bool:
+    """Whether a file is there already; it is young again then, so that `sweep_proposals` leaves it."""
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    return True

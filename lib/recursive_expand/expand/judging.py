@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from recursive_expand.cases import LabelMap
+from recursive_expand.cases import LabelMap, Role
 from recursive_expand.errors import InputError, RecursiveExpandError
 from recursive_expand.expand.labels import deliver
 from recursive_expand.expand.recursion import Recursion
@@ -13,6 +13,10 @@ from recursive_expand.ledger import Actor, ProposalState, VerdictKind, VerdictRe
 
 class Unnamed(RecursiveExpandError):
     """Nobody says who acts."""
+
+
+class HasExpertMask(RecursiveExpandError):
+    """The case has an expert mask, or is there to measure with: there is nothing to judge."""
 
 
 class ExpertMaskRefused(RecursiveExpandError):
@@ -49,15 +53,15 @@ def judge(recursion: Recursion, actor: Actor, case_id: str, proposal_sha256: str
         answer: what the expert says of it.
 
     Raises:
-        Unnamed: the actor has no name.
+        Unnamed, HasExpertMask: see `check_takes_verdicts`.
         InputError: a rejected slice has no mask in this proposal, or a reject names some slices alone.
         LedgerError: unknown case, stale proposal, or decided otherwise.
     """
-    _named(actor)
+    check_takes_verdicts(recursion, actor, case_id)
     ledger = recursion.ledger
     if answer.verdict is VerdictKind.REJECT and answer.rejected_slices:
-        proposal = ledger.proposals.current(case_id)
-        if proposal is not None and set(answer.rejected_slices) != set(proposal.slices):
+        looked_at = [proposal for proposal in ledger.proposals.of_case(case_id) if proposal.sha256 == proposal_sha256]
+        if looked_at and set(answer.rejected_slices) != set(looked_at[-1].slices):
             raise InputError(
                 "rejected_slices", "names some slices, but reject rejects all of them; to reject some, send accept"
             )
@@ -76,6 +80,20 @@ def judge(recursion: Recursion, actor: Actor, case_id: str, proposal_sha256: str
         raise InputError("rejected_slices", str(error)) from error
     deliver(recursion, case_id)
     return verdict
+
+
+def check_takes_verdicts(recursion: Recursion, actor: Actor, case_id: str) -> None:
+    """Whether this actor may judge this case at all: what every door asks first.
+
+    Raises:
+        Unnamed: the actor has no name.
+        UnknownCase: there is no such case.
+        HasExpertMask: the case takes no verdicts.
+    """
+    _named(actor)
+    role = recursion.ledger.cases.get(case_id).role
+    if role in (Role.PIXEL, Role.TEST):
+        raise HasExpertMask(f"case {case_id!r} has an expert mask (role {role}); it takes no verdicts")
 
 
 def withdraw(recursion: Recursion, actor: Actor, verdict_id: int) -> VerdictRecord:

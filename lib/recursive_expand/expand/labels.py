@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from recursive_expand.archives.archive import TAGS
 from recursive_expand.cases import LabelMap
 from recursive_expand.errors import InputError
 from recursive_expand.expand.frozen import frozen_label
@@ -74,6 +75,24 @@ def deliver(recursion: Recursion, case_id: str) -> bool:
                 return False
             outbox.sent(case_id, entry)
     return True
+
+
+def heal(recursion: Recursion) -> int:
+    """Queue the cases whose label objects are not those that their verdicts make: files that were lost or left behind.
+
+    An expert's mask is nobody's but the expert's: the archive keeps it.
+
+    Returns:
+        How many cases differ.
+    """
+    cases, differing = recursion.ledger.cases, set()
+    for tag in TAGS:
+        differing |= set(cases.ids(tag=tag, labelled=True)) ^ recursion.archive.labelled(tag)
+    known = sorted(differing & set(cases.ids()))
+    if known:
+        recursion.ledger.outbox.add(known)
+        logger.warning("The labels of %d cases are not those of their verdicts: written anew", len(known))
+    return len(known)
 
 
 def deliver_due(recursion: Recursion, stop: Callable[[], bool] = lambda: False) -> int:

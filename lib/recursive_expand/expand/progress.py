@@ -43,7 +43,7 @@ class Progress:
         self.step(done)
 
     def step(self, done: int, detail: str = "") -> None:
-        """So many steps are done; `detail` says what a step is."""
+        """This many steps are done; `detail` says what a step is."""
         now = time.monotonic()
         last = done >= self._total
         if not last and now - self._shown < SECONDS_BETWEEN_LINES:

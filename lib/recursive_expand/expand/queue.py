@@ -10,7 +10,7 @@ from recursive_expand.expand.triage import acceptance_scores
 from recursive_expand.ledger import Candidate
 
 VERDICTS_PER_FIT = 20
-"""Acceptance is predicted anew after so many verdicts of a review."""
+"""Acceptance is predicted anew each time a review has got this many more verdicts."""
 FRONT = 200
 """Proposals whose places are written then: more than readers can judge before the next time."""
 

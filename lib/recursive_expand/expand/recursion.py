@@ -15,6 +15,7 @@ from recursive_expand.archives.cache import VoxelCache
 from recursive_expand.archives.folder import FolderArchive
 from recursive_expand.cases import LabelMap, Volume
 from recursive_expand.errors import RecursiveExpandError
+from recursive_expand.expand.upgrade import count_frozen_masks
 from recursive_expand.expand.workspace import Workspace
 from recursive_expand.ledger import CaseRecord, Ledger, RoundRecord
 from recursive_expand.segment.network import build_network
@@ -115,6 +116,7 @@ def open_recursion(studies: str, task_file: Path, conf: Mapping[str, str]) -> Re
                 f"this recursion was begun with the classes {', '.join(classes)}; {task_file.name} has "
                 f"{', '.join(settings.task.classes)}: restore them, or give another --conf workspace DIR"
             )
+        count_frozen_masks(ledger, workspace, classes)
     return Recursion(
         settings=settings,
         archive=FolderArchive(Path(studies), settings.task.classes, max_case_bytes=settings.machine.max_case_bytes),

@@ -193,7 +193,7 @@ def _slices_from_json(stored: list[dict[str, Any]]) -> tuple[AcceptedSlices, ...
 
 
 def _clean_slices(ledger: Ledger, method: Method, round_index: int, *, most: int) -> list[tuple[str, tuple[int, ...]]]:
-    """A seeded choice of at most so many slices that image-level labels call clean, by case."""
+    """A seeded choice of at most `most` slices that image-level labels call clean, by case."""
     candidates = [
         (case.case_id, number)
         for case in ledger.cases.iterate(roles=[Role.IMAGE])

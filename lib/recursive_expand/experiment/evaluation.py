@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from recursive_expand.archives.images import read_label, read_volume, write_label
 from recursive_expand.cases import Geometry, LabelMap, Volume
 from recursive_expand.errors import InputError
-from recursive_expand.expand.study import choose_device
+from recursive_expand.expand.recursion import choose_device
 from recursive_expand.experiment.data import TestCase
 from recursive_expand.experiment.layout import Rows
 from recursive_expand.experiment.ledger_reading import RunRound

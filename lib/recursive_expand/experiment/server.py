@@ -90,8 +90,7 @@ class ServerProcess:
 
     def start(self) -> None:
         """Start the server and wait until it answers `GET /info/`."""
-        entry = ["-c", _ENDING_WITH_CALLER] if self._ends_with_caller else ["-m", "monailabel.main"]
-        command = [sys.executable, *entry, "start_server", "--app", str(self.app), "--studies", str(self.studies)]
+        command = [sys.executable, *self._entry(), "--app", str(self.app), "--studies", str(self.studies)]
         command += ["--host", "127.0.0.1", "--port", str(self.port)]
         for key, value in self.conf.items():
             command += ["--conf", key, str(value)]
@@ -199,6 +198,11 @@ class ServerProcess:
         if not self.log.exists():
             return "(no log)"
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def _entry(self) -> list[str]:
+        """What Python runs, up to the server's own options."""
+        entry = ["-c", _ENDING_WITH_CALLER] if self._ends_with_caller else ["-m", "monailabel.main"]
+        return [*entry, "start_server"]
 
     def _answers(self) -> bool:
         try:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from recursive_expand.dicom.files import identifiers_as_they_are, read_dicom
+from recursive_expand.dicom.files import read_dicom, values_as_they_are
 from recursive_expand.errors import InputError
 from recursive_expand.importers.report import OnProgress
 
@@ -60,7 +60,7 @@ class HeaderIndex:
                 new.append(name)
         for start in range(0, len(new), BATCH):
             on_progress("reading headers", start, len(new))
-            with identifiers_as_they_are():
+            with values_as_they_are():
                 batch = {name: _look(folder / name) for name in new[start : start + BATCH]}
             rows = [(name, looked.series, sizes.get(name, -1)) for name, looked in batch.items() if looked.series]
             with self._path.open("a", encoding="utf-8", errors="backslashreplace", newline="") as file:

@@ -14,6 +14,8 @@ from recursive_expand.errors import InputError
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 """Files that are pictures, in lower case."""
 
+_SIXTEEN_BITS = ("I;16", "I;16L", "I;16B")
+
 JPEG_COLOUR = 16
 """By how much the channels of a grey pixel may differ after JPEG compression, of 255."""
 
@@ -28,16 +30,17 @@ def read_grey(path: Path) -> NDArray[np.float64]:
         (rows, columns) float64 from 0 (black) to 1 (white).
 
     Raises:
-        InputError: for a picture in colour, of several pages, or that cannot be read.
+        InputError: for a picture in colour, with transparency, of several pages, or that cannot be read, and where
+            white is not known: 32 bits, fractions, and 16 bits that hold 12 alone.
     """
     with _open(path) as picture:
-        if picture.mode in ("I;16", "I;16L", "I;16B", "I"):
-            values = np.asarray(picture).astype(np.float64)
-            if values.min() < 0 or values.max() > 65535:
-                raise InputError(path.name, f"holds values from {values.min():g} to {values.max():g}; 16 bits are read")
-            return values / 65535
-        if picture.mode == "F":
-            raise InputError(path.name, "holds fractions; save it with 8 or 16 bits")
+        if picture.mode in _SIXTEEN_BITS or (picture.mode == "I" and picture.format == "PNG"):
+            return _of_16_bits(np.asarray(picture).astype(np.int64), path.name)
+        if picture.mode in ("I", "F"):
+            bits = "32 bits" if picture.mode == "I" else "fractions"
+            raise InputError(path.name, f"holds {bits}: what is white in it is not known; save it with 8 or 16 bits")
+        if _transparent(picture).any():
+            raise InputError(path.name, "is transparent in places; save it without an alpha channel")
         lossy = picture.format == "JPEG"
         channels = np.asarray(picture.convert("RGB")).astype(np.int16)
     spread = channels.max(axis=2) - channels.min(axis=2)
@@ -64,14 +67,32 @@ def read_binary_mask(path: Path, colour: tuple[int, int, int] | None = None) -> 
     """
     with _open(path) as picture:
         tolerance = JPEG_MASK if picture.format == "JPEG" else 0
-        if picture.mode in ("I;16", "I;16L", "I;16B", "I", "F", "1"):
+        clear = _transparent(picture)
+        if picture.mode in (*_SIXTEEN_BITS, "I", "F", "1"):
             pixels = np.asarray(picture).astype(np.int64)[..., None].repeat(3, axis=2)
         else:
             pixels = np.asarray(picture.convert("RGB")).astype(np.int64)
     if colour is not None:
-        return _far(pixels, colour) <= tolerance
+        return (_far(pixels, colour) <= tolerance) & ~clear
     black = _far(pixels, (0, 0, 0)) <= tolerance
+    if clear.any():
+        return _opaque_mark(pixels, clear, black, path.name)
     return ~black if black.any() else _far(pixels, pixels[0, 0]) > tolerance
+
+
+def _opaque_mark(
+    pixels: NDArray[np.int64], clear: NDArray[np.bool_], black: NDArray[np.bool_], source: str
+) -> NDArray[np.bool_]:
+    """(rows, columns): what is marked in a picture whose background, or part of it, is transparent."""
+    opaque = ~clear
+    if not opaque.any() or (opaque & black).all(where=opaque):
+        return opaque
+    if (opaque & black).any():
+        return opaque & ~black
+    first = pixels[opaque][0]
+    if (pixels[opaque] != first).any():
+        raise InputError(source, "has several colours and is transparent; say which one marks (--mask-colour)")
+    return opaque
 
 
 def read_class_mask(path: Path, classes: Mapping[int, int]) -> NDArray[np.uint8]:
@@ -90,12 +111,14 @@ def read_class_mask(path: Path, classes: Mapping[int, int]) -> NDArray[np.uint8]
     with _open(path) as picture:
         if picture.format == "JPEG":
             raise InputError(path.name, "is a JPEG: compression changes class values; save masks as PNG")
+        clear = _transparent(picture)
         values = np.asarray(picture).astype(np.int64)
     if values.ndim == 3:
         channels = values[..., : min(values.shape[2], 3)] if values.shape[2] != 2 else values[..., :1]
         if (channels != channels[..., :1]).any():
             raise InputError(path.name, "is a colour mask; class values need one channel")
         values = channels[..., 0]
+    values = np.where(clear, 0, values)
     mask = np.zeros(values.shape, np.uint8)
     for value in map(int, np.unique(values)):
         if value and value not in classes:
@@ -103,6 +126,24 @@ def read_class_mask(path: Path, classes: Mapping[int, int]) -> NDArray[np.uint8]
             raise InputError(path.name, f"holds the value {value}, which --class-values does not name ({named})")
         mask[values == value] = classes[value] if value else 0
     return mask
+
+
+def _of_16_bits(values: NDArray[np.int64], source: str) -> NDArray[np.float64]:
+    """0 to 1; scanners' 12 bits in 16 would read as almost black."""
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high > 65535:
+        raise InputError(source, f"holds values from {low} to {high}; 16 bits are read")
+    if 0 < high < 4096:
+        raise InputError(source, f"holds 16 bits, but no more than {high}: 12 bits or fewer; save it with 8 bits")
+    return values / 65535
+
+
+def _transparent(picture: Image.Image) -> NDArray[np.bool_]:
+    """(rows, columns): pixels that are mostly transparent; none where all are, since that hides everything alike."""
+    if "A" not in picture.getbands() and "transparency" not in picture.info:
+        return np.zeros((picture.height, picture.width), bool)
+    clear = np.asarray(picture.convert("RGBA"))[..., 3] < 128
+    return clear & ~clear.all()
 
 
 def _far(pixels: NDArray[np.int64], colour: NDArray[np.int64] | tuple[int, int, int]) -> NDArray[np.int64]:

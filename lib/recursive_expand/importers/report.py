@@ -128,7 +128,7 @@ class ImportReport:
         return case_id in self._there
 
     def save(self, path: Path, earlier: Rows) -> None:
-        """Write the table; of cases that were there already, what an earlier run said of them is kept.
+        """Write the table; what an earlier run said of cases that were there already is kept.
 
         Args:
             path: `<studies>/import-<name>.csv`; replaced.
@@ -142,7 +142,10 @@ class ImportReport:
             detail = "; ".join(filter(None, (what, self.measured.get(case_id))))
             rows.append(("imported", case_id, self.sources.get(case_id, ""), detail))
         rows += [("left out", line.case_id, line.source, line.reason) for line in self.details]
-        rows += [("note", "", "", note) for note in (*self.notes, *self.summary)]
+        notes = [*self.notes, *self.summary]
+        if not self.imported:
+            notes += [row[3] for row in earlier.get("", ()) if row[0] == "note" and row[3] not in notes]
+        rows += [("note", "", "", note) for note in notes]
         text = StringIO(newline="")
         csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])
         write_atomic(path, text.getvalue().encode("utf-8", "backslashreplace"))

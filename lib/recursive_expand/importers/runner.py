@@ -11,7 +11,7 @@ from pathlib import Path
 
 from recursive_expand.archives.folder import FolderArchive
 from recursive_expand.archives.identifiers import check_new_id, split_name
-from recursive_expand.dicom.files import NotDicomError, identifiers_as_they_are
+from recursive_expand.dicom.files import NotDicomError, values_as_they_are
 from recursive_expand.errors import InputError
 from recursive_expand.importers.batches import Batches
 from recursive_expand.importers.contact_sheet import ContactSheet
@@ -47,7 +47,7 @@ def run_import(importer: Importer, studies: Path, *, on_progress: OnProgress = n
     report = ImportReport()
     context = ImportContext(studies, report, on_progress, Pseudonyms(studies))
     with ExitStack() as stack:
-        stack.enter_context(identifiers_as_they_are())
+        stack.enter_context(values_as_they_are())
         locked = studies.is_dir()
         if locked:
             stack.enter_context(one_import(studies))
@@ -72,7 +72,7 @@ class _Run:
         self._roles, self._labels = RoleRows(self._studies), LabelRows(self._studies, importer.classes)
         names = (split_name(path.name) for path in self._studies.iterdir())
         self._there = {parts[0].casefold() for parts in names if parts is not None}
-        self._seen: set[str] = set()
+        self._seen: dict[str, str] = {}
         self._table = self._studies / f"import-{importer.name}.csv"
         self._earlier = read_earlier(self._table)
         self._measures, self._sheet = Measures(), ContactSheet()
@@ -119,10 +119,10 @@ class _Run:
         report, named = self._report, plan.named or plan.source
         name = check_new_id(plan.case_id).casefold()
         if name in self._seen:
-            reason = f"case {plan.case_id} was imported from another file already"
+            reason = f"would be case {plan.case_id}, as {self._seen[name]} is; rename one"
             report.leave_out(named, reason, LeftOut.SAME_CASE)
             return
-        self._seen.add(name)
+        self._seen[name] = named
         report.sources[plan.case_id] = plan.source
         if name in self._there:
             report.skip(plan.case_id)

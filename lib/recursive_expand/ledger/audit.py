@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, Table, select, true
 
 from recursive_expand.ledger import chain
-from recursive_expand.ledger.audited import AUDITED, key_of, rows_of
+from recursive_expand.ledger.audited import AUDITED
 from recursive_expand.ledger.records import Actor
-from recursive_expand.ledger.snapshot import ACCEPTED, UPGRADED, snapshot
-from recursive_expand.ledger.states import state_of_proposal
+from recursive_expand.ledger.replay import Broken, Replay, lost_heads, present_rows, recorded_row, replay
+from recursive_expand.ledger.snapshot import ACCEPTED, snapshot
+from recursive_expand.ledger.states import refresh, state_of_proposal
 from recursive_expand.ledger.store import Store, utc_now
-from recursive_expand.ledger.tables import events, proposals, rounds
-
-_Recorded = dict[Table, dict[tuple[Any, ...], tuple[int, list[Any]]]]
-"""Newest recorded row and its event's number, by table and primary key."""
+from recursive_expand.ledger.tables import proposals
 
 
 @dataclass(frozen=True)
@@ -60,12 +57,9 @@ class Audit:
             (`audited.AUDITED`). Notes, leases, image info and the queue's order are not.
         """
         with self._store.read() as connection:
-            first = _last_snapshot(connection)
+            found, broken = _broken(connection)
             return (
-                _broken(connection, first)
-                or _cut_off(connection, first)
-                or _not_as_recorded(connection, _replayed(connection, first))
-                or _not_derived(connection)
+                broken or _cut_off(connection, found) or _not_as_recorded(connection, found) or _not_derived(connection)
             )
 
     def head(self) -> tuple[int, str]:
@@ -74,92 +68,57 @@ class Audit:
             return chain.head(connection)
 
     def accept(self, actor: Actor, reason: str) -> int:
-        """Take the tables as they are now: they are recorded whole, with who says so and why.
+        """Take the tables as they are now: they are recorded whole, with who says so, why, and what was wrong.
 
-        Earlier events stay as they are and no longer count.
+        Earlier events stay as they are and no longer count. What follows from the rows is written anew.
 
         Returns:
             Number of rows recorded.
         """
         before = self.verify()
         with self._store.write() as connection:
+            refresh(connection, true())
             body = {"reviewer": actor.reviewer, "reason": reason, "difference": str(before) if before else None}
             return snapshot(connection, utc_now(), ACCEPTED, body)
 
 
-def _last_snapshot(connection: Connection) -> int:
-    """Number of the event from which on events count: the last snapshot's first one, else 1."""
-    found = select(events.c.seq, events.c.body).where(events.c.kind.in_((UPGRADED, ACCEPTED))).order_by(events.c.seq)
-    starts = [row.seq for row in connection.execute(found) if json.loads(row.body).get("snapshot") == "first"]
-    return starts[-1] if starts else 1
+def _broken(connection: Connection) -> tuple[Replay, Difference | None]:
+    try:
+        return replay(connection), None
+    except Broken as broken:
+        return Replay(), Difference(f"event {broken.seq}", str(broken), "the hash chain has it")
 
 
-def _broken(connection: Connection, first: int) -> Difference | None:
-    accepted = connection.execute(select(events.c.kind).where(events.c.seq == first)).scalar() == ACCEPTED
-    start = first if accepted else 1
-    previous = chain.GENESIS if start == 1 else None
-    expected = start
-    for row in connection.execute(select(events).where(events.c.seq >= start).order_by(events.c.seq)).yield_per(1000):
-        sha256 = chain.event_sha256(previous=row.previous, ts=row.ts, kind=row.kind, body=row.body)
-        if row.seq != expected or row.sha256 != sha256 or (previous is not None and row.previous != previous):
-            found = "is missing" if row.seq != expected else f"({row.kind}) was changed"
-            return Difference(f"event {expected}", found, "the hash chain has it")
-        previous, expected = sha256, expected + 1
-    return None
-
-
-def _cut_off(connection: Connection, first: int) -> Difference | None:
-    """A round keeps the chain's head of its start: without that event the chain has lost its end."""
-    missing = select(rounds.c.round, rounds.c.head).where(
-        rounds.c.head != chain.GENESIS, rounds.c.head.not_in(select(events.c.sha256))
-    )
-    row = connection.execute(missing.order_by(rounds.c.round.desc()).limit(1)).first()
-    accepted = connection.execute(select(events.c.kind).where(events.c.seq == first)).scalar() == ACCEPTED
-    if row is None or accepted:
+def _cut_off(connection: Connection, found: Replay) -> Difference | None:
+    lost = lost_heads(connection, found.taken)
+    if not lost:
         return None
-    return Difference("the chain of events", f"ends at {chain.head(connection)[0]}", f"round {row.round} began later")
+    newest, _ = chain.head(connection)
+    return Difference(
+        "the chain of events", f"ends at {newest}", f"round {max(lost)} began after an event that is gone"
+    )
 
 
-def _replayed(connection: Connection, first: int) -> _Recorded:
-    by_name = {table.name: table for table in AUDITED}
-    recorded: _Recorded = {table: {} for table in AUDITED}
-    query = select(events.c.seq, events.c.body).where(events.c.seq >= first).order_by(events.c.seq)
-    for seq, body in connection.execute(query).yield_per(1000):
-        if '"rows"' not in body:
-            continue
-        for name, rows in json.loads(body).get("rows", {}).items():
-            table = by_name[name]
-            recorded[table].update((key_of(table, row), (seq, row)) for row in rows)
-    return recorded
-
-
-def _not_as_recorded(connection: Connection, recorded: _Recorded) -> Difference | None:
+def _not_as_recorded(connection: Connection, found: Replay) -> Difference | None:
     for table, names in AUDITED.items():
-        expected = recorded[table]
-        met = 0
-        for row in rows_of(connection, table):
-            key = key_of(table, row)
-            what = f"{table.name} {', '.join(map(str, key))}"
-            if key not in expected:
-                return Difference(what, "is there", "no event recorded it")
-            met += 1
-            seq, wanted = expected[key]
-            if row != wanted:
-                name = next(name for name, a, b in zip(names, row, wanted, strict=True) if a != b)
-                values = dict(zip(names, zip(row, wanted, strict=True), strict=True))[name]
-                found, said = (_short(value) for value in values)
-                return Difference(what, f"has {name} {found}", f"event {seq} recorded {said}")
-        if met != len(expected):
-            key, (seq, _) = _first_missing(connection, table, expected)
-            return Difference(f"{table.name} {', '.join(map(str, key))}", "is missing", f"event {seq} recorded it")
+        recorded = found.rows[table]
+        for key, fingerprint, row in present_rows(connection, table):
+            seq, wanted = recorded.pop(key, (0, b""))
+            if wanted == fingerprint:
+                continue
+            if not seq:
+                return Difference(_name(table, key), "is there", "no event recorded it")
+            said = recorded_row(connection, seq, table, key)
+            column = next(index for index, value in enumerate(row) if value != said[index])
+            is_ = f"has {names[column]} {_short(row[column])}"
+            return Difference(_name(table, key), is_, f"event {seq} recorded {_short(said[column])}")
+        for key, (seq, _) in recorded.items():
+            return Difference(_name(table, key), "is missing", f"event {seq} recorded it")
     return None
 
 
-def _first_missing(
-    connection: Connection, table: Table, expected: dict[tuple[Any, ...], tuple[int, list[Any]]]
-) -> tuple[tuple[Any, ...], tuple[int, list[Any]]]:
-    there = {key_of(table, row) for row in rows_of(connection, table)}
-    return next((key, found) for key, found in expected.items() if key not in there)
+def _name(table: Table, key: Any) -> str:
+    return f"{table.name} {', '.join(map(str, key)) if isinstance(key, tuple) else key}"
 
 
 def _not_derived(connection: Connection) -> Difference | None:

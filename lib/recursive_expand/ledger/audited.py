@@ -61,12 +61,6 @@ DIGESTED = ("config", "training_set")
 """Large columns, of which events keep the SHA-256 of the canonical JSON."""
 
 
-def key_of(table: Table, row: list[Any]) -> tuple[Any, ...]:
-    """The primary key of a row as `rows_of` gives it."""
-    key = {column.name for column in table.primary_key}
-    return tuple(value for name, value in zip(AUDITED[table], row, strict=True) if name in key)
-
-
 def rows_of(connection: Connection, table: Table, where: ColumnElement[bool] | None = None) -> Iterator[list[Any]]:
     """Audited rows of a table, their values in the order of `AUDITED`, in the order of the primary key."""
     columns = [table.c[name] for name in AUDITED[table]]

@@ -18,14 +18,14 @@ class Ledger:
     """The durable, append-only record of cases, rounds, proposals and verdicts: the only code that speaks SQL.
 
     Args:
-        location: see `Store`.
+        location, upgrade: see `Store`.
 
     Attributes:
         cases, proposals, queue, judgements, rounds, outbox, audit: its parts.
     """
 
-    def __init__(self, location: Path | str) -> None:
-        store = Store(location)
+    def __init__(self, location: Path | str, *, upgrade: bool = True) -> None:
+        store = Store(location, upgrade=upgrade)
         self._store = store
         self.cases = Cases(store)
         self.proposals = Proposals(store)

@@ -16,7 +16,7 @@ FIRST, NEWEST = "0001", "0002"
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-def migrate(connection: Connection, ts: str) -> str | None:
+def migrate(connection: Connection, ts: str, *, upgrade: bool = True) -> str | None:
     """Bring the schema to `NEWEST`, within the caller's write transaction: all of it, or nothing.
 
     The rows of an older ledger are recorded as a snapshot: its events did not hold them.
@@ -24,12 +24,13 @@ def migrate(connection: Connection, ts: str) -> str | None:
     Args:
         connection: inside a write transaction.
         ts: ISO 8601 time of the snapshot.
+        upgrade: refuse an older ledger instead.
 
     Returns:
         The revision that it was upgraded from; None for a new ledger and for one of the present schema.
 
     Raises:
-        RecursiveExpandError: the ledger was written by a later version.
+        RecursiveExpandError: the ledger was written by a later version, or by an earlier one that may not be upgraded.
     """
     names = set(inspect(connection).get_table_names())
     before = None
@@ -51,6 +52,11 @@ def migrate(connection: Connection, ts: str) -> str | None:
     if before is not None and before not in known:
         raise RecursiveExpandError(
             f"the ledger was written by a later version (schema {before}; known is {NEWEST}): install that version"
+        )
+    if before is not None and not upgrade:
+        raise RecursiveExpandError(
+            f"the ledger was written by an earlier version (schema {before}; present is {NEWEST}): "
+            "start the server on its studies, which upgrades it"
         )
     if before == FIRST and "alembic_version" not in names:
         command.stamp(config, FIRST)

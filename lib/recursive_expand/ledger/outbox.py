@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, insert, select, update
@@ -35,6 +36,12 @@ class Outbox:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+
+    def add(self, case_ids: Iterable[str]) -> None:
+        """Have these cases' label objects written anew."""
+        with self._store.write() as connection:
+            for case_id in case_ids:
+                queue_labels(connection, case_id, utc_now())
 
     def due(self, now: float) -> list[str]:
         """Ids of the cases with an entry that may be tried now, the oldest first."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select
 
-from recursive_expand.ledger.errors import OutdatedDraft
+from recursive_expand.ledger.errors import LedgerError, OutdatedDraft
 from recursive_expand.ledger.records import ProposalDraft, ProposalRecord, ProposalState, ProposedSlice
 from recursive_expand.ledger.states import refresh
 from recursive_expand.ledger.store import Store, chunks
@@ -73,18 +73,8 @@ class Proposals:
                 )
             )
             (proposal_id,) = inserted.inserted_primary_key or (None,)
-            rows = [
-                {
-                    "proposal_id": proposal_id,
-                    "slice": one.slice,
-                    "class": one.class_name,
-                    "voxels": one.voxels,
-                    "confidence": one.confidence,
-                }
-                for one in draft.marked
-            ]
-            if rows:
-                connection.execute(insert(proposal_slices), rows)
+            assert proposal_id is not None
+            _insert_slices(connection, proposal_id, draft.marked)
             refresh(connection, proposals.c.case_id == draft.case_id)
             connection.execute(delete(leases).where(leases.c.case_id == draft.case_id))
             self._store.record(
@@ -135,6 +125,40 @@ class Proposals:
         with self._store.read() as connection:
             return set(connection.execute(select(proposals.c.file)).scalars())
 
+    def uncounted(self) -> list[ProposalRecord]:
+        """Proposals with a slice of which it is not known how much it marks: those of a ledger of 0.1.0."""
+        some = select(proposal_slices.c.proposal_id).where(proposal_slices.c.voxels == 0)
+        query = select(proposals).where(proposals.c.proposal_id.in_(some)).order_by(proposals.c.proposal_id)
+        with self._store.read() as connection:
+            return to_proposals(connection, connection.execute(query).all())
+
+    def recount(self, proposal_id: int, marked: Sequence[ProposedSlice]) -> None:
+        """Replace what is known of a proposal's slices by what was counted in its mask.
+
+        Args:
+            proposal_id: the proposal.
+            marked: what its mask marks, by slice and class.
+
+        Raises:
+            LedgerError: other slices are marked than those which were proposed, and maybe judged.
+        """
+        this = proposal_slices.c.proposal_id == proposal_id
+        with self._store.write() as connection:
+            key = select(proposal_slices.c.proposal_id, proposal_slices.c.slice, proposal_slices.c["class"])
+            before = [tuple(row) for row in connection.execute(key.where(this))]
+            proposed, counted = ({number for _, number, _ in before}, {one.slice for one in marked})
+            if proposed != counted:
+                raise LedgerError(
+                    f"the mask of proposal {proposal_id} marks the slices {sorted(counted)}, but {sorted(proposed)} "
+                    "were proposed: its file is not the one that was frozen; restore it from a backup"
+                )
+            connection.execute(delete(proposal_slices).where(this))
+            _insert_slices(connection, proposal_id, marked)
+            after = {(proposal_id, one.slice, one.class_name) for one in marked}
+            removed = {proposal_slices.name: [list(one) for one in before if one not in after]}
+            counts = (proposal_slices, this)
+            self._store.record(connection, "proposal_recounted", counts, removed=removed, proposal_id=proposal_id)
+
     def count(self, round_index: int) -> dict[str, int]:
         """Number of a round's proposals by state."""
         counts = {state.value: 0 for state in ProposalState}
@@ -178,6 +202,21 @@ def to_proposals(connection: Connection, rows: Sequence[Row[Any]]) -> list[Propo
         )
         for row in rows
     ]
+
+
+def _insert_slices(connection: Connection, proposal_id: int, marked: Sequence[ProposedSlice]) -> None:
+    rows = [
+        {
+            "proposal_id": proposal_id,
+            "slice": one.slice,
+            "class": one.class_name,
+            "voxels": one.voxels,
+            "confidence": one.confidence,
+        }
+        for one in marked
+    ]
+    if rows:
+        connection.execute(insert(proposal_slices), rows)
 
 
 def last_key() -> Any:

@@ -186,7 +186,7 @@ class Rounds:
             values = {"finished": utc_now(), "report": _report(connection, round_index) | report}
             _move(connection, round_index, (RoundState.REVIEWING,), state, **values)
             kind = "converged" if converged else "review_closed"
-            self._store.record(connection, kind, _this(round_index), round=round_index, **report)
+            self._store.record(connection, kind, _this(round_index), round=round_index, report=report)
         return self.get(round_index)
 
     def reopen_review(self, round_index: int) -> None:

@@ -13,6 +13,8 @@ SNAPSHOT_ROWS = 500
 """Rows in one event."""
 UPGRADED, ACCEPTED = "ledger_upgraded", "audit_accepted"
 """Kinds of snapshots: after a migration, and where a person has taken the tables as they are."""
+FIRST_OF = '"snapshot":"first"'
+"""What the first event of a snapshot has in its body."""
 
 
 def snapshot(connection: Connection, ts: str, kind: str, body: dict[str, Any]) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from sqlalchemy import ColumnElement, Connection, Text, and_, case, cast, exists, func, or_, select, update
 
 from recursive_expand.cases import Role
@@ -23,6 +25,7 @@ def refresh(connection: Connection, where: ColumnElement[bool]) -> None:
     connection.execute(update(proposals).where(where).values(state=state_of_proposal()))
 
 
+@cache
 def state_of_proposal() -> ColumnElement[str]:
     """The state (`ProposalState`) of a row of `proposals`, from the facts."""
     newer = proposals.alias("newer")
@@ -50,6 +53,7 @@ def state_of_proposal() -> ColumnElement[str]:
     )
 
 
+@cache
 def settled() -> ColumnElement[bool]:
     """Whether a row of `cases` is decided for good: every slice that could be proposed has been accepted.
 
@@ -66,6 +70,7 @@ def settled() -> ColumnElement[bool]:
     return or_(cases.c.role == Role.PIXEL, whole.correlate(cases))
 
 
+@cache
 def has_label(tag: str | None) -> ColumnElement[bool]:
     """Whether a row of `cases` has a label object: `rejected`, or `final` (any other tag)."""
     found = exists(verdicts.c.verdict_id).where(*_standing())
@@ -75,6 +80,7 @@ def has_label(tag: str | None) -> ColumnElement[bool]:
     return or_(drawn, found.where(verdicts.c.verdict == VerdictKind.ACCEPT).correlate(cases))
 
 
+@cache
 def used_by() -> ColumnElement[int | None]:
     """The first round whose training set knew a row of `verdicts`; null while it can be taken back."""
     first = select(func.min(rounds.c.round)).where(rounds.c.last_verdict >= verdicts.c.verdict_id)

@@ -37,18 +37,19 @@ class Store:
     Args:
         location: the file, made with its folder if missing, or `sqlite:///` and its path. A ledger of an earlier
             version is migrated.
+        upgrade: refuse a ledger of an earlier version instead.
 
     Raises:
-        RecursiveExpandError: another database than SQLite is named.
+        RecursiveExpandError: another database than SQLite is named, or the ledger is of a version that is not taken.
     """
 
-    def __init__(self, location: Path | str) -> None:
+    def __init__(self, location: Path | str, *, upgrade: bool = True) -> None:
         url = _sqlite_url(location)
         self._reader = _engine(url, begin="BEGIN")
         # A write transaction takes its lock at once: upgrading a read lock could fail half-way.
         self._writer = _engine(url, begin="BEGIN IMMEDIATE")
         with self.write() as connection:
-            migrate(connection, utc_now())
+            migrate(connection, utc_now(), upgrade=upgrade)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

@@ -27,10 +27,10 @@ from recursive_expand.segment.windows import apply_windows
 from recursive_expand.settings import Settings
 
 SLICES_PER_WINDOW = 64
-"""Cases are taken up in windows of at least so many slices; two windows are under way: what bounds the memory."""
+"""Cases are taken up in windows of at least this many slices; two windows are under way: what bounds the memory."""
 _CUDA_BATCH = 16
 _PADDING_STEPS = 2
-"""Boxes grow to so many size multiples, so that the slices of a study share a few shapes."""
+"""Boxes grow to multiples of this many size steps, so that the slices of a study share a few shapes."""
 
 
 @dataclass(frozen=True)

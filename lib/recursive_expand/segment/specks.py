@@ -10,7 +10,7 @@ from skimage.morphology import remove_small_objects
 
 
 def drop_specks(mask: NDArray[np.uint8], *, min_pixels: float) -> NDArray[np.uint8]:
-    """Empty the connected components (8 neighbours) of each class that are smaller than so many pixels.
+    """Empty the connected components (8 neighbours) of each class with fewer pixels than `min_pixels`.
 
     Args:
         mask: (R, C) class values.

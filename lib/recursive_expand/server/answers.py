@@ -9,7 +9,8 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from recursive_expand.archives.images import read_geometry, write_mask
+from recursive_expand.archives.images import read_geometry, write_label
+from recursive_expand.cases import LabelMap
 
 EXTENSIONS = (".nrrd", ".nii.gz", ".nii")
 DTYPES = ("uint8", "int16", "uint16", "int32", "uint32", "float32", "float64")
@@ -38,7 +39,7 @@ def write_answer(image: Path, mask: NDArray[np.uint8], *, extension: str | None,
         header.ReadImageInformation()
     except RuntimeError:
         # ITK cannot read this image (a sheared sform without a qform), so none of its viewers can: any grid will do.
-        write_mask(Path(path), mask, read_geometry(image), fsync=False)
+        write_label(Path(path), LabelMap(mask, read_geometry(image)), fsync=False)
         return path
     voxels = np.ascontiguousarray(mask.T).astype(dtype if dtype in DTYPES else "uint8", copy=False)
     dimension = header.GetDimension()

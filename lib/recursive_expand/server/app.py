@@ -21,6 +21,7 @@ from recursive_expand.server.conductor import Conductor
 from recursive_expand.server.datastore import RecursiveDatastore
 from recursive_expand.server.infer import ProposalInfer
 from recursive_expand.server.loopback import bind_to_loopback_unless_told
+from recursive_expand.server.parent import announce_server
 from recursive_expand.server.strategies import AnyCase, RecursiveExpand
 from recursive_expand.server.surface import install_surface
 from recursive_expand.server.tasks import ProposeAll, RoundTrain
@@ -102,6 +103,7 @@ class RecursiveExpandApp:
             logger.info(
                 "Serving %s at %s; status: %s/recursive/status", self.recursion.settings.task.title, address, address
             )
+        announce_server()
         self.conductor.start()
 
     def _in_server(self) -> bool:

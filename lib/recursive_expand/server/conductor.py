@@ -11,7 +11,7 @@ from monailabel.utils.async_tasks.task import AsyncTask
 from monailabel.utils.async_tasks.utils import tasks
 
 from recursive_expand.errors import RecursiveExpandError
-from recursive_expand.expand.labels import deliver_due
+from recursive_expand.expand.labels import deliver_due, heal
 from recursive_expand.expand.progress import read_progress
 from recursive_expand.expand.queue import VERDICTS_PER_FIT, refit
 from recursive_expand.expand.recursion import Recursion
@@ -125,13 +125,12 @@ class Conductor(threading.Thread):
             self.hold(str(difference))
 
     def _prepare(self) -> None:
-        deliver_due(self._recursion)
-
         def show(done: int, total: int) -> None:
             if done % 100 == 0 or done == total:
                 logger.info("Read %d of %d new cases", done, total)
 
         register_cases(self._recursion, show)
+        heal(self._recursion)
         self.indexing = False
 
     def _look(self) -> None:
@@ -172,6 +171,8 @@ class Conductor(threading.Thread):
         request: dict[str, Any] = {"model": self._recursion.settings.task.name, "only": round_due(self._recursion)}
         logger.info("Starting round %d", request["only"])
         self._asked = False
+        # The last attempt's: a process that dies before it looks would leave it standing.
+        self._recursion.workspace.not_ready.unlink(missing_ok=True)
         AsyncTask.run("train", request=request)
 
     def _note_ended_tasks(self) -> None:
@@ -179,17 +180,20 @@ class Conductor(threading.Thread):
         if not ended:
             return
         self._handled.update(task["id"] for task in ended)
+        not_ready = self._recursion.workspace.read_not_ready()
+        if not_ready is not None:
+            # Whatever state the round is in: a review that a person wanted to end early is open still.
+            logger.error("%s", not_ready)
+            self.hold(not_ready)
+            return
         current = self._recursion.ledger.rounds.current()
         under_way = (RoundState.TRAINING, RoundState.PROPOSING, RoundState.CLOSED)
         if current is not None and current.state not in under_way:
             return
         # Until the round is in the ledger there is nothing to mark: the conductor itself holds back.
         begun = current if current is not None and current.state is not RoundState.CLOSED else None
-        status, not_ready = ended[-1]["status"], self._recursion.workspace.read_not_ready()
-        if not_ready is not None:
-            logger.error("%s", not_ready)
-            self.hold(not_ready)
-        elif status == "STOPPED":
+        status = ended[-1]["status"]
+        if status == "STOPPED":
             logger.info("The round was stopped")
             self._give_up(begun, None)
         elif status == "ERROR" or begun is not None:
@@ -208,4 +212,4 @@ class Conductor(threading.Thread):
         if begun is not None:
             self._recursion.ledger.rounds.interrupt(begun.round, error=error)
         else:
-            self.hold(error or "the round was stopped before it began; POST /recursive/rounds starts it")
+            self.hold(error or "the round was stopped before it began")

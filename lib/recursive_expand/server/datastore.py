@@ -13,7 +13,7 @@ from fastapi import HTTPException
 from monailabel.interfaces.datastore import Datastore
 
 from recursive_expand.archives.identifiers import split_name
-from recursive_expand.errors import InputError
+from recursive_expand.errors import InputError, RecursiveExpandError
 from recursive_expand.expand.frozen import frozen_file
 from recursive_expand.expand.labels import label_info
 from recursive_expand.expand.recursion import Recursion
@@ -57,10 +57,12 @@ class RecursiveDatastore(Datastore):
         raise HTTPException(405, "the description is task.yaml's")
 
     def datalist(self) -> list[dict[str, Any]]:
-        """Images that have a final label, with it."""
+        """Images that have a final label, with it; labels that still wait in the outbox are left out."""
+        labels = {case_id: self._label_file(self._case(case_id), "final") for case_id in self.get_labeled_images()}
         return [
-            {"image": self.get_image_uri(case_id), "label": self.get_label_uri(case_id, "final")}
-            for case_id in self.get_labeled_images()
+            {"image": self.get_image_uri(case_id), "label": str(label)}
+            for case_id, label in labels.items()
+            if label is not None
         ]
 
     def get_labels_by_image_id(self, image_id: str) -> dict[str, str]:
@@ -138,11 +140,14 @@ class RecursiveDatastore(Datastore):
         """Copy an uploaded image into the archive; 422 with the reason where it cannot be used."""
         with as_http():
             self._recursion.archive.add_image(image_id, Path(image_filename))
-            self.refresh()
-            case = self._recursion.ledger.cases.get(image_id)
-            if case.state is CaseState.SET_ASIDE:
+            try:
+                self.refresh()
+                case = self._recursion.ledger.cases.get(image_id)
+                if case.state is CaseState.SET_ASIDE:
+                    raise InputError(image_id, case.reason or "cannot be used")
+            except RecursiveExpandError:
                 self._recursion.archive.remove_image(image_id)
-                raise InputError(image_id, case.reason or "cannot be used")
+                raise
             self._recursion.ledger.cases.update_info(image_id, image_info)
         return image_id
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from fastapi import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -63,7 +65,7 @@ class Guard:
             await send(message)
 
         try:
-            await self._app(scope, receive, watched)
+            await self._app(scope, receive, _refusals_in_json(scope, receive, watched))
         except ClientDisconnect:
             return
         except Exception as error:
@@ -102,6 +104,35 @@ async def _read(scope: Scope, receive: Receive) -> Receive:
     if body and (kind in ("", "application/json") or kind.endswith("+json")):
         parse_json(bytes(body), "body")
     return _again(bytes(body), receive)
+
+
+def _refusals_in_json(scope: Scope, receive: Receive, send: Send) -> Send:
+    """Starlette refuses some requests in plain text (a Range that a file does not have); clients get one form."""
+    refused: Message | None = None
+    text = bytearray()
+
+    async def in_json(message: Message) -> None:
+        nonlocal refused
+        if message["type"] == "http.response.start":
+            kind = dict(message.get("headers", ())).get(b"content-type", b"")
+            if message["status"] < 400 or kind.startswith(b"application/json"):
+                await send(message)
+            else:
+                refused = message
+        elif refused is None:
+            await send(message)
+        else:
+            text.extend(message.get("body", b""))
+            if not message.get("more_body", False):
+                kept = {
+                    name.decode("latin-1"): value.decode("latin-1")
+                    for name, value in refused["headers"]
+                    if name.lower() not in (b"content-type", b"content-length")
+                }
+                detail = text.decode("utf-8", "replace") or HTTPStatus(refused["status"]).phrase
+                await answer(refused["status"], detail, headers=kept)(scope, receive, send)
+
+    return in_json
 
 
 def _counted(receive: Receive, limit: int) -> Receive:

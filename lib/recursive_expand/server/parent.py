@@ -14,6 +14,8 @@ import psutil
 PR_SET_PDEATHSIG = 1
 """prctl(2): the signal that the kernel sends this process when its parent ends."""
 SECONDS_BETWEEN_LOOKS = 1.0
+SERVER_PID = "RECURSIVE_EXPAND_SERVER_PID"
+"""Environment variable in which a server's background processes find its process id."""
 NICENESS = 10
 """How far a background process steps back for the server's answers, on POSIX's scale from 0 to 19."""
 
@@ -22,6 +24,20 @@ def give_way() -> None:
     """From now on this process gets the processor when the server does not need it."""
     lower = psutil.BELOW_NORMAL_PRIORITY_CLASS if sys.platform == "win32" else NICENESS
     psutil.Process().nice(lower)
+
+
+def announce_server() -> None:
+    """Tell the processes that this one starts from now on whose they are."""
+    os.environ[SERVER_PID] = str(os.getpid())
+
+
+def end_with_server() -> None:
+    """As `end_with_parent`, for a process that a server started: if that has ended already, this one ends now."""
+    end_with_parent()
+    server = os.environ.get(SERVER_PID)
+    # It may have ended while this process was still importing; whoever is the parent now will not end.
+    if server is not None and os.getppid() != int(server):
+        os._exit(1)
 
 
 def end_with_parent() -> None:

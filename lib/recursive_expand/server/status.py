@@ -78,7 +78,7 @@ def read_status(recursion: Recursion, conductor: Conductor) -> Status:
         state=state,
         step=step,
         round=round_.round if round_ else None,
-        message=_message(state, undecided, indexing=conductor.indexing, error=round_.error if round_ else None),
+        message=_message(state, undecided, conductor, error=round_.error if round_ else None),
         progress=ProgressStatus(**vars(progress)) if progress else None,
         cases=roles,
         proposals=ledger.proposals.count(round_.round) if round_ else {},
@@ -86,7 +86,7 @@ def read_status(recursion: Recursion, conductor: Conductor) -> Status:
         verdicts=ledger.judgements.count(),
         outbox=OutboxStatus(**vars(ledger.outbox.count())),
         set_aside=[SetAsideStatus(source=source, reason=reason) for source, reason in ledger.cases.list_set_aside()],
-        last_error=(round_.error if round_ else None) or conductor.problem or conductor.held,
+        last_error=conductor.held or (round_.error if round_ else None) or conductor.problem,
         model_sha256=model[1] if model else None,
         preset=recursion.settings.method.preset,
         workspace=str(recursion.workspace.root),
@@ -103,9 +103,11 @@ def _state(state: RoundState | None, step: Step, *, has_pixel: bool) -> State:
     return cast(State, state.value)
 
 
-def _message(state: State, undecided: int, *, indexing: bool, error: str | None) -> str:
-    if indexing and state in ("waiting_for_pixel_labels", "training"):
+def _message(state: State, undecided: int, conductor: Conductor, *, error: str | None) -> str:
+    if conductor.indexing and state in ("waiting_for_pixel_labels", "training"):
         return "reading the studies for the first time"
+    if conductor.held is not None and state in ("stopped", "failed"):
+        return f"no round begins: {conductor.held}; POST /recursive/rounds tries again"
     return {
         "waiting_for_pixel_labels": "there are no expert masks yet: put some into labels/final/<case>.nii.gz and "
         "restart, or draw them in 3D Slicer, submit, and POST /recursive/rounds",

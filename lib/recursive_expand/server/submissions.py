@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from recursive_expand.archives.images import read_label
-from recursive_expand.cases import LabelMap, Role
+from recursive_expand.cases import Geometry, LabelMap
 from recursive_expand.errors import InputError, RecursiveExpandError
 from recursive_expand.expand.frozen import frozen_label
-from recursive_expand.expand.judging import Answer, judge, take_expert_mask
+from recursive_expand.expand.judging import Answer, check_takes_verdicts, judge, take_expert_mask
 from recursive_expand.expand.recursion import Recursion
 from recursive_expand.ledger import Actor, ProposalRecord, StaleProposal, VerdictKind, VerdictRecord
-from recursive_expand.review import AmbiguousVerdict, Edited, Emptied, PartlyEmptied, Submission, compare
+from recursive_expand.review import AmbiguousVerdict, Edited, Emptied, PartlyEmptied, Submission, as_drawn, compare
 
 
 class EditRefused(RecursiveExpandError):
@@ -44,26 +44,21 @@ def submit_label(
         AmbiguousVerdict: the proposal is empty and nothing says what an empty mask means.
     """
     ledger, task = recursion.ledger, recursion.settings.task
-    case = ledger.cases.get(case_id)
-    if case.role in (Role.PIXEL, Role.TEST):
-        raise EditRefused(f"case {case_id!r} has an expert mask (role {case.role}); it takes no verdicts")
-    submitted = read_label(file, task.classes)
+    check_takes_verdicts(recursion, actor, case_id)
+    info = params.get("label_info")
+    named = [entry for entry in info if isinstance(entry, dict)] if isinstance(info, list) else []
     proposal = ledger.proposals.current(case_id)
     if proposal is None:
         if ledger.rounds.current() is None or recursion.settings.review.edits == "promote":
-            _take(recursion, actor, case_id, submitted)
+            _take(recursion, actor, case_id, file, named)
             return None
-        raise StaleProposal(f"case {case_id!r} has no proposal yet to judge; POST /infer makes one")
+        raise StaleProposal(f"case {case_id!r} has no proposal yet; POST /infer makes one")
     frozen = frozen_label(recursion.workspace, proposal, task.classes)
-    info = params.get("label_info")
-    found = compare(
-        frozen,
-        _same_shape(submitted, frozen.geometry.native_shape),
-        label_info=[entry for entry in info if isinstance(entry, dict)] if isinstance(info, list) else [],
-    )
+    submitted = _read(recursion, file, frozen.geometry)
+    found = compare(frozen, submitted, label_info=named)
     if isinstance(found, Edited):
         if recursion.settings.review.edits == "promote":
-            _take(recursion, actor, case_id, submitted)
+            _take(recursion, actor, case_id, file, named)
             return None
         _refuse_edit(recursion, proposal, found, submitted)
     verdict, rejected = _verdict(proposal, found, params)
@@ -78,11 +73,11 @@ def submit_label(
     return judge(recursion, actor, case_id, proposal.sha256, answer)
 
 
-def _same_shape(submitted: LabelMap, shape: tuple[int, int, int]) -> LabelMap:
-    if submitted.geometry.native_shape != shape:
-        sent, own = ("x".join(map(str, one)) for one in (submitted.geometry.native_shape, shape))
-        raise InputError("submitted mask", f"has {sent} voxels, the image {own}; submit it on the image's own grid")
-    return submitted
+def _read(recursion: Recursion, file: Path, image: Geometry) -> LabelMap:
+    """The upload; one of another shape than the image's is refused before its voxels are decoded."""
+    settings = recursion.settings
+    limit = settings.machine.max_case_bytes
+    return read_label(file, settings.task.classes, shape=image.native_shape, max_bytes=limit)
 
 
 def _verdict(
@@ -125,11 +120,14 @@ def _refuse_edit(recursion: Recursion, proposal: ProposalRecord, found: Edited, 
     )
 
 
-def _take(recursion: Recursion, actor: Actor, case_id: str, submitted: LabelMap) -> None:
-    """Take an upload as an expert mask, placed where its image is."""
-    geometry = recursion.volume(case_id).geometry
-    mask = _same_shape(submitted, geometry.native_shape)
-    take_expert_mask(recursion, actor, case_id, LabelMap(mask.native, geometry, mask.classes))
+def _take(
+    recursion: Recursion, actor: Actor, case_id: str, file: Path, label_info: Sequence[Mapping[str, Any]]
+) -> None:
+    """Take an upload as an expert mask, on its image's grid and in the task's values."""
+    image = recursion.volume(case_id).geometry
+    submitted = _read(recursion, file, image)
+    drawn = as_drawn(submitted, image, classes=recursion.settings.task.classes, label_info=label_info)
+    take_expert_mask(recursion, actor, case_id, drawn)
 
 
 def _text(params: Mapping[str, Any], key: str) -> str | None:

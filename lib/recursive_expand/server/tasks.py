@@ -13,7 +13,7 @@ from recursive_expand.expand.progress import read_progress
 from recursive_expand.expand.proposer import Proposer, cases_to_propose
 from recursive_expand.expand.recursion import Recursion
 from recursive_expand.expand.rounds import NothingToDo, NotReady, run_round
-from recursive_expand.server.parent import end_with_parent, give_way
+from recursive_expand.server.parent import end_with_server, give_way
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class RoundTrain(TrainTask):
     def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any]:
         """Run the round that is due; `only` in the request names it, so that it is not run twice."""
         if not self._in_server():
-            end_with_parent()
+            end_with_server()
             give_way()
         try:
             round_ = run_round(
@@ -77,7 +77,7 @@ class ProposeAll:
     def __call__(self, request: dict[str, Any], datastore: Datastore, infer: Callable[..., Any]) -> dict[str, Any]:
         """Propose; returns what was proposed, by case id."""
         if not self._in_server():
-            end_with_parent()
+            end_with_server()
             give_way()
         rounds = self._recursion.ledger.rounds
         current = rounds.current_model()

@@ -18,7 +18,7 @@ class Review(Section):
     """Start the next round after this many verdicts; 0: when every proposal is decided."""
     order: Literal["balanced", "risk"] = "balanced"
     """The queue: classes in turn, in each the most confident first; or the half that is most probably accepted, as the
-    verdicts so far foretell (expand/triage.py), before the other half, and in each the classes in turn."""
+    verdicts so far predict (expand/triage.py), before the other half, and in each the classes in turn."""
     lease_minutes: float = Field(default=15.0, gt=0)
     """How long a proposal served to one client is kept from the others."""
     edits: Literal["refuse", "promote"] = "refuse"
