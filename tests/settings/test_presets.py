@@ -29,7 +29,11 @@ TABLE: dict[str, dict[str, tuple[Any, Any]]] = {
     "method": {
         "preset": ("paper", "default"),
         "seed": (0, 0),
-        "working_spacing": (None, None),
+        "working_spacing": (None, 1.2),
+        "pretrain": ("none", "synthetic"),
+        "pretrain_slices": (0, 0),
+        "pretrain_epochs": (4, 4),
+        "pretrain_seed": (0, 0),
         "flips": (False, False),
         "use_image_labels": (False, True),
         "gate": (False, True),
@@ -53,6 +57,7 @@ TABLE: dict[str, dict[str, tuple[Any, Any]]] = {
     },
     "training": {
         "epochs": (120, 120),
+        "tune_epochs": (40, 40),
         "later_epochs": (3, 20),
         "learning_rate": (0.002, 0.002),
         "later_learning_rate": (0.001, 0.001),
@@ -64,6 +69,7 @@ TABLE: dict[str, dict[str, tuple[Any, Any]]] = {
         "ignore_band": (False, True),
         "accepted_loss": ("cross_entropy", "cross_entropy"),
         "rejects": ("ignore", "ignore"),
+        "replay_share": (0, 0.5),
         "confident_foreground": (0.7, 0.7),
         "confident_background": (0.3, 0.3),
         "clean_share": (0, 0.25),

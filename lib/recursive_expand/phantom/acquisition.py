@@ -11,7 +11,7 @@ from recursive_expand.phantom.varied_head import Painted
 
 WINDOWED = 0.5
 """Share of slices that are pictures of a display window: their values end there, and are of 8 bits."""
-WINDOWS = ((-20, 100), (0, 80), (-160, 240), (-60, 140), (-100, 150), (0, 100))
+WINDOWS = ((-20.0, 100.0), (0.0, 80.0), (-160.0, 240.0), (-60.0, 140.0), (-100.0, 150.0), (0.0, 100.0))
 """Lower and upper ends, HU; each picture's differ a little."""
 
 

@@ -22,9 +22,9 @@ class Findings:
 
     def __init__(self, rng: np.random.Generator, z: float) -> None:
         self.z = z
-        self.infarcts = [_ball(rng, z, (5, 24)) + (rng.uniform(8, 27),) for _ in range(_some(rng, 0.25, 3))]
+        self.infarcts = [(*_ball(rng, z, (5, 24)), rng.uniform(8, 27)) for _ in range(_some(rng, 0.25, 3))]
         self.pale = rng.uniform(0, 9) if rng.random() < 0.45 else 0.0
-        self.spots = [_ball(rng, z, (0.8, 2.6)) + (rng.uniform(90, 400),) for _ in range(_some(rng, 0.35, 4))]
+        self.spots = [(*_ball(rng, z, (0.8, 2.6)), rng.uniform(90, 400)) for _ in range(_some(rng, 0.35, 4))]
         self.air = [(rng.uniform(-35, 35), -rng.uniform(50, 75), rng.uniform(2, 9)) for _ in range(_some(rng, 0.04, 3))]
         contrast = rng.random() < 0.1
         self.vessel_hu = rng.uniform(90, 260) if contrast else rng.uniform(40, 60)
@@ -53,9 +53,9 @@ class Findings:
         for x, y, z, radius, hu in self.spots:
             spot = plane.ellipsoid((x, y, z), (radius, radius * 1.2, 3 * radius))
             canvas.paint(plane.coverage(spot) * spaces.inside, hu, Tissue.CALCIFICATION)
-        for spot in anatomy.calcifications:
-            signed = plane.chain(spot.points, flatten=0.6)
-            canvas.paint(plane.coverage(signed) * spaces.inside, spot.hu, Tissue.CALCIFICATION)
+        for calcification in anatomy.calcifications:
+            signed = plane.chain(calcification.points, flatten=0.6)
+            canvas.paint(plane.coverage(signed) * spaces.inside, calcification.hu, Tissue.CALCIFICATION)
         for x, y, radius in self.air:
             bubble = plane.ellipsoid((x, y, self.z), (radius, radius, radius))
             canvas.paint(plane.coverage(bubble) * spaces.inside, -950, Tissue.AIR)
@@ -78,7 +78,12 @@ def _willis(rng: np.random.Generator) -> list[NDArray[np.float64]]:
     r = rng.uniform(0.9, 1.8)
     found = [np.array([(0, -2, 0, r), (0, -6, 14, r), (0, -10, 20, r * 0.8)], np.float64)]
     for side in (-1, 1):
-        middle = [(side * 8, -18, 22, r), (side * 24, -18, 25, r), (side * 40, -12, 32, r * 0.8), (side * 44, 6, 42, r * 0.6)]
+        middle = [
+            (side * 8, -18, 22, r),
+            (side * 24, -18, 25, r),
+            (side * 40, -12, 32, r * 0.8),
+            (side * 44, 6, 42, r * 0.6),
+        ]
         found += [
             np.array(middle, np.float64),
             np.array([(side * 3, -24, 24, r * 0.8), (side * 2, -48, 40, r * 0.6), (side * 2, -50, 70, r * 0.5)]),

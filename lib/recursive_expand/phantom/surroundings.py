@@ -93,7 +93,9 @@ class Surroundings:
             whole = plane.ellipsoid((x, y, -12), (a + 4, b + 4, 14))
             canvas.paint(plane.coverage(whole), -80, Tissue.EXTRACRANIAL)
             canvas.paint(
-                plane.coverage(whole - 4 - texture), (self.muscle_hu + 2 * texture).astype(np.float32), Tissue.EXTRACRANIAL
+                plane.coverage(whole - 4 - texture),
+                (self.muscle_hu + 2 * texture).astype(np.float32),
+                Tissue.EXTRACRANIAL,
             )
 
     def paint_holder(self, canvas: Canvas, plane: Plane) -> None:

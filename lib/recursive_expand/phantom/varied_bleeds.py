@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,7 @@ def draw_bleeds(rng: np.random.Generator, z: float) -> list[Bleed]:
 
 
 def _draw(kind: type[Bleed], rng: np.random.Generator, z: float) -> Bleed:
-    common = {
+    common: dict[str, Any] = {
         "side": int(rng.choice([-1, 1])),
         "level": z + rng.normal(0, 8),
         "hu": rng.uniform(52, 80),

@@ -20,7 +20,7 @@ from recursive_expand.phantom.surroundings import Surroundings
 from recursive_expand.phantom.varied_bleeds import draw_bleeds, layer_blood
 from recursive_expand.phantom.varied_fields import SlabField
 
-EXTENT_MM = (212.0, 174.0)
+EXTENT_MM = (211.2, 172.8)
 """Rows and columns of a slice: a head's box."""
 HEIGHTS = (-12.0, 116.0)
 """Between which the slice lies, mm above the orbitomeatal level."""
