@@ -96,9 +96,11 @@ def check_something_to_do(recursion: Recursion) -> None:
     current = recursion.ledger.rounds.current()
     if current is None:
         if next_step(read_state(recursion, asked=True), recursion.settings.review) is Step.WAIT_FOR_PIXEL_LABELS:
+            if recursion.settings.method.pretrain != "none":
+                raise NothingToDo("there are no scans to begin with: put some into the studies folder and restart")
             raise NothingToDo(
-                "there is nothing to begin with: put scans into the studies folder, with --conf pretrain none expert "
-                "masks too, into labels/final/<case>.nii.gz before the first start, or submit them from 3D Slicer"
+                "there are no expert masks to begin with: put masks into labels/final/<case>.nii.gz before the first "
+                "start, submit them from 3D Slicer, or start without any by --conf pretrain synthetic"
             )
     elif round_due(recursion) != current.round and expansion(recursion.ledger, current) == 0:
         raise NothingToDo(

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import platformdirs
 from torch import nn
 
 from recursive_expand.errors import InputError
 from recursive_expand.expand.progress import Progress
 from recursive_expand.expand.recursion import Recursion, choose_device
-from recursive_expand.segment.pretrain import pretrained
+from recursive_expand.segment.pretrain import cache_folder, pretrained
 from recursive_expand.segment.weights import SUFFIX, load_weights
 
 
@@ -45,7 +44,7 @@ def first_network(recursion: Recursion, progress: Progress) -> nn.Module:
 
 def _weights_of(recursion: Recursion, sha256: str) -> Path:
     """Where the weights with this hash lie: in this workspace, or in the user's cache folder."""
-    cached = Path(platformdirs.user_cache_dir("recursive-expand")) / "pretrained" / f"{sha256}{SUFFIX}"
+    cached = cache_folder() / f"{sha256}{SUFFIX}"
     for path in (recursion.workspace.model(sha256), cached):
         if path.is_file():
             return path

@@ -60,7 +60,7 @@ def pretrained(
         InputError: the task has classes that no synthetic head shows.
     """
     network = build_network(settings)
-    folder = cache or Path(platformdirs.user_cache_dir("recursive-expand")) / "pretrained"
+    folder = cache or cache_folder()
     path = folder / f"{pretraining_key(settings, device)}.safetensors"
     if not _load(network, path):
         network = pretrain(settings, device, on_step=on_step)
@@ -68,6 +68,11 @@ def pretrained(
         sha256 = save_weights(network, path)
         path.with_suffix(".sha256").write_text(sha256, encoding="ascii")
     return network.eval()
+
+
+def cache_folder() -> Path:
+    """Where pretrained weights are kept, for all studies of this user."""
+    return Path(platformdirs.user_cache_dir("recursive-expand")) / "pretrained"
 
 
 def _load(network: nn.Module, path: Path) -> bool:

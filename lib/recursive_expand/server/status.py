@@ -78,7 +78,13 @@ def read_status(recursion: Recursion, conductor: Conductor) -> Status:
         state=state,
         step=step,
         round=round_.round if round_ else None,
-        message=_message(state, undecided, conductor, error=round_.error if round_ else None),
+        message=_message(
+            state,
+            undecided,
+            conductor,
+            fresh=recursion.settings.method.pretrain == "none",
+            error=round_.error if round_ else None,
+        ),
         progress=ProgressStatus(**vars(progress)) if progress else None,
         cases=roles,
         proposals=ledger.proposals.count(round_.round) if round_ else {},
@@ -103,15 +109,16 @@ def _state(state: RoundState | None, step: Step, *, can_start: bool) -> State:
     return cast(State, state.value)
 
 
-def _message(state: State, undecided: int, conductor: Conductor, *, error: str | None) -> str:
+def _message(state: State, undecided: int, conductor: Conductor, *, fresh: bool, error: str | None) -> str:
     if conductor.indexing and state in ("waiting_for_pixel_labels", "training"):
         return "reading the studies for the first time"
     if conductor.held is not None and state in ("stopped", "failed"):
         return f"no round begins: {conductor.held}; POST /recursive/rounds tries again"
     return {
-        "waiting_for_pixel_labels": "there is nothing to begin with: put scans into the studies folder (with "
-        "--conf pretrain none also expert masks into labels/final/<case>.nii.gz) and restart, or draw masks in 3D "
-        "Slicer, submit, and POST /recursive/rounds",
+        "waiting_for_pixel_labels": "there are no expert masks yet: put some into labels/final/<case>.nii.gz and "
+        "restart, or draw them in 3D Slicer, submit, and POST /recursive/rounds"
+        if fresh
+        else "there are no scans yet: put some into the studies folder and restart",
         "training": "a round is training; proposals follow",
         "proposing": "proposals are being made",
         "reviewing": f"{undecided} proposals wait for a verdict",

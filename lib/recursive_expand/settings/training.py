@@ -14,10 +14,10 @@ class Training(Section):
 
     epochs: int = Field(default=120, ge=1)
     """Epochs of round 0 from fresh weights (the paper: 120)."""
-    tune_epochs: int = Field(default=40, ge=1)
-    """Epochs of round 0 with a pretrained start: f is tuned, at the rate and on the schedule of later rounds."""
     later_epochs: int = Field(default=3, ge=1)
     """Epochs of every later round (the paper: 3)."""
+    tune_epochs: int = Field(default=40, ge=1)
+    """Epochs of round 0 with a pretrained start: f is tuned, at the rate and on the schedule of later rounds."""
     learning_rate: float = Field(default=2e-3, gt=0)
     """Adam's, in round 0."""
     later_learning_rate: float = Field(default=1e-3, gt=0)
