@@ -146,7 +146,7 @@ def test_a_comparison_is_missed_where_median_and_fastest_are_slower(now: list[fl
     row = _module("against").compared("next sample", {"before": [0.010, 0.010, 0.011], "now": now}, "ms")
     assert row.value == pytest.approx(value)
     assert row.bar.met(row.value) is met
-    assert row.before == "10.0 / 11.0"
+    assert row.before == "10.0 / 10.0 / 11.0"
 
 
 def test_what_the_older_checkout_cannot_do_is_shown_alone() -> None:

@@ -19,8 +19,8 @@ from _bench.timing import seconds
 MOST = 1.1
 """How many times the older checkout's time or memory is still no loss: ratios of the same code vary that much."""
 
-TRAINING_HEADS = 1
-"""What the network is trained on: both sides take its weights, so that masks of some size are enough."""
+TRAINING_SIZE = 128
+"""Pixels of the sides of the heads that f is trained on: both sides take its weights, and need masks to show alone."""
 
 Samples = dict[str, list[float]]
 """What was measured, by side."""
@@ -87,8 +87,8 @@ def _add(section: Section, row: Row) -> None:
 
 
 def _spread(values: list[float], unit: str) -> str:
-    ordered = dict.fromkeys(_UNITS[unit](value) for value in (min(values), statistics.median(values), max(values)))
-    return " / ".join(ordered)
+    shown = values if len(values) == 1 else [min(values), statistics.median(values), max(values)]
+    return " / ".join(_UNITS[unit](value) for value in shown)
 
 
 def _in_turn(sides: tuple[Side, Side], repeats: int, act: Callable[[Side], Any]) -> dict[str, list[Any]]:
@@ -104,7 +104,7 @@ def _pick(answers: dict[str, list[dict[str, Any]]], key: str) -> Samples:
 
 
 def _proposing(section: Section, sides: tuple[Side, Side], scale: Scale, threads: int) -> None:
-    file, sha256 = weights(bench_settings(threads), TRAINING_HEADS)
+    file, sha256 = weights(bench_settings(threads), TRAINING_SIZE)
     images = heads(scale.volumes, scale.slices)
     slices = scale.volumes * scale.slices
     studies: dict[str, Path] = {}

@@ -71,25 +71,25 @@ def expert_case() -> tuple[Path, Path]:
     return folder / "image.nii.gz", folder / "mask.nii.gz"
 
 
-def weights(settings: Settings, training_heads: int = 8) -> tuple[Path, str]:
+def weights(settings: Settings, size: int = SIZE) -> tuple[Path, str]:
     """(file, SHA-256) of the app's network, briefly trained on other heads, so that its masks mean something.
 
     Args:
         settings: the network's.
-        training_heads: how many heads of 6 slices; where two checkouts are compared, few will do.
+        size: pixels of their sides; where two checkouts are compared, masks of some size are enough.
     """
     # Of another network, or trained otherwise: other weights.
     task, method = settings.task, settings.method
     made_of = (
         *(method.network, task.windows, task.classes, task.region, method.training, method.seed),
-        *(TRAINING_EPOCHS, TRAINING_RATE, training_heads),
+        *(TRAINING_EPOCHS, TRAINING_RATE, size),
     )
     folder = FOLDER / f"weights_{hashlib.sha256(repr(made_of).encode()).hexdigest()[:8]}"
 
     def make(partial: Path) -> None:
         heads = [
-            make_head(_TRAINING_SEED + 1 + n, size=SIZE, slices=6, bleeds=CLASSES[n % 5 :][:2], domain=_DOMAINS[n % 2])
-            for n in track(range(training_heads), "Making heads to train on", transient=True)
+            make_head(_TRAINING_SEED + 1 + n, size=size, slices=6, bleeds=CLASSES[n % 5 :][:2], domain=_DOMAINS[n % 2])
+            for n in track(range(8), "Making heads to train on", transient=True)
         ]
         examples = [
             Example(f"{n}:{k}", head.hu[k], head.mask[k], True, head.spacing[1:])

@@ -195,7 +195,7 @@ def test_a_mask_chooses_its_series_by_its_place_not_only_by_its_size(cq500, tmp_
     mask_for(cq500, "4.nii.gz", value=2)
     done = load(cq500, tmp_path, patients=(4,))
     assert done.imported["cq500-4"].startswith("CT PLAIN THIN")
-    volume, native = check_case(cases(tmp_path)["cq500-4"], CLASSES)
+    volume, native = read(tmp_path, "cq500-4")
     world = volume.geometry.affine @ (*np.argwhere(native)[0], 1)
     assert np.allclose(world[:3], (99.6, 90, 10 + 2 * 0.625), atol=1e-3)
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import csv
 import errno
+import subprocess
+import sys
+import time
 from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 from filelock import FileLock
+from PIL import Image
 
 from recursive_expand.archives.folder import FolderArchive
 from recursive_expand.archives.images import read_volume, write_volume
@@ -212,3 +216,33 @@ def test_leftovers_of_a_killed_run_are_swept(studies):
     (studies / ".recursive-import" / "a.image.nii.gz").write_bytes(b"half")
     assert list(run_import(Given({"a": content()}), studies).imported) == ["a"]
     assert not (studies / ".recursive-import").exists()
+
+
+def test_a_killed_import_leaves_no_case_half_there(tmp_path, studies):
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from recursive_expand.importers.slices import SliceSettings, SlicesImporter\n"
+        "from recursive_expand.importers.runner import run_import\n"
+        "from recursive_expand.cases import Role\n"
+        "settings = SliceSettings(('epidural', 'subdural'), 40, 120, Role.TEST, mask_class='subdural')\n"
+        "run_import(SlicesImporter(Path(sys.argv[1]), settings, Path(sys.argv[2])), Path(sys.argv[3]))\n"
+    )
+    pictures, masks = tmp_path / "pictures", tmp_path / "masks"
+    for folder in (pictures, masks):
+        folder.mkdir()
+        for number in range(400):
+            Image.fromarray(np.eye(16, dtype=np.uint8) * 255).save(folder / f"{number:03d}.png")
+    command = [sys.executable, "-c", program, str(pictures), str(masks), str(studies)]
+    running = subprocess.Popen(command)
+    while running.poll() is None and len(list(studies.glob("*.nii.gz"))) < 100:
+        time.sleep(0.001)
+    running.kill()
+    running.wait()
+    there = {path.name for path in studies.glob("*.nii.gz")}
+    assert 0 < len(there) <= 400
+    listed = {row[0] for row in rows(studies, "cases.csv")}
+    assert there <= {f"{case_id}.nii.gz" for case_id in listed}  # a row before its image, never after
+    assert there <= {path.name for path in studies.glob("labels/final/*.nii.gz")}
+    subprocess.run(command, check=True)
+    assert len(ids(studies)) == 400 and len(rows(studies, "cases.csv")) == 400
+    assert {case.role for case in FolderArchive(studies, CLASSES).scan().cases} == {Role.TEST}

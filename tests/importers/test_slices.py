@@ -249,7 +249,7 @@ def test_blood_on_a_transparent_mask_is_no_background(pictures):
     Image.fromarray(np.dstack([white, alpha])).save(pictures.masks / "a.png")
     report = pictures.load()
     assert "subdural 1 voxels" in report.measured["a"]
-    volume, native = check_case(pictures.case("a"), CLASSES)
-    world = volume.geometry.affine @ (*np.argwhere(native)[0], 1)
+    volume, label = check_case(pictures.archive, pictures.case("a"))
+    world = volume.geometry.affine @ (*np.argwhere(label.native)[0], 1)
     # Row 1 from the top and column 2 from the left, half a millimetre each.
-    assert np.allclose(world[:2], (-1.0, -0.5)) and np.count_nonzero(native) == 1
+    assert np.allclose(world[:2], (-1.0, -0.5)) and np.count_nonzero(label.native) == 1

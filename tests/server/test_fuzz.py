@@ -29,6 +29,7 @@ OURS = [
     ("GET", "/recursive/rounds"),
     ("POST", "/recursive/rounds"),
     ("GET", "/recursive/queue"),
+    ("POST", "/recursive/outbox/retry"),
 ]
 OPERATIONS = [*SERVED, *CLOSED, *OURS]
 PARAMETERS = (

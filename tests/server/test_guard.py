@@ -39,6 +39,7 @@ def client():
     def fail(how: str) -> None:
         raise {
             "bug": ValueError(SECRET),
+            "busy": HTTPException(503, "no mask was made"),
             "full": HTTPException(507, "the disk is full"),
             "input": InputError("a.nii", "is\nbroken"),
             "expected": RecursiveExpandError("not now"),
@@ -96,14 +97,17 @@ def test_a_fault_of_ours_has_an_id_that_the_log_carries_and_nothing_else(client,
     assert record.exc_info[1].args == (SECRET,)
 
 
-def test_a_deliberate_5xx_keeps_its_sentence(client, caplog):
-    answer = client.get("/fail/full")
-    assert (answer.status_code, answer.json()["detail"]) == (507, "the disk is full")
+@pytest.mark.parametrize(
+    ("how", "status", "detail"), [("busy", 503, "no mask was made"), ("full", 507, "the disk is full")]
+)
+def test_a_deliberate_5xx_keeps_its_sentence_and_has_an_id_too(client, caplog, how, status, detail):
+    answer = client.get(f"/fail/{how}")
+    assert (answer.status_code, answer.json()["detail"]) == (status, detail)
     assert answer.json()["id"] in caplog.text
 
 
 @pytest.mark.parametrize(
-    ("how", "status", "detail"), [("input", 422, "a.nii: is broken"), ("expected", 409, "not now")]
+    ("how", "status", "detail"), [("input", 422, "a.nii: is\\nbroken"), ("expected", 409, "not now")]
 )
 def test_the_library_s_refusals_are_answers_though_no_handler_caught_them(client, how, status, detail):
     answer = client.get(f"/fail/{how}")

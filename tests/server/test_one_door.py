@@ -123,6 +123,22 @@ def test_nobody(say, app):
     assert standing(app) == []
 
 
+@pytest.mark.parametrize(
+    ("field", "value"), [("reason", "x" * 201), ("comment", "x" * 2001), ("seconds", -1), ("seconds", "soon")]
+)
+def test_what_is_said_along_with_it_is_held_to_the_same_limits(say, app, field, value):
+    answer = say("u0", reviewer="ann", **{field: value})
+    assert answer.status_code == 422
+    assert [fault["loc"][-1] for fault in answer.json()["detail"]] == [field]
+    assert standing(app) == []
+
+
+def test_what_is_said_along_with_it_is_kept(say, app):
+    assert say("u0", reviewer="ann", reason="motion", comment="ü", seconds=2).status_code in (200, 201)
+    [verdict] = app.recursion.ledger.judgements.of_case("u0")
+    assert (verdict.reason, verdict.comment, verdict.seconds) == ("motion", "ü", 2.0)
+
+
 def test_the_conductor_wakes(say, app):
     app.conductor._wake.clear()
     say("u0", reviewer="ann")

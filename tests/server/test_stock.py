@@ -42,7 +42,7 @@ def infer(client, case_id="u0", query="", files=None, **params):
 
 
 def test_the_next_sample_is_the_server_s_word(client, app):
-    app.study.ledger.update_case_info("u0", {"id": "other", "path": "/etc/passwd", "strategy": 5, "note": "x"})
+    app.recursion.ledger.cases.update_info("u0", {"id": "other", "path": "/etc/passwd", "strategy": 5, "note": "x"})
     answer = client.post("/activelearning/first", json={"client_id": "ann", "largest_cc": True}).json()
     while answer["id"] != "u0":
         answer = client.post("/activelearning/random", json={}).json()
@@ -68,7 +68,7 @@ def test_a_key_of_monai_label_s_cannot_turn_infer_into_a_verdict(client, app):
     answer = infer(client, save_label=True)
     assert (answer.status_code, "PUT /datastore/label" in answer.text) == (422, True)
     assert infer(client, save_label=False, largest_cc=True, device="cuda").status_code == 200
-    assert app.study.ledger.verdicts_of("u0") == []
+    assert app.recursion.ledger.judgements.of_case("u0") == []
 
 
 @pytest.mark.parametrize("key", ["image", "model", "session", "session_id", "bundle_path", "label_tag"])
@@ -187,20 +187,20 @@ def test_notes_are_attached(client):
 def test_originals_are_not_removed(client, app, path):
     answer = client.delete(path)
     assert (answer.status_code, "never removed over HTTP" in answer.json()["detail"]) == (403, True)
-    assert (app.study.archive.studies / "u0.nii.gz").is_file()
+    assert (app.recursion.archive.studies / "u0.nii.gz").is_file()
 
 
 @pytest.mark.parametrize("path", ["/datastore/image", "/datastore/"])
 def test_originals_are_not_replaced(client, app, path):
-    before = (app.study.archive.studies / "u0.nii.gz").read_bytes()
-    other = (app.study.archive.studies / "i0.nii.gz").read_bytes()
+    before = (app.recursion.archive.studies / "u0.nii.gz").read_bytes()
+    other = (app.recursion.archive.studies / "i0.nii.gz").read_bytes()
     assert client.put(f"{path}?image=u0", files={"file": ("x.nii.gz", other)}).status_code == 422
     assert client.put(path, files={"file": ("u0.nii.gz", other)}).status_code == 422
-    assert (app.study.archive.studies / "u0.nii.gz").read_bytes() == before
+    assert (app.recursion.archive.studies / "u0.nii.gz").read_bytes() == before
 
 
 def test_an_image_is_named_after_its_file(client, app):
-    content = (app.study.archive.studies / "u0.nii.gz").read_bytes()
+    content = (app.recursion.archive.studies / "u0.nii.gz").read_bytes()
     answer = client.put(
         "/datastore/", files={"file": ("1.2.840.nii.gz", content)}, data={"params": '{"client_id": "a"}'}
     )
@@ -213,11 +213,11 @@ def test_who_submits_is_a_text(client, submit, proposed, app, params):
     answer = submit("u0", proposed("u0"), **params)
     assert answer.status_code == 422
     assert answer.json()["detail"][0]["loc"] == ["body", "params", next(iter(params))]
-    assert app.study.ledger.verdicts_of("u0") == []
+    assert app.recursion.ledger.judgements.of_case("u0") == []
 
 
 def test_a_checksum_is_compared(client, app):
-    digest = hashlib.sha256((app.study.archive.studies / "u0.nii.gz").read_bytes()).hexdigest()
+    digest = hashlib.sha256((app.recursion.archive.studies / "u0.nii.gz").read_bytes()).hexdigest()
     for text, status in ((digest, 200), (f"SHA256:{digest}", 200), ("SHA256:00", 404), ("MD9:00", 422)):
         assert client.head("/datastore/image", params={"image": "u0", "check_sum": text}).status_code == status
     assert client.head("/datastore/image?image=nobody").status_code == 404
@@ -225,7 +225,7 @@ def test_a_checksum_is_compared(client, app):
 
 
 def test_nothing_stays_in_the_temporary_folder(client, app, submit, proposed, temporary):
-    content = (app.study.archive.studies / "u0.nii.gz").read_bytes()
+    content = (app.recursion.archive.studies / "u0.nii.gz").read_bytes()
     for sent in (content, b"nonsense"):
         client.put("/datastore/image?image=new", files={"file": ("a.nii.gz", sent)})
         infer(client, "", files={"file": ("a.nii.gz", sent)})

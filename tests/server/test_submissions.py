@@ -131,7 +131,9 @@ def test_cases_with_expert_masks_take_no_verdict(submit, app, case_id):
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize(("shape", "text"), [((48, 48, 2), "has 48 x 48 x 2 voxels, its image 48 x 48 x 3")])
+@pytest.mark.parametrize(
+    ("shape", "text"), [((48, 48, 2), "has 48 x 48 x 2 voxels, its image 48 x 48 x 3; a mask has its image's shape")]
+)
 def test_a_mask_on_another_grid_is_refused(submit, tmp_path, shape, text):
     nib.save(nib.Nifti1Image(np.zeros(shape, np.uint8), np.eye(4)), tmp_path / "m.nii.gz")
     answer = submit("u0", tmp_path / "m.nii.gz")
@@ -141,7 +143,8 @@ def test_a_mask_on_another_grid_is_refused(submit, tmp_path, shape, text):
 @pytest.mark.parametrize("content", [b"", b"nonsense", b"NRRD0004\n"])
 def test_a_file_that_is_no_mask_is_refused(submit, tmp_path, content):
     (tmp_path / "m.nii.gz").write_bytes(content)
-    assert submit("u0", tmp_path / "m.nii.gz").status_code == 422
+    answer = submit("u0", tmp_path / "m.nii.gz")
+    assert (answer.status_code, answer.json()["detail"][:16]) == (422, "submitted mask: ")
 
 
 def test_fractions_are_no_classes(submit, proposed, tmp_path):

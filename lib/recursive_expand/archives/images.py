@@ -21,11 +21,8 @@ from recursive_expand.archives.native import (
     NativeImage,
     portions,
 )
-from recursive_expand.cases import Geometry, LabelMap, Volume
+from recursive_expand.cases import MIN_SIDE, Geometry, LabelMap, Volume
 from recursive_expand.errors import InputError
-
-MIN_SIDE = 4
-"""Fewest rows and columns of a slice."""
 
 _INT16 = np.iinfo(np.int16)
 _INFO = ("verdict", "source", "round", "model_sha256", "proposal_sha256", "reviewer", "ts")  # goes into label files
@@ -118,16 +115,6 @@ def read_info(path: Path) -> dict[str, Any]:
         if isinstance(info, dict):
             return info
     return {}
-
-
-def read_mask(path: Path) -> NDArray[np.uint8]:
-    """To be removed: `read_label` took its place."""
-    return read_label(path).native.copy(order="F")
-
-
-def write_mask(path: Path, mask: NDArray[np.uint8], geometry: Geometry, *, fsync: bool = True) -> None:
-    """To be removed: `write_label` took its place."""
-    write_label(path, LabelMap(mask, geometry), fsync=fsync)
 
 
 def write_volume(path: Path, volume: Volume, *, fsync: bool = True) -> None:

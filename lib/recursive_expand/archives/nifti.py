@@ -11,6 +11,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from isal import isal_zlib
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
@@ -31,6 +32,7 @@ MAX_OFFSET = 2**24
 
 _GZIP = b"\x1f\x8b"
 _HEADER_BYTES = 540  # NIfTI-2; NIfTI-1 has 348
+_LEVEL = 2  # of ISA-L, from 0 to 3
 _FILE_HEAD = 2**14  # of a file, enough for a header however it is packed
 _COMMENT_HEAD = 2**16  # of a file, enough for the extensions that `write` makes
 _COMMENT_BEGIN = 560  # of a file, enough to see whether it has extensions
@@ -106,7 +108,7 @@ def write(path: Path, voxels: NDArray, affine: NDArray[np.float64], *, compress:
         path: where to.
         voxels: (i, j, k) uint8 or int16.
         affine: (4, 4), voxel indices to RAS millimetres.
-        compress: gzip at level 1: a mask is as small as at level 6, and several times as fast.
+        compress: gzip by ISA-L: as small as zlib at level 1, in a quarter of its time.
         comment: UTF-8 text for an extension of code 6, which other readers pass over.
     """
     extension = b"\1\0\0\0" if comment else bytes(4)
@@ -124,7 +126,7 @@ def write(path: Path, voxels: NDArray, affine: NDArray[np.float64], *, compress:
     header.set_data_offset(348 + len(extension))
     content = header.binaryblock + extension + voxels.astype(header.get_data_dtype(), copy=False).tobytes(order="F")
     if compress:
-        packer = zlib.compressobj(1, zlib.DEFLATED, 31, 9)
+        packer = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, 31)
         content = packer.compress(content) + packer.flush()
     path.write_bytes(content)
 

@@ -36,10 +36,12 @@ def read_hu(dataset: Dataset, source: str) -> NDArray[np.int16]:
     """
     rescale = _rescale(dataset, source)
     raw = _decode(dataset, source)
-    hu = np.clip(np.rint(rescale(stored_values(dataset, raw))), -32768, 32767).astype(np.int16)
+    hu = _as_int16(rescale(stored_values(dataset, raw)))
     padding = _padding(dataset, raw)
     if padding is not None and padding.any():
-        hu[padding & ((hu < SURELY_AIR) | _at_the_corners(padding))] = AIR_HU
+        if hu[padding].max() >= SURELY_AIR:
+            padding &= (hu < SURELY_AIR) | _at_the_corners(padding)
+        hu[padding] = AIR_HU
     return hu
 
 
@@ -74,6 +76,15 @@ def stored_values(dataset: Dataset, raw: NDArray) -> NDArray[np.int32]:
         all_ones = (1 << (width - stored_bits)) - 1
         low = np.where(bits >> stored_bits == all_ones, bits - (1 << width), low)
     return low.astype(np.int32, copy=False)
+
+
+def _as_int16(values: NDArray) -> NDArray[np.int16]:
+    """Rounded, and clipped to what int16 holds."""
+    if values.dtype.kind == "f":
+        values = np.rint(values)
+    if values.min() < -32768 or values.max() > 32767:
+        values = values.clip(-32768, 32767)
+    return values.astype(np.int16)
 
 
 def _decode(dataset: Dataset, source: str) -> NDArray:

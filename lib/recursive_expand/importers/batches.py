@@ -1,7 +1,7 @@
 """Cases on their way into a folder of studies, written in batches so that a crash never leaves a case half there.
 
-Files are made in a folder of their own while the next case is read. A batch then comes in in this order: its files to
-disk, its rows in the tables, masks and geometry into place, and last the images, which say that a case is there.
+Files are made in a folder of their own, and are on disk, while the next case is read. A batch then comes in in this
+order: its rows in the tables, masks and geometry into place, and last the images, which say that a case is there.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ MOST_CASES = 64
 MOST_BYTES = 256 << 20
 """A batch ends with so many cases or so many bytes of voxels, whichever comes first."""
 
-MOST_WAITING = 2
+WRITERS = 2
+"""Threads that compress and write; neither needs Python's lock."""
+
+MOST_WAITING = 4
 """Cases in memory that are not written yet."""
 
 _MAKING = ".recursive-import"
@@ -54,7 +57,7 @@ class Batches:
         shutil.rmtree(self._making, ignore_errors=True)  # of a run that was killed
         self._making.mkdir()
         self._folders = [studies / "labels" / "final", studies / "geometry", studies]
-        self._pool = ThreadPoolExecutor(1, "import-writer")
+        self._pool = ThreadPoolExecutor(WRITERS, "import-writer")
         self._batch: list[Future[_Made]] = []
         self._bytes = 0
 
@@ -86,9 +89,6 @@ class Batches:
                 made.append(future.result())
             except OSError as error:
                 failures.append(error)
-        for case in made:
-            for source, _ in case.files:
-                _sync(source)
         self._roles.flush()
         self._labels.flush()
         for case in made:
@@ -126,6 +126,8 @@ class Batches:
             geometry.unlink()  # of an earlier image of this case
         files.append((self._making / f"{case_id}.image.nii.gz", self._studies / f"{case_id}.nii.gz"))
         write_volume(files[-1][0], content.volume, fsync=False)
+        for source, _ in files:
+            _sync(source)
         return _Made(case_id, content.what, tuple(files))
 
 

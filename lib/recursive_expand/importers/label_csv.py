@@ -62,6 +62,34 @@ def read_table(path: Path, columns: Sequence[str]) -> Iterator[Row]:
     Raises:
         InputError: where it cannot be read, or lacks a column.
     """
+    names: list[str] = []
+    for number, cells in _lines(path, columns):
+        if not number:
+            names = cells
+            continue
+        padded = [*cells, *[""] * (len(names) - len(cells))]
+        cells_by_name = {name: cell.strip() for name, cell in zip(names, padded, strict=False)}
+        yield Row(f"{path.name} line {number}", cells_by_name)
+
+
+def read_pairs(path: Path, first: str, second: str) -> Iterator[tuple[int, str, str]]:
+    """Line number and two cells of each row that is not blank: for tables of millions of rows.
+
+    Raises:
+        InputError: as `read_table` does.
+    """
+    one = two = 0
+    for number, cells in _lines(path, (first, second)):
+        if not number:
+            one, two = cells.index(first.lower()), cells.index(second.lower())
+        elif len(cells) > max(one, two):
+            yield number, cells[one].strip(), cells[two].strip()
+        else:
+            raise InputError(f"{path.name} line {number}", f"ends before its column {second}")
+
+
+def _lines(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+    """(0, column names in lower case), then the line number and the cells of each row that is not blank."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file)
@@ -69,13 +97,10 @@ def read_table(path: Path, columns: Sequence[str]) -> Iterator[Row]:
             missing = [name for name in columns if name.lower() not in names]
             if missing:
                 raise InputError(path.name, f"has no column {', '.join(missing)}")
+            yield 0, names
             for cells in reader:
-                if any(cell.strip() for cell in cells):
-                    padded = [*cells, *[""] * (len(names) - len(cells))]
-                    yield Row(
-                        f"{path.name} line {reader.line_num}",
-                        {name: cell.strip() for name, cell in zip(names, padded, strict=False)},
-                    )
+                if any(cells) and (cells[0] or any(cell.strip() for cell in cells)):
+                    yield reader.line_num, cells
     except OSError as error:
         raise InputError(path.name, f"cannot be read ({error.strerror})") from error
     except (UnicodeDecodeError, csv.Error) as error:

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from recursive_expand.importers.bleed_types import OUTSIDE_IN
-from recursive_expand.importers.label_csv import read_table
+from recursive_expand.importers.label_csv import Row, read_pairs
 from recursive_expand.importers.report import OnProgress
 
 TABLE = "stage_2_train.csv"
 
-_ID = re.compile(r"(ID_[0-9a-zA-Z]+)_([a-z]+)")
+_IMAGE = re.compile("ID_[0-9a-zA-Z]+")
+_PLAIN = ("0", "1")
 
 
 @dataclass
@@ -45,16 +46,18 @@ def read_rsna_labels(path: Path, on_progress: OnProgress) -> RsnaLabels:
     # Four and a half million rows: two small integers an image instead of six cells.
     said: dict[str, int] = {}
     present: dict[str, int] = {}
-    for row in read_table(path, ("ID", "Label")):
-        match = _ID.fullmatch(row.text("ID"))
-        if match is None or match.group(2) not in bits:
-            labels.left_out.setdefault(row.text("ID"), f"{row.line}: is no image and type")
+    for line, name, label in read_pairs(path, "ID", "Label"):
+        image, _, kind = name.rpartition("_")
+        bit = bits.get(kind)
+        if bit is None or not _IMAGE.fullmatch(image):
+            labels.left_out.setdefault(name, f"{path.name} line {line}: is no image and type")
             continue
-        image, bit, flag = match.group(1), bits[match.group(2)], row.flag("Label")
+        # Nearly all are plain; a spreadsheet's 1.0 is a flag too.
+        flag = label == "1" if label in _PLAIN else Row(f"{path.name} line {line}", {"label": label}).flag("Label")
         seen = said.get(image, 0)
         if seen >> bit & 1:
             if (present.get(image, 0) >> bit & 1) != flag:
-                reason = f"has two labels for {match.group(2)} that contradict each other"
+                reason = f"has two labels for {kind} that contradict each other"
                 labels.left_out.setdefault(image, reason)
             else:
                 labels.repeated += 1

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, update
 
+from recursive_expand.ledger import states
 from recursive_expand.ledger.errors import (
     AlreadyDecided,
     NotWithdrawable,
@@ -26,7 +27,6 @@ from recursive_expand.ledger.records import (
     VerdictKind,
     VerdictRecord,
 )
-from recursive_expand.ledger.states import refresh, used_by
 from recursive_expand.ledger.store import Store, utc_now
 from recursive_expand.ledger.tables import cases, judgements, leases, proposals, rounds, verdicts
 
@@ -75,34 +75,38 @@ class Judgements:
         with self._store.write() as connection:
             current = _current(connection, case_id)
             proposal = _looked_at(connection, current, proposal_sha256)
+            if proposal == current and _has_expert_mask(current):
+                raise _stale(current, proposal_sha256)
             verdict, rejected = _whole(proposal, verdict, rejected_slices)
             if proposal.proposal_id != current.proposal_id or proposal.state is ProposalState.DECIDED:
                 return _same_or_refuse(connection, current, proposal, verdict, rejected, actor)
-            inserted = connection.execute(
-                insert(verdicts).values(
-                    proposal_id=proposal.proposal_id,
-                    case_id=case_id,
-                    round=proposal.round,
-                    verdict=verdict,
-                    reviewer=actor.reviewer,
-                    client=actor.client,
-                    authenticated=actor.authenticated,
-                    reason=reason,
-                    comment=comment,
-                    seconds=seconds,
-                    ts=utc_now(),
-                )
-            )
+            ts = utc_now()
+            said: dict[str, Any] = {
+                "proposal_id": proposal.proposal_id,
+                "case_id": case_id,
+                "round": proposal.round,
+                "verdict": verdict,
+                "reviewer": actor.reviewer,
+                "client": actor.client,
+                "authenticated": actor.authenticated,
+                "reason": reason,
+                "comment": comment,
+                "seconds": seconds,
+                "ts": ts,
+            }
+            inserted = connection.execute(insert(verdicts).values(said))
             (verdict_id,) = inserted.inserted_primary_key or (None,)
+            assert verdict_id is not None
+            accepted = tuple(number for number in proposal.slices if number not in rejected)
             rows = [
-                {"verdict_id": verdict_id, "slice": number, "accepted": number not in rejected}
+                {"verdict_id": verdict_id, "slice": number, "accepted": number in accepted}
                 for number in proposal.slices
             ]
             if rows:
                 connection.execute(insert(judgements), rows)
-            refresh(connection, proposals.c.proposal_id == proposal.proposal_id)
+            states.refresh(connection, proposals.c.proposal_id == proposal.proposal_id)
             connection.execute(delete(leases).where(leases.c.case_id == case_id))
-            queue_labels(connection, case_id, utc_now())
+            queue_labels(connection, case_id, ts)
             self._store.record(
                 connection,
                 "verdict",
@@ -111,7 +115,16 @@ class Judgements:
                 case_id=case_id,
                 proposal=proposal.sha256,
             )
-            return _one(connection, verdict_id)
+        return VerdictRecord(
+            verdict_id=verdict_id,
+            proposal_sha256=proposal.sha256,
+            model_sha256=proposal.model_sha256,
+            accepted_slices=accepted,
+            rejected_slices=tuple(rejected),
+            used_by=None,
+            withdrawn=None,
+            **said,
+        )
 
     def withdraw(self, actor: Actor, verdict_id: int) -> VerdictRecord:
         """Take one's own verdict back; it stays on record, and the proposal waits for a verdict again.
@@ -142,7 +155,7 @@ class Judgements:
             connection.execute(
                 update(proposals).where(this).values(sort_key=last_key())
             )  # it is shown again after all others
-            refresh(connection, this)
+            states.refresh(connection, this)
             queue_labels(connection, found.case_id, utc_now())
             self._store.record(
                 connection,
@@ -187,7 +200,7 @@ class Judgements:
                 verdicts.c.reviewer,
                 judgements.c.slice,
                 judgements.c.accepted,
-                used_by().label("used_by"),
+                states.used_by().label("used_by"),
             )
             .join(verdicts, verdicts.c.verdict_id == judgements.c.verdict_id)
             .join(proposals, proposals.c.proposal_id == verdicts.c.proposal_id)
@@ -214,7 +227,7 @@ class Judgements:
         if round_index is not None:
             where.append(verdicts.c.round == round_index)
         if unused:
-            where.append(used_by().is_(None))
+            where.append(states.unused())
         kinds = select(verdicts.c.verdict, func.count()).where(*where).group_by(verdicts.c.verdict)
         slices = (
             select(judgements.c.accepted, func.count())
@@ -245,8 +258,6 @@ def _current(connection: Connection, case_id: str) -> ProposalRecord:
     current = latest_proposal(connection, case_id)
     if current is None:
         raise StaleProposal(f"case {case_id!r} has no proposal yet; POST /infer makes one")
-    if current.state is ProposalState.SUPERSEDED:  # the newest one is, only where an expert mask took its place
-        raise StaleProposal(f"case {case_id!r} has an expert mask by now; it takes no verdicts")
     return current
 
 
@@ -283,7 +294,14 @@ def _same_or_refuse(
     raise _stale(current, judged.sha256)
 
 
+def _has_expert_mask(current: ProposalRecord) -> bool:
+    """The newest proposal of a case is superseded only where an expert mask took its place."""
+    return current.state is ProposalState.SUPERSEDED
+
+
 def _stale(current: ProposalRecord, proposal_sha256: str) -> StaleProposal:
+    if _has_expert_mask(current):
+        return StaleProposal(f"case {current.case_id!r} has an expert mask by now; it takes no verdicts")
     return StaleProposal(
         f"proposal {proposal_sha256[:12]} of case {current.case_id!r} is stale: round {current.round} proposes "
         f"{current.sha256[:12]}; fetch it and judge that one"
@@ -314,7 +332,7 @@ def _one(connection: Connection, verdict_id: int | None) -> VerdictRecord:
 def _records(connection: Connection, *where: ColumnElement[bool]) -> list[VerdictRecord]:
     """These verdicts with their judgements, oldest first."""
     query = (
-        select(verdicts, proposals.c.sha256, proposals.c.model_sha256, used_by().label("used_by"))
+        select(verdicts, proposals.c.sha256, proposals.c.model_sha256, states.used_by().label("used_by"))
         .join(proposals, proposals.c.proposal_id == verdicts.c.proposal_id)
         .where(*where)
         .order_by(verdicts.c.verdict_id)

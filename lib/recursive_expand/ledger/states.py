@@ -83,8 +83,17 @@ def has_label(tag: str | None) -> ColumnElement[bool]:
 @cache
 def used_by() -> ColumnElement[int | None]:
     """The first round whose training set knew a row of `verdicts`; null while it can be taken back."""
-    first = select(func.min(rounds.c.round)).where(rounds.c.last_verdict >= verdicts.c.verdict_id)
+    knew = select(rounds.c.round).where(rounds.c.last_verdict >= verdicts.c.verdict_id)
+    # Later rounds know at least as much: the first of the index. For `min(round)` SQLite would read the long rows.
+    first = knew.order_by(rounds.c.last_verdict, rounds.c.round).limit(1)
     return case((verdicts.c.withdrawn.is_(None), first.correlate(verdicts).scalar_subquery()), else_=None)
+
+
+@cache
+def unused() -> ColumnElement[bool]:
+    """Whether no round's training set knew a row of `verdicts` that stands."""
+    newest = select(func.coalesce(func.max(rounds.c.last_verdict), 0)).scalar_subquery()
+    return and_(verdicts.c.withdrawn.is_(None), verdicts.c.verdict_id > newest)
 
 
 def _standing() -> tuple[ColumnElement[bool], ColumnElement[bool]]:

@@ -52,7 +52,7 @@ cases = Table(
     Column("validation", Boolean, nullable=False),
     Column("series_instance_uid", String(64)),
     Column("info", JSON, nullable=False),
-    Index("cases_role", "state", "role"),
+    Index("cases_role", "state", "role", "case_id"),
 )
 
 rounds = Table(
@@ -79,6 +79,8 @@ rounds = Table(
     Column("head", String(64), nullable=False),
     Column("report", JSON, nullable=False),
     Column("attempts", Integer, nullable=False),
+    # Which round used a verdict is asked for every verdict: from the index, as the rows are long.
+    Index("rounds_last_verdict", "last_verdict", "round"),
 )
 
 proposals = Table(
@@ -141,7 +143,8 @@ verdicts = Table(
     Column("seconds", Float),
     Column("ts", String, nullable=False),
     Column("withdrawn", String),
-    Index("verdicts_case", "case_id"),
+    # Of a case those that stand, without a look at the rows; those taken back are few.
+    Index("verdicts_case", "case_id", "withdrawn", "verdict"),
     Index("verdicts_round", "round", "withdrawn"),
     Index("verdicts_proposal", "proposal_id"),
 )

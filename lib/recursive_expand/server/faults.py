@@ -50,7 +50,7 @@ def failed(what: str, error: BaseException) -> Response:
 
 def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    if error.status_code < 500 or error.status_code == 507:
+    if error.status_code < 500:
         return answer(error.status_code, error.detail, headers=error.headers)
     fault = secrets.token_hex(6)
     logger.error("Fault %s: %s answered %d", fault, route_of(request.scope), error.status_code, exc_info=error)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -62,14 +61,8 @@ def submit_label(
             return None
         _refuse_edit(recursion, proposal, found, submitted)
     verdict, rejected = _verdict(proposal, found, params)
-    seconds = params.get("seconds")
-    answer = Answer(
-        verdict,
-        rejected,
-        reason=_text(params, "reason"),
-        comment=_text(params, "comment"),
-        seconds=float(seconds) if isinstance(seconds, int | float) and 0 <= seconds < math.inf else None,
-    )
+    said = {key: params.get(key) for key in ("reason", "comment", "seconds")}
+    answer = Answer(verdict, rejected, **said)
     return judge(recursion, actor, case_id, proposal.sha256, answer)
 
 
@@ -77,7 +70,11 @@ def _read(recursion: Recursion, file: Path, image: Geometry) -> LabelMap:
     """The upload; one of another shape than the image's is refused before its voxels are decoded."""
     settings = recursion.settings
     limit = settings.machine.max_case_bytes
-    return read_label(file, settings.task.classes, shape=image.native_shape, max_bytes=limit)
+    try:
+        return read_label(file, settings.task.classes, shape=image.native_shape, max_bytes=limit)
+    except InputError as error:
+        # The file's name on this machine is none that its sender knows.
+        raise InputError("submitted mask", error.reason) from error
 
 
 def _verdict(
@@ -128,8 +125,3 @@ def _take(
     submitted = _read(recursion, file, image)
     drawn = as_drawn(submitted, image, classes=recursion.settings.task.classes, label_info=label_info)
     take_expert_mask(recursion, actor, case_id, drawn)
-
-
-def _text(params: Mapping[str, Any], key: str) -> str | None:
-    value = params.get(key)
-    return None if value is None else str(value)[:2000]

@@ -65,14 +65,15 @@ class BatchFields(TrainFields):
 
 
 class SubmissionFields(BaseModel):
-    """PUT /datastore/label: the keys that name someone or something are texts; the others are passed on as they are."""
+    """PUT /datastore/label: what a verdict keeps is held to POST /recursive/verdicts' limits; the rest is passed on."""
 
     model_config = ConfigDict(extra="allow")
 
     client_id: Name | None = None
     reviewer: Name | None = None
-    reason: str | None = None
-    comment: str | None = None
+    reason: str | None = Field(default=None, max_length=200)
+    comment: str | None = Field(default=None, max_length=2000)
+    seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
 
 
 Fields = TypeVar("Fields", bound=BaseModel)

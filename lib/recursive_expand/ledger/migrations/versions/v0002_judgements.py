@@ -170,14 +170,15 @@ TABLES = (
     """,
 )
 INDICES = (
-    "CREATE INDEX cases_role ON cases (state, role)",
+    "CREATE INDEX cases_role ON cases (state, role, case_id)",
     "CREATE INDEX leases_reader ON leases (reader, expires)",
     "CREATE INDEX outbox_case ON outbox (case_id, sent)",
     "CREATE INDEX outbox_waiting ON outbox (sent, not_before)",
     "CREATE INDEX proposals_queue ON proposals (state, sort_key)",
     "CREATE INDEX proposals_round ON proposals (round, state)",
     "CREATE INDEX proposals_sort_key ON proposals (sort_key)",
-    "CREATE INDEX verdicts_case ON verdicts (case_id)",
+    "CREATE INDEX rounds_last_verdict ON rounds (last_verdict, round)",
+    "CREATE INDEX verdicts_case ON verdicts (case_id, withdrawn, verdict)",
     "CREATE INDEX verdicts_proposal ON verdicts (proposal_id)",
     "CREATE INDEX verdicts_round ON verdicts (round, withdrawn)",
 )
