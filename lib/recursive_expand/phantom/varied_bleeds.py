@@ -17,9 +17,19 @@ from recursive_expand.phantom.bleeds import (
 )
 from recursive_expand.phantom.canvas import Canvas, Plane
 
-HOW_MANY = (0.25, 0.5, 0.18, 0.07)
+HOW_MANY = (0.22, 0.48, 0.2, 0.1)
 """Share of slices with no bleed, one, two and three."""
-_SHARES = {Epidural: 0.2, Intraparenchymal: 0.22, Intraventricular: 0.15, Subarachnoid: 0.18, Subdural: 0.25}
+VERTEX, CLEAN_AT_VERTEX = 98.0, 0.6
+"""Above this height, mm, such a share of slices has no bleed whatever was drawn."""
+_SHARES: dict[type[Bleed], float] = {
+    Epidural: 0.22,
+    Intraparenchymal: 0.25,
+    Intraventricular: 0.0,
+    Subarachnoid: 0.24,
+    Subdural: 0.29,
+}
+_VENTRICLES, _VENTRICULAR = (-4.0, 66.0), 0.3
+"""Heights between which there are ventricles, mm, and the share of bleeds in them there."""
 
 
 def draw_bleeds(rng: np.random.Generator, z: float) -> list[Bleed]:
@@ -29,9 +39,13 @@ def draw_bleeds(rng: np.random.Generator, z: float) -> list[Bleed]:
         rng: decides everything.
         z: the slice's height, mm; a bleed whose type does not reach so far may miss the slice.
     """
+    if z > VERTEX and rng.random() < CLEAN_AT_VERTEX:
+        return []
+    ventricular = _VENTRICULAR if _VENTRICLES[0] < z < _VENTRICLES[1] else 0.0
     kinds = list(_SHARES)
+    shares = [(1 - ventricular) * share or ventricular for share in _SHARES.values()]
     number = int(rng.choice(len(HOW_MANY), p=HOW_MANY))
-    return [_draw(kinds[i], rng, z) for i in rng.choice(len(kinds), number, p=list(_SHARES.values()))]
+    return [_draw(kinds[i], rng, z) for i in rng.choice(len(kinds), number, p=shares)]
 
 
 def _draw(kind: type[Bleed], rng: np.random.Generator, z: float) -> Bleed:
