@@ -82,7 +82,7 @@ def _calibrated(
 
 
 def _glare(hu: NDArray[np.float32], pixel: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Bone makes what lies beside it brighter, most where it is thick: hardened and scattered rays, the kernel's tails."""
+    """Bone makes what lies beside it brighter, most where it is thick: hardened and scattered rays."""
     bone = np.clip((hu - 200) / 600, 0, 1).astype(np.float32)
     return gaussian_filter(bone, rng.uniform(1.5, 10) / pixel) * np.float32(60 * rng.beta(1, 1.8))
 
