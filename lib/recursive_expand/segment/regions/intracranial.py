@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -34,6 +36,7 @@ _PATCH_MM = 4.0
 _PATCH_CM2 = 2.0
 _TABLE_SHARE = 0.25
 _BULGE_MM = 6.0
+_CROSS = ndimage.generate_binary_structure(2, 1)
 _FAT_HU = -25
 _LEAST_CM2 = 0.3
 _SMALL_CM2 = 25.0
@@ -75,11 +78,11 @@ def skull_interior(hu: NDArray[np.int16], spacing: tuple[float, float]) -> NDArr
     closed = _closed(bone, _disc(GAP_MM, cell))
     fatty = grid <= max(_FAT_HU, low + 2)
     # Closing also fills pockets between bones, which bone encloses without it.
-    enclosed = _enclosed(closed, fatty, cm2) | _enclosed(bone, fatty, cm2)
+    enclosed = _filled(_enclosed(closed, fatty, cm2), cm2) | _enclosed(bone, fatty, cm2)
     # What closing filled is given back, as far as it is no bone.
-    inside = ndimage.binary_dilation(enclosed, _disc(GAP_MM, cell)) & ~bone & ~fatty if enclosed.any() else enclosed
+    inside = _dilated(enclosed, _disc(GAP_MM, cell)) & ~bone & ~fatty if enclosed.any() else enclosed
     inside = inside | _open_brain(bone, (grid > max(-10.0, low + 2)) & ~bone & ~inside, cell)
-    edge = ndimage.binary_dilation(inside, _disc(EDGE_MM, cell))
+    edge = _dilated(inside, _disc(EDGE_MM, cell))
     if top < ALIKE_HU:
         edge |= closed
     return _native(edge, hu.shape, steps)
@@ -94,10 +97,13 @@ def _coarse(hu: NDArray[np.int16], steps: list[int]) -> NDArray[np.float32]:
 
 def _native(grid: NDArray[np.bool_], shape: tuple[int, ...], steps: list[int]) -> NDArray[np.bool_]:
     full = grid.repeat(steps[0], axis=0).repeat(steps[1], axis=1)
+    if full.shape == shape:
+        return full
     missing = [(0, max(0, size - have)) for size, have in zip(shape, full.shape, strict=True)]
     return np.pad(full, missing, mode="edge")[: shape[0], : shape[1]]
 
 
+@lru_cache(maxsize=256)
 def _disc(radius: float, cell: tuple[float, float]) -> NDArray[np.bool_]:
     reach = [max(1, round(radius / mm)) for mm in cell]
     rows, columns = np.ogrid[-reach[0] : reach[0] + 1, -reach[1] : reach[1] + 1]
@@ -107,25 +113,46 @@ def _disc(radius: float, cell: tuple[float, float]) -> NDArray[np.bool_]:
 def _closed(bone: NDArray[np.bool_], disc: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Closing that takes what lies beyond the border for background."""
     margin = max(disc.shape)
-    padded = ndimage.binary_closing(np.pad(bone, margin), disc)
-    return padded[margin:-margin, margin:-margin]
+    grown = _dilated(_framed(bone, margin, margin), disc)
+    return ~_dilated(~grown, disc)[margin:-margin, margin:-margin]
+
+
+def _framed(mask: NDArray[np.bool_], rows: int, columns: int) -> NDArray[np.bool_]:
+    """With so many rows and columns of False around it; `np.pad` takes longer than all that it is needed for."""
+    out = np.zeros((mask.shape[0] + 2 * rows, mask.shape[1] + 2 * columns), np.bool_)
+    out[rows : rows + mask.shape[0], columns : columns + mask.shape[1]] = mask
+    return out
+
+
+def _dilated(mask: NDArray[np.bool_], disc: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Binary dilation with a symmetric element; on small grids ten times as fast as SciPy's."""
+    rows, columns = mask.shape
+    reach = [size // 2 for size in disc.shape]
+    padded = _framed(mask, *reach)
+    out = np.zeros_like(mask)
+    for row, column in np.argwhere(disc).tolist():
+        out |= padded[row : row + rows, column : column + columns]
+    return out
 
 
 def _enclosed(closed: NDArray[np.bool_], fatty: NDArray[np.bool_], cm2: float) -> NDArray[np.bool_]:
-    """What bone encloses and is neither air nor fat; bone within it (calcium, a drain) is filled in."""
-    labels, number = ndimage.label(~np.pad(closed, 1))
+    """What bone encloses and is neither air nor fat."""
+    labels, number = ndimage.label(~_framed(closed, 1, 1))
     outside = labels[0, 0]
     labels = labels[1:-1, 1:-1]
     sizes = np.bincount(labels.ravel(), minlength=number + 1)
     fat = np.bincount(labels.ravel(), fatty.ravel(), minlength=number + 1) / np.maximum(sizes, 1)
     kept = (sizes * cm2 >= _LEAST_CM2) & (fat < np.where(sizes * cm2 < _SMALL_CM2, 0.08, 0.4))
     kept[[0, outside]] = False
-    found = kept[labels]
+    return kept[labels]
+
+
+def _filled(found: NDArray[np.bool_], cm2: float) -> NDArray[np.bool_]:
+    """With the islands of bone in it: calcium, a drain."""
     if not found.any():
         return found
-    holes, number = ndimage.label(~np.pad(found, 1))
-    hole_sizes = np.bincount(holes.ravel(), minlength=number + 1)
-    islands = hole_sizes * cm2 < _SMALL_CM2
+    holes, number = ndimage.label(~_framed(found, 1, 1))
+    islands = np.bincount(holes.ravel(), minlength=number + 1) * cm2 < _SMALL_CM2
     islands[[0, holes[0, 0]]] = False
     return found | islands[holes[1:-1, 1:-1]]
 
@@ -143,16 +170,16 @@ def _open_brain(bone: NDArray[np.bool_], soft: NDArray[np.bool_], cell: tuple[fl
     cm2 = cell[0] * cell[1] / 100
     disc = _disc(_PATCH_MM, cell)
     hull: NDArray[np.bool_] | None = None
-    cores, number = ndimage.label(ndimage.binary_erosion(soft, disc, border_value=1))
+    cores, number = ndimage.label(~_dilated(~soft, disc))
     sizes = np.bincount(cores.ravel(), minlength=number + 1)
     reach = disc.shape[0] // 2 + 1, disc.shape[1] // 2 + 1
     for value, place in enumerate(ndimage.find_objects(cores), start=1):
         if sizes[value] * cm2 < _PATCH_CM2:
             continue
         box = tuple(slice(max(0, p.start - r), p.stop + r) for p, r in zip(place, reach, strict=True))
-        patch = ndimage.binary_dilation(cores[box] == value, disc) & soft[box]
-        whole = np.pad(patch, 1)  # the image's border is no bone
-        border = ndimage.binary_dilation(whole) & ~whole
+        patch = _dilated(cores[box] == value, disc) & soft[box]
+        whole = _framed(patch, 1, 1)  # the image's border is no bone
+        border = _dilated(whole, _CROSS) & ~whole
         if np.count_nonzero(border[1:-1, 1:-1] & bone[box]) >= BONY_SHARE * np.count_nonzero(border):
             found[box] |= patch
         elif np.count_nonzero(patch) * cm2 >= OPEN_BRAIN_CM2:
@@ -170,4 +197,4 @@ def _hull(bone: NDArray[np.bool_], cell: tuple[float, float]) -> NDArray[np.bool
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
     skull = (sizes >= _TABLE_SHARE * sizes.max())[labels]
-    return ndimage.binary_dilation(convex_hull_image(skull), _disc(_BULGE_MM, cell))
+    return _dilated(convex_hull_image(skull), _disc(_BULGE_MM, cell))
