@@ -83,6 +83,7 @@ def test_resending_returns_the_first_verdict(reviewing, give):
     first = give(reviewing, "a", ACCEPT, (1,))
     assert give(reviewing, "a", ACCEPT, (1,), comment="again") == first
     assert reviewing.judgements.count() == {"accept": 1, "reject": 0, "accepted_slices": 1, "rejected_slices": 1}
+    assert (reviewing.judgements.given(0), reviewing.judgements.given(1)) == (1, 0)
 
 
 def test_resending_after_the_next_round_proposed_anew_is_harmless(reviewing, give, draft, start):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -59,8 +60,17 @@ def sweep(folder: Path) -> int:
     Returns:
         How many files were removed. A folder that does not exist has none.
     """
+    return _remove(folder.glob(f".*{_SUFFIX}"))
+
+
+def sweep_file(path: Path) -> int:
+    """As `sweep`, what was left of earlier writes of this one file; only while nobody else writes it."""
+    return _remove(path.parent.glob(f".{glob.escape(path.name)}.*{_SUFFIX}"))
+
+
+def _remove(leftovers: Iterable[Path]) -> int:
     removed = 0
-    for leftover in folder.glob(f".*{_SUFFIX}"):
+    for leftover in leftovers:
         with suppress(FileNotFoundError):
             leftover.unlink()
             removed += 1

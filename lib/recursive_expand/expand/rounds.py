@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from filelock import FileLock
 
+from recursive_expand.archives.atomic import sweep
 from recursive_expand.errors import RecursiveExpandError
 from recursive_expand.expand.examples import build_examples
 from recursive_expand.expand.frozen import sweep_proposals
@@ -257,6 +258,7 @@ def _train_and_publish(
 def _propose_and_open(recursion: Recursion, round_: RoundRecord, progress: Progress) -> RoundRecord:
     ledger, started = recursion.ledger, time.monotonic()
     sweep_proposals(recursion.workspace, ledger.proposals.files())
+    sweep(recursion.workspace.models)
     total = sum(case.slices for case in cases_to_propose(recursion, round_.round))
     progress.begin("proposing", total)
     if total:

@@ -115,8 +115,7 @@ def read_state(recursion: Recursion, *, indexing: bool = False, asked: bool = Fa
         return State(has_pixel=has_pixel, can_start_without_masks=without, indexing=indexing, asked=asked, held=held)
     undecided, verdicts, new = ledger.queue.count(), 0, None
     if round_.state is RoundState.REVIEWING:
-        counts = ledger.judgements.count(round_.round)
-        verdicts = counts["accept"] + counts["reject"]
+        verdicts = ledger.judgements.given(round_.round)
         if not undecided or asked or _enough(verdicts, recursion.settings.review):
             new = expansion(ledger, round_)
     return State(

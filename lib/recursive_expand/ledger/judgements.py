@@ -228,35 +228,47 @@ class Judgements:
             where.append(verdicts.c.round == round_index)
         if unused:
             where.append(states.unused())
-        kinds = select(verdicts.c.verdict, func.count()).where(*where).group_by(verdicts.c.verdict)
+        # Sums in one pass: grouping would sort 25,000 rows for two groups, at every look at the status.
+        accepting = verdicts.c.verdict == VerdictKind.ACCEPT
+        kinds = select(func.count().filter(accepting), func.count()).select_from(verdicts).where(*where)
         slices = (
-            select(judgements.c.accepted, func.count())
+            select(func.count().filter(judgements.c.accepted), func.count())
+            .select_from(judgements)
             .join(verdicts, verdicts.c.verdict_id == judgements.c.verdict_id)
             .where(*where)
-            .group_by(judgements.c.accepted)
         )
-        counts = {"accept": 0, "reject": 0, "accepted_slices": 0, "rejected_slices": 0}
         with self._store.read() as connection:
-            counts.update({kind: number for kind, number in connection.execute(kinds)})
-            for accepted, number in connection.execute(slices):
-                counts["accepted_slices" if accepted else "rejected_slices"] = number
-        return counts
+            accept, given = connection.execute(kinds).one()
+            accepted, judged = connection.execute(slices).one()
+        return {
+            "accept": accept,
+            "reject": given - accept,
+            "accepted_slices": accepted,
+            "rejected_slices": judged - accepted,
+        }
+
+    def given(self, round_index: int) -> int:
+        """Number of standing verdicts on a round's proposals, without a look at their slices."""
+        query = select(func.count()).select_from(verdicts)
+        where = (verdicts.c.round == round_index, verdicts.c.withdrawn.is_(None))
+        with self._store.read() as connection:
+            return connection.execute(query.where(*where)).scalar_one()
 
 
 def watermark(connection: Connection, *, until: int | None = None) -> tuple[int, int]:
     """`Judgements.watermark` within a transaction; with `until`, of the verdicts up to this one."""
-    newest = until
-    if newest is None:
-        newest = connection.execute(select(func.coalesce(func.max(verdicts.c.verdict_id), 0))).scalar_one()
-    standing = select(func.count()).where(verdicts.c.withdrawn.is_(None), verdicts.c.verdict_id <= newest)
-    return newest, connection.execute(standing.select_from(verdicts)).scalar_one()
+    standing = select(func.count()).select_from(verdicts).where(verdicts.c.withdrawn.is_(None))
+    if until is not None:
+        return until, connection.execute(standing.where(verdicts.c.verdict_id <= until)).scalar_one()
+    newest = connection.execute(select(func.coalesce(func.max(verdicts.c.verdict_id), 0))).scalar_one()
+    return newest, connection.execute(standing).scalar_one()
 
 
 def _current(connection: Connection, case_id: str) -> ProposalRecord:
-    if connection.execute(select(cases.c.case_id).where(cases.c.case_id == case_id)).first() is None:
-        raise UnknownCase(case_id)
     current = latest_proposal(connection, case_id)
     if current is None:
+        if connection.execute(select(cases.c.case_id).where(cases.c.case_id == case_id)).first() is None:
+            raise UnknownCase(case_id)
         raise StaleProposal(f"case {case_id!r} has no proposal yet; POST /infer makes one")
     return current
 
