@@ -45,7 +45,7 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     """Read the command line.
 
     Returns:
-        `studies` and `app` (absolute folders), `host`, `port`, `conf` (pairs) and `allow_origin` (a list).
+        `studies` and `app` (absolute folders), `host`, `port`, `conf` (pairs), `allow_origin` (a list) and `open`.
 
     Raises:
         SystemExit: an unknown option, or a folder that does not exist.
@@ -65,6 +65,7 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         metavar="ORIGIN",
         help="web site that may use the server, or the name it has behind a reverse proxy: https://viewer.example",
     )
+    parser.add_argument("--open", action="store_true", help="open the review desk in this machine's browser")
     return parser.parse_args(arguments)
 
 
