@@ -119,7 +119,7 @@ function showSheet(index, current) {
   shownSheet = index;
   const items = sheets[index];
   setMessage("");
-  painted = null;
+  setPainted(null);
   if (items.every((item) => shelf.ready(item))) {
     drawSheet(items, current);
     return undefined;
@@ -158,7 +158,7 @@ function drawSheet(items, current) {
 
 function showNothing() {
   shownSheet = -1;
-  painted = null;
+  setPainted(null);
   clock.leave();
   sheet.show([]);
   closeCase();
@@ -168,18 +168,22 @@ function showNothing() {
   setMessage(words);
 }
 
+// The item that is on the screen as the one to judge, or null: keys before that are ignored.
+function setPainted(item) {
+  painted = item;
+  document.body.dataset.painted = item?.case_id ?? "";
+}
+
 // A tile was chosen: its item's clock starts once it is on the screen.
 function onChosen(cell) {
   const { item } = cell;
   if (painted !== item) {
-    painted = null;
-    document.body.dataset.painted = "";
+    setPainted(null);
     afterPaint(() => {
       if (sheet.current?.item !== item) return;
       clock.show(item);
       for (const each of sheet.cells) if (each.item === item) clock.see(item, each.plane.number);
-      painted = item;
-      document.body.dataset.painted = item.case_id;
+      setPainted(item);
     });
   }
   showFocus();
@@ -248,10 +252,11 @@ function advance(item) {
   if (next) {
     sheet.focusItem(next);
     if (!$("case").hidden) showInCase(sheet.current);
-    say(`${spoken(item)} Next: ${sheet.current.button.getAttribute("aria-label")}`);
+    say(`${spoken(item)} Next: ${sheet.current.button.textContent}`);
     return;
   }
   say(spoken(item));
+  setPainted(null);
   nextSheet();
 }
 
@@ -265,7 +270,7 @@ function undo() {
   reopen(item);
   const index = sheets.findIndex((items) => items.includes(item));
   if (index === shownSheet) {
-    painted = null;
+    setPainted(null);
     sheet.focusItem(item);
     if (sheet.current?.item === item) onChosen(sheet.current);
     if (!$("case").hidden) showInCase(sheet.current);

@@ -46,7 +46,7 @@ function show(status) {
     "Accepted": `${status.verdicts.accept} proposals, ${status.verdicts.accepted_slices} slices`,
     "Rejected": `${status.verdicts.reject} proposals, ${status.verdicts.rejected_slices} slices`,
     "Cases": Object.entries(status.cases).map(([role, number]) => `${number} ${role}`).join(", "),
-    "Labels to write": status.outbox.waiting ? `${status.outbox.waiting}, ${status.outbox.failing} failing: ${status.outbox.error ?? ""}` : "none",
+    "Labels to write": status.outbox.waiting ? `${status.outbox.waiting}${status.outbox.failing ? `, ${status.outbox.failing} failing: ${status.outbox.error ?? ""}` : ""}` : "none",
     "Next step": status.step.replaceAll("_", " "),
     "Preset": status.preset,
     "Free on disk": `${status.disk_free_gb} GB`,
@@ -86,7 +86,7 @@ async function showRounds() {
   if (numbers.length) {
     plot("expansion", "Slices newly accepted", "round", [numbers, rounds.map((each) => each.new)], ["slices"]);
     const measured = ["dice", "recall"].map((name) => rounds.map((each) => each.validation?.[name] ?? null));
-    if (measured.flat().some((value) => value !== null)) plot("validation", "Validation", "round", [numbers, ...measured], ["Dice", "recall"]);
+    if (measured.flat().some((value) => value !== null)) plot("validation", "Validation", "round", [numbers, ...measured], ["Dice", "recall"], 1);
   }
   const columns = {
     "Round": (each) => each.round,
@@ -140,7 +140,7 @@ function table(id, head, lines) {
   $(id).replaceChildren($(id).caption, header, body);
 }
 
-function plot(id, title, across, data, names) {
+function plot(id, title, across, data, names, top) {
   const before = plots.get(id);
   if (before?.title === title) return before.plot.setData(data);
   before?.plot.destroy();
@@ -154,10 +154,11 @@ function plot(id, title, across, data, names) {
   const made = new uPlot(
     {
       title,
-      width: Math.max(280, $("plots").clientWidth),
-      height: 190,
-      scales: { x: { time: false } },
-      axes: [{ ...axis, label: across, incrs: whole ? [1, 2, 5, 10, 20, 50, 100] : undefined }, { ...axis, size: 60 }],
+      width: Math.max(240, holder.clientWidth),
+      height: 230,
+      legend: { show: names.length > 1 },
+      scales: { x: { time: false }, y: { range: (_, low, high) => [Math.min(0, low ?? 0), top ?? ((high || 1) * 1.08)] } },
+      axes: [{ ...axis, label: across, labelSize: 22, size: 34, incrs: whole ? [1, 2, 5, 10, 20, 50, 100] : undefined }, { ...axis, size: 48, space: 34 }],
       series: [{ label: across }, ...names.map((label, i) => ({ label, stroke: COLOURS[(i + 1) % COLOURS.length], width: 2, points: { show: data[0].length < 40 } }))],
     },
     data,
@@ -168,7 +169,7 @@ function plot(id, title, across, data, names) {
 }
 
 addEventListener("resize", () => {
-  for (const { plot: each } of plots.values()) each.setSize({ width: Math.max(280, $("plots").clientWidth), height: 190 });
+  for (const { plot: each, holder } of plots.values()) each.setSize({ width: Math.max(240, holder.clientWidth), height: 230 });
 });
 
 async function press(act) {

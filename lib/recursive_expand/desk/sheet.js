@@ -2,7 +2,7 @@
 
 import { contour, cropOf, paint, resample } from "./drawing.js";
 
-const LARGEST = 300;
+const LARGEST = 228;
 const SMALLEST = 132;
 const GAP = 6;
 
@@ -94,9 +94,11 @@ export class Sheet {
     const labels = item.image_labels[plane.number] ?? item.image_labels.case;
     const said = labels === undefined ? "" : labels.length ? ` · said: ${labels.join(", ")}` : " · said: clean";
     caption.textContent = `${item.case_id} · ${plane.number + 1}${said}`;
+    const details = document.createElement("span");
+    details.className = "unseen";
     const state = document.createElement("span");
     state.className = "state";
-    button.append(caption, state);
+    button.append(caption, details, state);
     return button;
   }
 
@@ -194,10 +196,8 @@ export class Sheet {
       cell.button.querySelector(".state").textContent = word ? sign + word : "";
       const names = cell.plane.classes.map((value) => this.classes[value - 1] ?? `class ${value}`).join(", ");
       const place = cell.item.slices.indexOf(cell.plane.number) + 1;
-      cell.button.setAttribute(
-        "aria-label",
-        `${cell.button.querySelector(".caption").textContent}: ${names || "nothing marked"}; slice ${place} of ${cell.item.slices.length}; ${word || "waits for a verdict"}`,
-      );
+      const waits = word ? "" : "waits for a verdict";
+      cell.button.querySelector(".unseen").textContent = `: ${names || "nothing marked"}; slice ${place} of ${cell.item.slices.length}; ${waits}`;
     }
   }
 }

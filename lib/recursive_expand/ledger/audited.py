@@ -9,7 +9,15 @@ from typing import Any
 from sqlalchemy import JSON, ColumnElement, Connection, Table, select
 
 from recursive_expand.ledger.chain import canonical
-from recursive_expand.ledger.tables import cases, judgements, proposal_slices, proposals, reading_facts, rounds, verdicts
+from recursive_expand.ledger.tables import (
+    cases,
+    judgements,
+    proposal_slices,
+    proposals,
+    reading_facts,
+    rounds,
+    verdicts,
+)
 
 AUDITED: dict[Table, tuple[str, ...]] = {
     cases: ("case_id", "role", "patient", "state", "slices", "image_labels", "pixel_sha256", "validation"),

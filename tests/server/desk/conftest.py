@@ -32,7 +32,7 @@ def sixty_folder(
     tmp_path_factory: pytest.TempPathFactory, make_head: Callable[..., Any], reopen: Callable[..., Recursion],
     freeze: Callable[..., Any],
 ) -> Path:  # fmt: skip
-    """Studies of sixty unlabelled heads whose first review is open; even numbers have two marked slices, odd ones one."""
+    """Studies of sixty unlabelled heads whose first review is open: every other one has two marked slices."""
     folder = tmp_path_factory.mktemp("sixty") / "studies"
     folder.mkdir()
     masks = {}
@@ -140,8 +140,9 @@ class Reader:
         return str(self.until("() => document.body.dataset.painted"))
 
     def until(self, condition: str, arg: Any = None) -> Any:
-        """Wait until a function of JavaScript gives something true, and give it. (Playwright's own way needs `eval`, which the
-        page's Content-Security-Policy forbids.)
+        """Wait until a function of JavaScript gives something true, and give it.
+
+        Playwright's own way needs `eval`, which the page's Content-Security-Policy forbids.
         """
         ends = time.monotonic() + 60
         while not (found := self.page.evaluate(condition, arg)):

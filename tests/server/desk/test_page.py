@@ -1,6 +1,7 @@
 """The review desk in a real browser: a round by keyboard, undo, a server that goes away, two tabs, mouse alone."""
 
 import time
+from pathlib import Path
 
 import pytest
 
@@ -108,7 +109,7 @@ def test_a_second_tab_is_live(reader, recursion):
     other = reader(context=ann.context)
     first = ann.press("a")
     other.until(
-        "id => [...document.querySelectorAll('.tile[data-state=accept]')].some(t => t.ariaLabel.startsWith(id))",
+        "id => [...document.querySelectorAll('.tile[data-state=accept]')].some(t => t.textContent.startsWith(id))",
         first,
     )
     assert other.ready() != first
@@ -207,3 +208,58 @@ def test_keys_can_be_changed_and_switched_off(reader, recursion):
     assert ann.ready() == second
     ann.sent()
     assert list(standing(recursion)) == [first]
+
+
+AXE = Path(__file__).parents[2] / "data" / "axe" / "axe.min.js"
+"""axe-core 4.14.1 (MPL-2.0), unchanged."""
+
+
+def violations(page):
+    """What axe-core finds wrong; it runs beside the page's scripts, whose policy lets no other script in."""
+    page.evaluate(AXE.read_text(encoding="utf-8") + "\n;0")
+    found = page.evaluate("async () => (await axe.run()).violations")
+    return [(each["id"], [node["html"][:120] for node in each["nodes"]][:3]) for each in found]
+
+
+def test_the_views_are_accessible(reader):
+    ann = reader()
+    ann.press("a")
+    ann.press("r")
+    ann.ready()
+    found = {"sheet": violations(ann.page)}
+    ann.press("Enter")
+    ann.page.wait_for_selector("#case:not([hidden])")
+    found["case"] = violations(ann.page)
+    ann.page.keyboard.press("Escape")
+    ann.page.keyboard.press("?")
+    found["keys"] = violations(ann.page)
+    ann.page.keyboard.press("Escape")
+    ann.page.click("#reader")
+    found["name"] = violations(ann.page)
+    ann.page.goto(ann.page.url + "progress")
+    ann.page.wait_for_selector("#rounds tbody tr")
+    found["progress"] = violations(ann.page)
+    assert {view: wrong for view, wrong in found.items() if wrong} == {}
+
+
+def test_at_200_percent_nothing_is_cut_off(reader):
+    ann = reader()
+    # A window of 1280 x 800 at 200 % has room for half as much.
+    ann.page.set_viewport_size({"width": 640, "height": 400})
+    ann.ready()
+    assert ann.page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    ann.page.locator("#accept").scroll_into_view_if_needed()
+    assert ann.page.is_visible("#accept") and ann.page.is_visible("#undo")
+
+
+def test_the_progress_page_is_live(reader, recursion):
+    ann = reader()
+    ann.page.goto(ann.page.url + "progress")
+    ann.until("() => document.querySelector('#facts dd')?.textContent === '60'")
+    ann.until("() => document.querySelectorAll('#plots canvas').length > 0")
+    ann.until("() => document.querySelector('#rounds tbody td:nth-child(2)')?.textContent === 'reviewing'")
+    other = reader("bob", context=ann.context)
+    other.press("a")
+    other.sent()
+    ann.until("() => document.querySelector('#facts dd').textContent === '59'")
+    ann.until("() => document.querySelectorAll('#classes tbody td').length > 1")
