@@ -18,6 +18,8 @@ from _bench.server import serve
 PROPOSALS = {True: 2000, False: 200}
 KEYS = {True: 300, False: 60}
 """Verdicts that are timed."""
+PACE_MS = 300
+"""Between a picture and the verdict on it: no eye is faster."""
 DRAGS = 60
 """Movements of the mouse in one drag of the window."""
 CHROMIUM = ("chromium", "chromium-browser")
@@ -103,12 +105,14 @@ def _read(address: str, chromium: str, keys: int) -> tuple[list[float], list[flo
         page.evaluate(_WATCH)
         for number in range(keys):
             _painted(page)
+            page.wait_for_timeout(PACE_MS)
             page.keyboard.press("a" if number % 5 else "r")
         _painted(page)
         times = page.evaluate("window.benchTimes")
-        page.wait_for_timeout(2000)
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
+        _quiet(page, asked)
+        asked.clear()
         page.evaluate(_FRAMES)
         page.mouse.move(300, 300)
         page.mouse.down()
@@ -120,6 +124,17 @@ def _read(address: str, chromium: str, keys: int) -> tuple[list[float], list[flo
         drag = [url for url in asked if not url.endswith(("/desk/state", "/desk/leases"))]
         browser.close()
     return times, frames, len(drag)
+
+
+def _quiet(page: Any, asked: list[str]) -> None:
+    """Wait until all verdicts are sent and what is decoded ahead has arrived: nothing was asked for two seconds."""
+    deadline, before = time.monotonic() + 60, -1
+    while (
+        page.evaluate("document.body.dataset.unsent") != "0"
+        or before != (before := sum("/desk/pixels" in url for url in asked))
+        and time.monotonic() < deadline
+    ):
+        page.wait_for_timeout(2000)
 
 
 def _painted(page: Any) -> None:

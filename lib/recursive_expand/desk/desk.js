@@ -152,7 +152,7 @@ function drawSheet(items, current) {
   if (open) showInCase(sheet.current);
   afterPaint(() => {
     leaseSheet();
-    feed.fill().then(() => feed.decodeAhead(sheet.capacity)).catch(() => {});
+    feed.fill().then(() => feed.decodeAhead(sheet.capacity, (planes) => sheet.prepare(planes))).catch(() => {});
   });
 }
 

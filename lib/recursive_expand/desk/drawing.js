@@ -37,6 +37,16 @@ export function resample(plane, crop, width, height, into) {
   return into;
 }
 
+// The samples of a slice in a square tile, made once for its size and crop; the newest are kept with the slice.
+export function tileSamples(plane, side, zoomed) {
+  const key = `${side} ${zoomed}`;
+  if (plane.tile?.key !== key) {
+    const crop = cropOf(plane, zoomed);
+    plane.tile = { key, crop, samples: resample(plane, crop, side, side, new Uint16Array(side * side)) };
+  }
+  return plane.tile;
+}
+
 export function paint(samples, table, pixels) {
   for (let i = 0; i < samples.length; i++) pixels[i] = table[samples[i]];
 }

@@ -38,12 +38,12 @@ export class Feed {
   }
 
   // Decode the first items of the queue: about a sheet's slices, at least three cases.
-  decodeAhead(slices) {
+  decodeAhead(slices, decoded) {
     let wanted = 0;
     for (const [index, item] of this.queue.entries()) {
       if (index >= 3 && wanted >= slices) break;
       wanted += item.slices.length;
-      this.shelf.get(item).catch(() => {});
+      this.shelf.get(item).then(decoded, () => {});
     }
   }
 

@@ -1,6 +1,6 @@
 // The contact sheet: many marked slices on one canvas, a focusable tile over each.
 
-import { contour, cropOf, paint, resample } from "./drawing.js";
+import { contour, paint, tileSamples } from "./drawing.js";
 
 const LARGEST = 228;
 const SMALLEST = 132;
@@ -74,7 +74,7 @@ export class Sheet {
       const image = new ImageData(pixels, pixels);
       return {
         item, plane, x: Math.round(x * ratio), y: Math.round(y * ratio), side: pixels, image,
-        words: new Uint32Array(image.data.buffer), samples: new Uint16Array(pixels * pixels), button: this._button(item, plane, x, y, side),
+        words: new Uint32Array(image.data.buffer), button: this._button(item, plane, x, y, side),
       };
     });
     this.tiles.replaceChildren(...this.cells.map((cell) => cell.button));
@@ -105,9 +105,25 @@ export class Sheet {
   // Make the tiles' samples anew: after zooming, or for new tiles.
   _sample() {
     for (const cell of this.cells) {
-      cell.crop = cropOf(cell.plane, this.zoomed);
-      resample(cell.plane, cell.crop, cell.side, cell.side, cell.samples);
+      const { crop, samples } = tileSamples(cell.plane, cell.side, this.zoomed);
+      Object.assign(cell, { crop, samples });
     }
+  }
+
+  // While nothing else is to be done: make the samples of slices that come next, in tiles as large as these.
+  prepare(planes) {
+    const side = this.current?.side;
+    const waiting = [...planes];
+    const later = globalThis.requestIdleCallback ?? ((act) => setTimeout(() => act({ timeRemaining: () => 0 }), 30));
+    const some = (deadline) => {
+      do {
+        const plane = waiting.shift();
+        if (!plane || !side) return;
+        tileSamples(plane, side, this.zoomed);
+      } while (deadline.timeRemaining() > 4);
+      later(some);
+    };
+    later(some);
   }
 
   draw() {
