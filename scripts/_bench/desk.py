@@ -129,10 +129,8 @@ def _read(address: str, chromium: str, keys: int) -> tuple[list[float], list[flo
 def _quiet(page: Any, asked: list[str]) -> None:
     """Wait until all verdicts are sent and what is decoded ahead has arrived: nothing was asked for two seconds."""
     deadline, before = time.monotonic() + 60, -1
-    while (
-        page.evaluate("document.body.dataset.unsent") != "0"
-        or before != (before := sum("/desk/pixels" in url for url in asked))
-        and time.monotonic() < deadline
+    while page.evaluate("document.body.dataset.unsent") != "0" or (
+        before != (before := sum("/desk/pixels" in url for url in asked)) and time.monotonic() < deadline
     ):
         page.wait_for_timeout(2000)
 
