@@ -22,7 +22,7 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     """Read the command line.
 
     Returns:
-        `studies` (None for the demo), `host`, `port` and `conf`, a list of [key, value].
+        `studies` (None for the demo), `host`, `port`, `conf`, a list of [key, value], `allow_origin` and `open`.
 
     Raises:
         SystemExit: an unknown option or an unusable value.
@@ -50,6 +50,7 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         metavar="ORIGIN",
         help="web site that may use the server, or its name behind a reverse proxy: https://viewer.example",
     )
+    parser.add_argument("--open", action="store_true", help="open the review desk in this machine's browser")
     return parser.parse_args(arguments)
 
 
@@ -100,6 +101,8 @@ def server_command(python: Path, studies: str, arguments: argparse.Namespace) ->
         command += ["--conf", key, value]
     for origin in arguments.allow_origin:
         command += ["--allow-origin", origin]
+    if arguments.open:
+        command.append("--open")
     return command
 
 
@@ -154,8 +157,8 @@ def greeting(studies: str, host: str, port: int) -> str:
     lines = [
         "",
         f"Recursive ICH serves {studies}",
-        f"  at        {url} (ready in about 10 seconds; Ctrl-C ends it and loses nothing)",
-        f"  progress  {url}/recursive/status",
+        f"  read at   {url}/review/ (ready in about 10 seconds; Ctrl-C ends it and loses nothing)",
+        f"  progress  {url}/review/progress",
         f"  3D Slicer module MONAI Label, server {url}, then Next Sample",
     ]
     if host not in LOOPBACK:

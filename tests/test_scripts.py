@@ -211,7 +211,7 @@ def test_server_variables_activate_the_environment() -> None:
     [("127.0.0.1", "http://127.0.0.1:8000"), ("::1", "http://[::1]:8000"), ("0.0.0.0", "127.0.0.1:8000")],
 )
 def test_greeting_names_an_address_that_opens(host: str, url: str) -> None:
-    assert f"{url}/recursive/status" in serve.greeting("/studies", host, 8000)
+    assert f"{url}/review/" in serve.greeting("/studies", host, 8000)
 
 
 @pytest.mark.parametrize(("host", "warned"), [("127.0.0.1", False), ("0.0.0.0", True), ("10.0.0.5", True)])
