@@ -61,6 +61,8 @@ def test_an_accepted_mask_is_the_final_label_with_its_origin(reviewing, give, pr
         "reviewer": "ann",
         "client": "slicer",
         "ts": verdict.ts,
+        "authenticated": False,
+        "reason": None,
         "rejected_slices": [],
     }
     assert reviewing.ledger.cases.ids(tag="final", labelled=False) == ["i0", "i1"]

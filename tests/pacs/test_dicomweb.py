@@ -14,7 +14,7 @@ from pydicom.uid import RLELossless
 from recursive_expand.archives.dicomweb import DicomwebArchive, coding_of
 from recursive_expand.archives.pacs.connection import Pacs
 from recursive_expand.archives.pacs.objects import LabelObjects, Written
-from recursive_expand.archives.pacs.removal import remover
+from recursive_expand.archives.pacs.removal import Remover
 from recursive_expand.cases import Role
 from recursive_expand.dicom.derived import decode, encode
 from recursive_expand.dicom.seg import make_seg, read_seg
@@ -39,8 +39,7 @@ INFO = {
 
 def archive_of(orthanc, folder, kind="auto", written=None, **settings):
     pacs = Pacs(orthanc.url)
-    removes = remover(pacs, kind)
-    objects = LabelObjects(pacs, CODING, written or Written(), removes, "0.2.0", folder / "objects")
+    objects = LabelObjects(pacs, CODING, written or Written(), Remover(pacs, kind), "0.2.0", folder / "objects")
     return DicomwebArchive(pacs, folder, CODING, objects, PacsSettings(**settings))
 
 

@@ -78,7 +78,8 @@ def judge(recursion: Recursion, actor: Actor, case_id: str, proposal_sha256: str
         )
     except ValueError as error:
         raise InputError("rejected_slices", str(error)) from error
-    deliver(recursion, case_id)
+    if recursion.archive.immediate:
+        deliver(recursion, case_id)
     return verdict
 
 
@@ -105,7 +106,8 @@ def withdraw(recursion: Recursion, actor: Actor, verdict_id: int) -> VerdictReco
     """
     _named(actor)
     verdict = recursion.ledger.judgements.withdraw(actor, verdict_id)
-    deliver(recursion, verdict.case_id)
+    if recursion.archive.immediate:
+        deliver(recursion, verdict.case_id)
     return verdict
 
 

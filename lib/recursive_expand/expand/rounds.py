@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from filelock import FileLock
 
-from recursive_expand.errors import RecursiveExpandError
+from recursive_expand.errors import RecursiveExpandError, Unreachable
 from recursive_expand.expand.examples import build_examples
 from recursive_expand.expand.frozen import sweep_proposals
 from recursive_expand.expand.gate import choose_model
@@ -139,7 +139,10 @@ def _check_ready(recursion: Recursion, progress: Progress) -> None:
     not_ready = recursion.workspace.not_ready
     not_ready.unlink(missing_ok=True)
     try:
-        register_cases(recursion, on_case)
+        try:
+            register_cases(recursion, on_case)
+        except Unreachable as error:
+            logger.warning("The round goes on with the cases that were read before: %s", error)
         difference = recursion.ledger.audit.verify()
         if difference is not None:
             raise NotReady(str(difference))

@@ -27,6 +27,7 @@ AS_STORED = (("application/dicom", "*"),)
 _MEND = {
     401: "refuses our credentials",
     403: "does not allow it to us",
+    405: "does not know it",
     413: "finds it too large",
     429: "is asked too often",
     507: "has no space left",
@@ -38,6 +39,10 @@ logging.getLogger("dicomweb_client").setLevel(logging.WARNING)
 
 class Gone(InputError):
     """The PACS does not have it."""
+
+
+class Refused(Unreachable):
+    """The PACS does not let us."""
 
 
 class Pacs:
@@ -168,7 +173,8 @@ class Pacs:
             status = 0 if error.response is None else error.response.status_code
             if status in (404, 410):
                 raise Gone(self.name, f"does not have it ({what} answered {status})") from None
-            raise Unreachable(f"{self.name} {_MEND.get(status, 'fails')}: {what} answered {status}") from None
+            kind = Refused if status in (401, 403, 405) else Unreachable
+            raise kind(f"{self.name} {_MEND.get(status, 'fails')}: {what} answered {status}") from None
         except requests.Timeout:
             raise Unreachable(f"{self.name} did not answer in time ({what})") from None
         except requests.RequestException as error:

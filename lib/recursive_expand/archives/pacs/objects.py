@@ -13,7 +13,7 @@ from pydicom import Dataset
 
 from recursive_expand.archives.atomic import write_atomic
 from recursive_expand.archives.pacs.connection import Gone, Pacs
-from recursive_expand.archives.pacs.removal import Orthanc
+from recursive_expand.archives.pacs.removal import Remover
 from recursive_expand.cases import LabelMap, SeriesReference
 from recursive_expand.dicom.coding import Coding, Origin
 from recursive_expand.dicom.seg import make_seg, read_seg
@@ -45,13 +45,13 @@ class LabelObjects:
         pacs: the PACS.
         coding: the classes' codes.
         written: what is stored.
-        remover: takes superseded objects away, where the PACS has a way.
+        remover: takes superseded objects away, where there is a way.
         version: of this software.
         folder: for the notes; made if missing.
     """
 
     def __init__(
-        self, pacs: Pacs, coding: Coding, written: Written, remover: Orthanc | None, version: str, folder: Path
+        self, pacs: Pacs, coding: Coding, written: Written, remover: Remover, version: str, folder: Path
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._pacs, self._coding, self._written, self._remover = pacs, coding, written, remover
@@ -93,8 +93,7 @@ class LabelObjects:
         old = [named for named in before if named["sop"] not in uids]
         # First the note of all: whatever happens now, nothing of ours is forgotten.
         self._note(case_id, tag, [*old, *current])
-        if old and self._remover is not None:
-            self._remover.remove(named["sop"] for named in old)
+        if old and self._remover.remove(named["sop"] for named in old):
             self._note(case_id, tag, current)
 
     def remove(self, case_id: str, tag: str) -> None:
@@ -104,8 +103,7 @@ class LabelObjects:
             Unreachable: the PACS cannot be asked now.
         """
         before = self._noted(case_id, tag)
-        if before and self._remover is not None:
-            self._remover.remove(named["sop"] for named in before)
+        if before and self._remover.remove(named["sop"] for named in before):
             self._note(case_id, tag, [])
 
     def _origin(self, case_id: str, label: LabelMap, info: Mapping[str, Any]) -> Origin:

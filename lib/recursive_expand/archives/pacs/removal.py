@@ -5,43 +5,43 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from recursive_expand.archives.pacs.connection import Gone, Pacs
-from recursive_expand.errors import Unreachable
+from recursive_expand.archives.pacs.connection import Gone, Pacs, Refused
 
 
-class Orthanc:
-    """Orthanc's REST interface, which lies beside its DICOMweb.
+class Remover:
+    """Takes objects away where the PACS is an Orthanc, whose REST interface lies beside its DICOMweb.
 
     Args:
         pacs: its DICOMweb.
+        kind: what it is; `auto` asks it on first use, `plain` has no way that we know.
     """
 
-    def __init__(self, pacs: Pacs) -> None:
+    def __init__(self, pacs: Pacs, kind: Literal["auto", "orthanc", "plain"] = "auto") -> None:
         self._pacs = pacs
         self._root = pacs.url.removesuffix("/dicom-web")
+        self._orthanc = None if kind == "auto" and self._root != pacs.url else kind == "orthanc"
 
-    def answers(self) -> bool:
-        """Whether this is an Orthanc that we may ask."""
-        try:
-            return "DicomAet" in self._pacs.request("GET", f"{self._root}/system").json()
-        except (Gone, Unreachable, ValueError):
-            return False
-
-    def remove(self, sop_instance_uids: Iterable[str]) -> None:
+    def remove(self, sop_instance_uids: Iterable[str]) -> bool:
         """Remove instances; missing ones are no error.
+
+        Returns:
+            Whether there is a way to.
 
         Raises:
             Unreachable: the PACS cannot be asked now.
         """
+        if self._orthanc is None:
+            self._orthanc = self._answers_as_orthanc()
+        if not self._orthanc:
+            return False
         for uid in sop_instance_uids:
             for found in self._pacs.request("POST", f"{self._root}/tools/lookup", data=uid).json():
                 if found.get("Type") == "Instance":
                     self._pacs.request("DELETE", f"{self._root}/instances/{found['ID']}")
+        return True
 
-
-def remover(pacs: Pacs, kind: Literal["auto", "orthanc", "plain"]) -> Orthanc | None:
-    """What removes objects from this PACS; None: nothing does, and the newest object counts."""
-    orthanc = Orthanc(pacs)
-    if kind == "orthanc" or (kind == "auto" and pacs.url.endswith("/dicom-web") and orthanc.answers()):
-        return orthanc
-    return None
+    def _answers_as_orthanc(self) -> bool:
+        try:
+            return "DicomAet" in self._pacs.request("GET", f"{self._root}/system").json()
+        except (Gone, Refused, ValueError):
+            return False
