@@ -58,7 +58,7 @@ def start_pacs_demo(python: Path, folder: Path, variables: Mapping[str, str]) ->
         partial = folder / ".partial"
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        command = [python, "-c", _WRITE, _APP, partial / "dicom", workspace / "pacs"]
+        command = [str(python), "-c", _WRITE, str(_APP), str(partial / "dicom"), str(workspace / "pacs")]
         if subprocess.run(command, env=dict(variables), check=False).returncode != 0:
             sys.exit("The demo studies could not be made (the reason is above)")
         (partial / "dicom").rename(dicom)

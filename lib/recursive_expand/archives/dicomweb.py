@@ -142,10 +142,12 @@ class DicomwebArchive:
         """
         entry = self._entry(case_id)
         name = f"{case_id}.nii.gz"
+        kept = self._kept(case_id, name)
+        if kept is not None:  # a reader of this one does not wait for the fetching of another
+            return kept
         with self._lock(case_id):
-            kept = self._images.get(name)
-            known = self._known(case_id)
-            if kept is not None and known.get("signature") == self.signature(case_id):
+            kept = self._kept(case_id, name)
+            if kept is not None:
                 return kept
             volume = fetch_volume(self._pacs, entry.study, entry.uid, self._images.folder)
             if volume.hu.nbytes > self._max_bytes:
@@ -271,6 +273,10 @@ class DicomwebArchive:
         if reference is None:
             raise InputError(f"case {case_id}", "is of no known series")
         return reference
+
+    def _kept(self, case_id: str, name: str) -> Path | None:
+        kept = self._images.get(name)
+        return kept if self._known(case_id).get("signature") == self.signature(case_id) else None
 
     def _known(self, case_id: str) -> dict[str, Any]:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from recursive_expand.cases import LabelMap, Role
@@ -134,7 +135,8 @@ def take_expert_mask(recursion: Recursion, actor: Actor, case_id: str, label: La
     current = recursion.ledger.proposals.current(case_id)
     if current is not None and current.state is ProposalState.DECIDED:
         raise ExpertMaskRefused(f"case {case_id!r} was already decided; take the verdict back before editing its mask")
-    with recursion.lock(case_id):
+    # An archive elsewhere only takes note now: a reader does not wait for what the conductor is sending there.
+    with recursion.lock(case_id) if recursion.archive.immediate else nullcontext():
         recursion.archive.put_label(case_id, "final", label, {"source": "expert mask", "reviewer": actor.reviewer})
         recursion.ledger.cases.promote_to_pixel(case_id, reviewer=actor.reviewer, sha256=label.sha256)
 

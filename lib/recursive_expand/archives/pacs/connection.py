@@ -33,8 +33,8 @@ _MEND = {
     507: "has no space left",
 }
 
-# It logs addresses at INFO, and at DEBUG whatever it sends.
-logging.getLogger("dicomweb_client").setLevel(logging.WARNING)
+# It logs addresses at INFO, at DEBUG whatever it sends, and what the PACS says in a Warning header.
+logging.getLogger("dicomweb_client").setLevel(logging.ERROR)
 
 
 class Gone(InputError):
