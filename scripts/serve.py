@@ -155,6 +155,11 @@ def make_demo(python: Path, demo: Path = DEMO) -> str:
     return str(studies)
 
 
+def demo_conf(conf: list[list[str]]) -> list[list[str]]:
+    """`--conf` pairs for the demo: f starts fresh, `pretrain: synthetic` would have learned from such heads."""
+    return [["pretrain", "none"], *conf]
+
+
 def greeting(studies: str, host: str, port: int) -> str:
     """What the terminal shows before the server's own lines: where it will be and what to do next."""
     shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
@@ -185,6 +190,7 @@ def main(arguments: Sequence[str]) -> None:
         studies, options.conf = demo.url, [["workspace", str(demo.workspace)], *options.conf]
     elif studies is None:
         studies = make_demo(python)
+        options.conf = demo_conf(options.conf)
     print(greeting(studies, options.host, options.port), flush=True)
     become(server_command(python, studies, options), server_variables(environment_folder()))
 

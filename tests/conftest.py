@@ -37,6 +37,7 @@ CONF: dict[str, str] = {
     "augment": "false",
     "threads": "1",
     "mode": "off",
+    "pretrain": "none",
 }
 
 

@@ -211,6 +211,7 @@ def test_many_cases_are_recorded_as_one_by_one(tmp_path: Path) -> None:
     assert recursion.ledger.queue.count() == 1
     assert recursion.ledger.audit.verify() is None
     proposal = recursion.ledger.proposals.current("case-000000")
+    assert recursion.archive.labelled("final") == set(recursion.ledger.cases.ids(tag="final", labelled=True))
     recursion.ledger.close()
     assert proposal.slices == (0,) and (recursion.workspace.root / proposal.file).is_file()
     ledger = recursion.workspace.ledger

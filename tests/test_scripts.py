@@ -140,6 +140,12 @@ def test_several_conf_pairs_reach_the_server() -> None:
     assert command[-6:] == ["--conf", "epochs", "10", "--conf", "workspace", "/a b"]
 
 
+def test_the_demo_starts_fresh_unless_told_otherwise() -> None:
+    """Its heads are phantoms: a start from synthetic heads would flatter it."""
+    told = serve.demo_conf([["epochs", "3"], ["pretrain", "synthetic"]])
+    assert told == [["pretrain", "none"], ["epochs", "3"], ["pretrain", "synthetic"]]  # the server takes the last
+
+
 def test_allowed_origins_reach_the_server() -> None:
     arguments = serve.parse_arguments(["--allow-origin", "https://a.example", "--allow-origin", "https://b.example"])
     command = serve.server_command(Path("python"), "/studies", arguments)

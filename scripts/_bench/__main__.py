@@ -23,6 +23,8 @@ from _bench.report import Section, as_json, table
 from _bench.scale import FULL, QUICK, Scale
 from recursive_expand.segment.threads import available_cores
 
+WIDTH = 150
+"""Columns of the tables where they go into a file."""
 SECTIONS: dict[str, Callable[[Scale, int], Section]] = {
     "propose": measure_propose,
     "infer": measure_infer,
@@ -63,6 +65,8 @@ def main(arguments: Sequence[str]) -> int:
     os.environ["OMP_NUM_THREADS"] = str(options.threads)  # of the servers
     scale = QUICK if options.quick else FULL
     console, facts = Console(), machine(options.threads)
+    if not console.is_terminal:
+        console.width = WIDTH
     sections: list[Section] = []
     console.print(machine_line(facts))
     wanted = [partial(SECTIONS[name], scale) for name in options.only]

@@ -6,7 +6,7 @@ import statistics
 from pathlib import Path
 
 from _bench.files import link, link_all
-from _bench.material import APP, bench_settings, expert_case, fresh_folder, heads, weights
+from _bench.material import APP, CONF, bench_settings, expert_case, fresh_folder, heads, weights
 from _bench.recursion import open_bench_recursion, open_review, propose_all, publish
 from _bench.report import Section, at_least, at_most
 from _bench.scale import Scale
@@ -29,7 +29,7 @@ def measure_infer(scale: Scale, threads: int) -> Section:
     studies = _reviewed_study(folder, file, sha256, threads)
     stock_studies = fresh_folder("infer_stock")
     link(folder / f"{CASE}.nii.gz", stock_studies / f"{CASE}.nii.gz")
-    conf = {"threads": threads, "later_epochs": ENDLESS_EPOCHS, "gate": False}
+    conf = {"threads": threads, "later_epochs": ENDLESS_EPOCHS, "gate": False, **CONF}
     stock_conf = {"weights": file, "threads": threads}
     logs = studies.parent
     with serve(APP, studies, conf, logs / "infer_ours.log") as server:

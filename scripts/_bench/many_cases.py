@@ -12,6 +12,7 @@ from _bench.files import link
 from _bench.recursion import begin_round
 from recursive_expand.cases import LabelMap
 from recursive_expand.expand.frozen import freeze_files
+from recursive_expand.expand.labels import write_labels
 from recursive_expand.expand.recursion import Recursion
 from recursive_expand.ledger import Actor, CaseEntry, ProposalState, VerdictKind, chain
 from recursive_expand.ledger.audited import rows_of
@@ -93,7 +94,7 @@ def fill(recursion: Recursion) -> None:
 
 
 def judge(recursion: Recursion, cases: int) -> None:
-    """Give a verdict on the next `cases` proposals, as one reader does; label objects count as written."""
+    """Give a verdict on the next `cases` proposals, as one reader does, and make their label objects."""
     with recursion.ledger._store.write() as connection:
         given = connection.execute(select(func.count()).select_from(verdicts)).scalar_one()
         waiting = select(proposals).where(proposals.c.state == ProposalState.OPEN).order_by(proposals.c.sort_key)
@@ -122,6 +123,21 @@ def judge(recursion: Recursion, cases: int) -> None:
         refresh(connection, true())
         bodies = [{"case_id": one["case_id"]} for one in said]
         _append(connection, "verdict", bodies, (verdicts, judgements), given)
+    for kind, tag in ((VerdictKind.ACCEPT, "final"), (VerdictKind.REJECT, "rejected")):
+        _put_labels(recursion, [one["case_id"] for one in said if one["verdict"] is kind], tag)
+
+
+def _put_labels(recursion: Recursion, case_ids: list[str], tag: str) -> None:
+    """The label of the first of these cases is written, the others' are further names of its files."""
+    if not case_ids:
+        return
+    write_labels(recursion, case_ids[0])
+    written = recursion.archive.label_file(case_ids[0], tag)
+    for case_id in case_ids[1:]:
+        for extension in (".nii.gz", ".json"):
+            target = written.with_name(f"{case_id}{extension}")
+            if not target.exists():
+                link(written.with_name(f"{case_ids[0]}{extension}"), target)
 
 
 def _append(

@@ -26,8 +26,9 @@ TASK_FILE = APP / "task.yaml"
 FOLDER = REPOSITORY / "bench"
 """Everything the benchmark makes; git-ignored."""
 
-CONF = {"flips": "false"}
-"""Without test-time flips: every path then runs f once a slice, as the stock one does."""
+CONF = {"flips": "false", "working_spacing": "null", "pretrain": "none"}
+"""Without test-time flips and on the image's own grid: every path then runs f once a whole slice, as the stock one
+does."""
 SIZE = 512
 TRAINING_EPOCHS = 15
 TRAINING_RATE = 3e-3

@@ -50,7 +50,7 @@ class Side:
 
     def serve(self, studies: Path, threads: int) -> AbstractContextManager[Server]:
         """Its server over a study."""
-        conf = {"threads": threads, "flips": "false"}
+        conf = {"threads": threads, "flips": "false", "working_spacing": "null"}
         return serve(self.checkout / APP, studies, conf, studies.with_suffix(".log"), self.environment)
 
 

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import recursive_expand
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import insert, select, update
 
 from _bench.files import link
 from _bench.jobs import serve_jobs
 from recursive_expand.expand.frozen import freeze_files
+from recursive_expand.expand.labels import write_labels
 from recursive_expand.expand.ordering import queue_order
 from recursive_expand.expand.proposing import cases_to_propose, propose
 from recursive_expand.expand.registration import _signature, register_cases
@@ -169,7 +170,16 @@ def _judge(study, number):
         ):
             of_kind = select(verdicts.c.case_id).where(verdicts.c.verdict == kind)
             connection.execute(update(cases).where(cases.c.case_id.in_(of_kind)).values(shown))
-        assert connection.execute(select(func.count()).select_from(verdicts)).scalar_one() == len(rows)
+    for kind, tag in ((VerdictKind.ACCEPT, "final"), (VerdictKind.REJECT, "rejected")):
+        case_ids = [row["case_id"] for row in rows if row["verdict"] is kind]
+        if not case_ids:
+            continue
+        write_labels(study, case_ids[0])
+        folder = study.archive.label_path(case_ids[0], tag).parent
+        for case_id in case_ids[1:]:
+            for extension in (".nii.gz", ".json"):
+                if not (folder / f"{case_id}{extension}").exists():
+                    link(folder / f"{case_ids[0]}{extension}", folder / f"{case_id}{extension}")
 
 
 def _begin_round(study, sha256):

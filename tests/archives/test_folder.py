@@ -386,6 +386,23 @@ def test_labels_are_written_with_their_story_and_removed(studies):
 EMPTY = LabelMap.background(GEOMETRY)
 
 
+def test_what_a_killed_process_left_of_a_label_goes_with_the_next_write_or_removal(studies):
+    studies.image("a.nii.gz")
+    folder = studies.root / "labels" / "final"
+    archive = FolderArchive(studies.root)
+    folder.mkdir(parents=True, exist_ok=True)
+    others = folder / f".b.nii.gz.{'0' * 16}.tmp"
+    others.touch()  # an import may be writing it
+    for work, left in (
+        (lambda: archive.put_label("a", "final", EMPTY, {"verdict": "accept"}), {"a.json", "a.nii.gz", others.name}),
+        (lambda: archive.remove_label("a", "final"), {others.name}),
+    ):
+        for name in ("a.nii.gz", "a.json"):
+            (folder / f".{name}.{'1' * 16}.tmp").touch()
+        work()
+        assert {path.name for path in folder.iterdir()} == left
+
+
 @pytest.mark.parametrize("broken", ["write_atomic", "write_label"])
 def test_a_label_that_broke_off_never_passes_for_an_expert_s(studies, monkeypatch, broken):
     studies.image("a.nii.gz")
@@ -543,3 +560,17 @@ def test_sweep_clears_half_written_files(studies):
     studies.text(".a.nii.gz.0123.tmp", "")
     studies.text("labels/final/.a.json.0123.tmp", "")
     assert FolderArchive(studies.root).sweep() == 2
+
+
+def test_a_label_that_is_not_there_is_looked_for_without_listing_the_folder(studies, monkeypatch):
+    """A verdict looks for the case's label: with 25,000 labels a listing takes longer than the verdict."""
+    studies.image("a.nii.gz")
+    studies.text("labels/final/other.json", "{}")
+    archive = FolderArchive(studies.root)
+
+    def no_listing(folder: object) -> None:
+        raise AssertionError(f"{folder} was listed")
+
+    monkeypatch.setattr("os.scandir", no_listing)
+    with pytest.raises(InputError, match="no label final"):
+        archive.label_file("a", "final")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recursive_expand.archives.identifiers import check_id, check_new_id, split_name
+from recursive_expand.archives.identifiers import EXTENSIONS, SPELLINGS, check_id, check_new_id, split_name
 from recursive_expand.errors import InputError
 
 
@@ -72,3 +72,10 @@ def test_ids_that_clients_make_up_are_plain(text):
 )
 def test_names_split_into_id_and_extension(name, parts):
     assert split_name(name) == parts
+
+
+def test_every_spelling_of_an_extension_is_split_off() -> None:
+    assert SPELLINGS[: len(EXTENSIONS)] == EXTENSIONS
+    assert len(set(SPELLINGS)) == len(SPELLINGS) == 2**5 + 2**3 + 2**4
+    for extension in SPELLINGS:
+        assert split_name(f"case{extension}") == ("case", extension)

@@ -26,6 +26,7 @@ CONF = {
     "later_learning_rate": 0.003,
     "batch_size": 4,
     "threads": 1,
+    "pretrain": "none",
 }
 """`--conf` of a server that trains round 0 in seconds, well enough for some of its proposals to be accepted."""
 

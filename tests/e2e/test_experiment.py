@@ -26,7 +26,14 @@ SETTINGS = {
     "output": "out",
     "studies": {"phantom": {"pixel": 10, "image": 12, "test": 2, "size": 64, "single_slices": True}},
     "presets": ["default"],
-    "conf": {"channels": [8, 16, 32], "epochs": 20, "later_epochs": 1, "learning_rate": 0.01, "threads": 1},
+    "conf": {
+        "channels": [8, 16, 32],
+        "epochs": 20,
+        "later_epochs": 1,
+        "learning_rate": 0.01,
+        "threads": 1,
+        "pretrain": "none",
+    },
     "expert": {"tau": 1.0, "seconds": 2.5},
     "max_rounds": 1,
 }

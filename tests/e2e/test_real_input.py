@@ -16,7 +16,14 @@ from .server import REPOSITORY, Server
 
 DATA = REPOSITORY.parent / "shared" / "data"
 SLICES, SERIES = DATA / "ct_ich_v1_slices", DATA / "ge_head_ct"
-CONF = {"epochs": "2", "later_epochs": "1", "channels": "[8,16,32]", "working_spacing": "3", "validation_share": "0"}
+CONF = {
+    "epochs": "2",
+    "later_epochs": "1",
+    "channels": "[8,16,32]",
+    "working_spacing": "3",
+    "validation_share": "0",
+    "pretrain": "none",
+}
 """Coarse and short: what is tested is the way, not the masks."""
 
 pytestmark = pytest.mark.skipif(

@@ -3,6 +3,7 @@
 import random
 import shutil
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -214,9 +215,20 @@ def test_a_verdict_taken_back_while_labels_cannot_be_removed_is_made_good_later(
     assert label(reviewing, "final") is None
 
 
-def test_label_files_are_what_the_ledger_says_however_many_readers_there_are(reviewing, freeze):
+def unevenly(method):
+    """The archive takes its time, so that who began first is not always done first."""
+    chance = random.Random(0)
+
+    def _method(*args):
+        time.sleep(chance.choice([0.0, 0.0, 0.02]))
+        return method(*args)
+
+    return _method
+
+
+def test_label_files_are_what_the_ledger_says_however_many_readers_there_are(reviewing, freeze, monkeypatch):
     """Readers judge, change their minds and get in each other's way, on a few cases at once."""
-    folder, cases = reviewing.archive.studies, [f"u{number}" for number in range(6)]
+    folder, cases = reviewing.archive.studies, [f"u{number}" for number in range(4)]
     for case_id in cases[1:]:
         shutil.copy(folder / "u0.nii.gz", folder / f"{case_id}.nii.gz")
     register_cases(reviewing)
@@ -224,6 +236,8 @@ def test_label_files_are_what_the_ledger_says_however_many_readers_there_are(rev
         mask = np.zeros((3, 48, 48), np.uint8)
         mask[:, 10:20, 10 : 12 + number] = 2
         freeze(reviewing, case_id, mask)
+    for name in ("put_label", "remove_label"):
+        monkeypatch.setattr(type(reviewing.archive), name, unevenly(getattr(type(reviewing.archive), name)))
     start, unexpected = threading.Barrier(4), []
 
     def review(reader):
@@ -264,6 +278,32 @@ def test_label_files_are_what_the_ledger_says_however_many_readers_there_are(rev
             assert (found is not None) == bool(slices), (case_id, tag)
             assert found is None or np.array_equal(found, only(mask, slices)), (case_id, tag)
     assert reviewing.ledger.audit.verify() is None
+
+
+def test_a_verdict_taken_back_while_its_label_is_being_written_leaves_no_label(reviewing, answer, monkeypatch):
+    """Two clients at once: the one who began first has read a verdict that no longer stands when it writes."""
+    put_label = type(reviewing.archive).put_label
+    writing, go_on = threading.Event(), threading.Event()
+
+    def slow(*args):
+        writing.set()
+        go_on.wait(10)
+        put_label(*args)
+
+    monkeypatch.setattr(type(reviewing.archive), "put_label", slow)
+    first = threading.Thread(target=answer, args=(ANN, "u0", ACCEPT))
+    first.start()
+    assert writing.wait(10)
+    [verdict] = reviewing.ledger.judgements.of_case("u0")
+    second = threading.Thread(target=withdraw, args=(reviewing, ANN, verdict.verdict_id))
+    second.start()
+    second.join(0.5)  # it has taken the verdict back; its labels wait for the first writer
+    go_on.set()
+    first.join()
+    second.join()
+    assert reviewing.ledger.judgements.of_case("u0") == []
+    assert label(reviewing, "final") is None
+    assert reviewing.ledger.outbox.count().waiting == 0
 
 
 @pytest.fixture

@@ -177,8 +177,10 @@ def test_whoever_freezes_at_the_same_time_gets_the_same_proposal(reviewing, reop
 
 def test_the_first_frozen_proposal_of_a_round_stands(reviewing, propose, proposer, proposed):
     made = propose(full())
+    files = set(reviewing.workspace.proposals.rglob("*"))
     again = list(proposer(full(3)).propose([reviewing.ledger.cases.get("u0")]))
     assert again == [made["u0"]]
+    assert set(reviewing.workspace.proposals.rglob("*")) == files
     assert set(np.unique(proposed(reviewing, "u0", 1))) == {0, 2}
 
 

@@ -415,7 +415,7 @@ def test_what_changes_weights_or_proposals_is_in_the_hash(expanded, changed, set
 
 
 def test_the_network_and_the_windows_stay_those_that_the_recursion_began_with(expanded, changed, caplog):
-    other = changed(expanded, channels=[8, 16], windows=[{"level": 40, "width": 80}])
+    other = changed(expanded, channels=[8, 16], working_spacing=2.0, windows=[{"level": 40, "width": 80}])
     round_1 = run_round(other)
     assert round_1.config == expanded.ledger.rounds.get(0).config
     assert "keeps the network that it began with" in caplog.text

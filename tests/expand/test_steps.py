@@ -23,6 +23,7 @@ FACTS = {
     "held": {"held": "the ledger is not as it was recorded"},
     "indexing": {"indexing": True},
     "pixel": {"has_pixel": True},
+    "start": {"can_start_without_masks": True},
     "model": {"has_model": True},
     "undecided": {"undecided": 2},
     "enough": {"verdicts": 3},
@@ -35,11 +36,14 @@ UNTRUE = {"verdicts": 2, "expansion": 4}
 # does not name do not matter.
 TABLE = [
     (None, "indexing -asked", Step.READ_STUDIES),
-    (None, "-indexing -pixel", Step.WAIT_FOR_PIXEL_LABELS),
-    (None, "indexing asked -pixel", Step.WAIT_FOR_PIXEL_LABELS),
+    (None, "-indexing -pixel -start", Step.WAIT_FOR_PIXEL_LABELS),
+    (None, "indexing asked -pixel -start", Step.WAIT_FOR_PIXEL_LABELS),
     (None, "pixel asked", Step.TRAIN),
+    (None, "-pixel start asked", Step.TRAIN),
     (None, "-indexing pixel -asked -held", Step.TRAIN),
+    (None, "-indexing -pixel start -asked -held", Step.TRAIN),
     (None, "-indexing pixel -asked held", Step.RESUME_NEEDED),
+    (None, "-indexing -pixel start -asked held", Step.RESUME_NEEDED),
     (RoundState.TRAINING, "asked", Step.TRAIN),
     (RoundState.TRAINING, "-asked -held", Step.TRAIN),
     (RoundState.TRAINING, "-asked held", Step.RESUME_NEEDED),
@@ -89,6 +93,7 @@ states = st.builds(
     round_state=st.sampled_from([None, *RoundState]),
     has_model=st.booleans(),
     has_pixel=st.booleans(),
+    can_start_without_masks=st.booleans(),
     undecided=st.integers(0, 3),
     verdicts=st.integers(0, 5),
     expansion=st.none() | st.integers(0, 5),
@@ -114,7 +119,7 @@ def test_a_held_recursion_begins_nothing_unless_asked(state, review):
 
 @given(states, reviews)
 def test_whoever_asks_gets_a_round_wherever_one_can_be_trained(state, review):
-    if state.asked and (state.has_pixel or state.round_state is not None):
+    if state.asked and (state.has_pixel or state.can_start_without_masks or state.round_state is not None):
         assert next_step(state, review) in BEGINS
 
 
@@ -156,6 +161,15 @@ def test_before_the_first_round_expert_masks_decide(recursion):
     assert read_state(recursion, indexing=True, asked=True, held="why") == State(
         has_pixel=True, indexing=True, asked=True, held="why"
     )
+
+
+def test_with_a_pretrained_start_scans_are_enough(recursion, changed):
+    pretrained = changed(recursion, pretrain="synthetic")
+    assert step(pretrained) is Step.WAIT_FOR_PIXEL_LABELS  # no scan either
+    recursion.ledger.cases.register([CaseEntry("u", Role.UNLABELLED, "u.nii", "1", slices=3)])
+    assert read_state(pretrained) == State(can_start_without_masks=True)
+    assert step(pretrained) is Step.TRAIN
+    assert step(recursion) is Step.WAIT_FOR_PIXEL_LABELS
 
 
 def test_an_expert_mask_that_was_set_aside_is_none_to_begin_with(recursion):

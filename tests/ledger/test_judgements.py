@@ -83,6 +83,7 @@ def test_resending_returns_the_first_verdict(reviewing, give):
     first = give(reviewing, "a", ACCEPT, (1,))
     assert give(reviewing, "a", ACCEPT, (1,), comment="again") == first
     assert reviewing.judgements.count() == {"accept": 1, "reject": 0, "accepted_slices": 1, "rejected_slices": 1}
+    assert (reviewing.judgements.given(0), reviewing.judgements.given(1)) == (1, 0)
 
 
 def test_resending_after_the_next_round_proposed_anew_is_harmless(reviewing, give, draft, start):
@@ -125,6 +126,17 @@ def test_a_case_with_an_expert_mask_takes_no_verdict(reviewing, give):
     with pytest.raises(StaleProposal, match="case 'a' has an expert mask by now; it takes no verdicts"):
         give(reviewing, "a")
     assert reviewing.judgements.of_case("a") == []
+
+
+def test_resending_is_harmless_also_after_an_expert_mask(reviewing, give, draft, start):
+    first = give(reviewing, "a", ACCEPT, (1,))
+    start(reviewing, 1)
+    reviewing.proposals.freeze(1, draft("a", (1,)))
+    reviewing.cases.promote_to_pixel("a", reviewer="x", sha256="e" * 64)
+    assert give(reviewing, "a", ACCEPT, (1,), sha256=draft("a").sha256).verdict_id == first.verdict_id
+    for sha256 in (draft("a").sha256, draft("a", (1,)).sha256, "f" * 64):
+        with pytest.raises(StaleProposal, match="has an expert mask by now"):
+            give(reviewing, "a", ACCEPT, sha256=sha256)
 
 
 def test_a_verdict_taken_back_stays_on_record_and_the_case_comes_last(reviewing, give):

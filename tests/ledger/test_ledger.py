@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from sqlalchemy import select
@@ -271,12 +271,9 @@ class LedgerMachine(RuleBasedStateMachine):
 
     # The readers.
 
-    @rule(seconds=st.floats(0.5, 2 * LEASE))
-    def time_passes(self, seconds: float) -> None:
+    @rule(reader=readers, skips=st.booleans(), seconds=st.floats(0, 2 * LEASE))
+    def ask(self, reader: str, skips: bool, seconds: float) -> None:
         self.now += seconds
-
-    @rule(reader=readers, skips=st.booleans())
-    def ask(self, reader: str, skips: bool) -> None:
         self.leases = {c: (who, until) for c, (who, until) in self.leases.items() if until > self.now}
         queue = self._queue()
         held = [c for c in queue if self.leases.get(c, ("", 0))[0] == reader]
@@ -290,9 +287,20 @@ class LedgerMachine(RuleBasedStateMachine):
         if expected is not None:
             self.leases[expected] = (reader, self.now + LEASE)
 
+    @rule(reader=readers, said=st.lists(st.tuples(kinds, some_slices), min_size=1, max_size=3))
+    def read(self, reader: str, said: list[tuple[VerdictKind, set[int]]]) -> None:
+        """A reader asks for cases and judges them."""
+        for kind, rejected in said:
+            self.ask(reader, False, 1.0)
+            held = [c for c in self._queue() if self.leases.get(c, ("", 0))[0] == reader]
+            if held:
+                self._decide(held[0], kind, rejected, reader)
+
     @rule(data=st.data(), kind=kinds, rejected=some_slices, reader=readers)
     def decide(self, data: st.DataObject, kind: VerdictKind, rejected: set[int], reader: str) -> None:
-        case_id = data.draw(st.sampled_from(sorted(self.cases)))
+        self._decide(data.draw(st.sampled_from(sorted(self.cases))), kind, rejected, reader)
+
+    def _decide(self, case_id: str, kind: VerdictKind, rejected: set[int], reader: str) -> None:
         case = self.cases[case_id]
         if not case.proposals:
             with pytest.raises(StaleProposal):
@@ -349,8 +357,8 @@ class LedgerMachine(RuleBasedStateMachine):
             with pytest.raises(StaleProposal):
                 self._say(case_id, proposal.sha256, kind, set(), reader)
 
-    @rule(data=st.data(), reader=readers, while_built=st.booleans())
-    def withdraw(self, data: st.DataObject, reader: str, while_built: bool) -> None:
+    @rule(data=st.data(), other=st.sampled_from([None, None, "x", "y"]), while_built=st.booleans())
+    def withdraw(self, data: st.DataObject, other: str | None, while_built: bool) -> None:
         given = [
             (case_id, p, verdict_id, verdict)
             for case_id, case in self.cases.items()
@@ -360,7 +368,8 @@ class LedgerMachine(RuleBasedStateMachine):
         if not given:
             return
         case_id, proposal, verdict_id, verdict = data.draw(st.sampled_from(given))
-        actor = Actor(reader, reader)
+        reader = other or verdict.reader
+        actor = Actor(reader, "another client")
         known = self.ledger.judgements.watermark()
         newest = self.cases[case_id].proposals[-1] is proposal
         if verdict.reader != reader:
@@ -447,19 +456,18 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @invariant()
     def counts_are_the_model_s(self) -> None:
-        for number in (None, self.round):
-            for unused in (False, True):
-                said = [
-                    v
-                    for _, p, _, v in self._standing()
-                    if number in (None, p.round) and not (unused and v.used_by is not None)
-                ]
-                assert self.ledger.judgements.count(number, unused=unused) == {
-                    "accept": sum(v.kind is VerdictKind.ACCEPT for v in said),
-                    "reject": sum(v.kind is VerdictKind.REJECT for v in said),
-                    "accepted_slices": sum(len(v.accepted) for v in said),
-                    "rejected_slices": sum(len(v.rejected) for v in said),
-                }
+        for number, unused in ((None, False), (self.round, True)):
+            said = [
+                v
+                for _, p, _, v in self._standing()
+                if number in (None, p.round) and not (unused and v.used_by is not None)
+            ]
+            assert self.ledger.judgements.count(number, unused=unused) == {
+                "accept": sum(v.kind is VerdictKind.ACCEPT for v in said),
+                "reject": sum(v.kind is VerdictKind.REJECT for v in said),
+                "accepted_slices": sum(len(v.accepted) for v in said),
+                "rejected_slices": sum(len(v.rejected) for v in said),
+            }
 
     @invariant()
     def a_verdict_is_used_once_and_for_good(self) -> None:
@@ -494,5 +502,10 @@ class LedgerMachine(RuleBasedStateMachine):
 
 TestLedger = LedgerMachine.TestCase
 TestLedger.settings = settings(
-    max_examples=15, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=12,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    # To shrink forty steps takes longer than a test may: the steps as they were are told.
+    phases=(Phase.explicit, Phase.generate),
 )

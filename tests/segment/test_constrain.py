@@ -70,3 +70,13 @@ def test_confidence_is_the_mean_probability_of_the_masks_class():
 def test_an_unknown_class_is_named(logits):
     with pytest.raises(ValueError, match="tumour"):
         constrain(logits, frozenset({"tumour"}), CLASSES, limit=0.3)
+
+
+def test_outside_the_region_all_is_background_without_doubt(logits):
+    inside = np.zeros((9, 11), bool)
+    inside[2:5, 3:8] = True
+    whole = constrain(logits, None, CLASSES, limit=0.3)
+    found = whole.within(inside)
+    assert np.array_equal(found.mask, np.where(inside, whole.mask, 0)) and whole.mask[~inside].any()
+    band = found.ignore_band(found.mask, 0.3, 0.7)
+    assert np.array_equal(band, whole.ignore_band(whole.mask, 0.3, 0.7) & inside)

@@ -57,6 +57,17 @@ def test_image_level_labels_are_obeyed(trained, volume):
     assert np.array_equal(bound.mask[3], free.mask[3])
 
 
+def test_what_f_marks_outside_the_region_is_dropped(trained, make_head, make_volume):
+    settings, network = trained
+    hu, mask = make_head(128, bleed=(60, 60), seed=5)
+    hu[20:30, 4:14] = 70  # as dense as blood, but outside the skull
+    volume = make_volume(hu, mm=1.5)
+    everywhere = Predictor(settings, network).predict(volume).mask[0]
+    inside = Predictor(settings.changed(region="intracranial"), network).predict(volume).mask[0]
+    assert everywhere[:, :20].any() and not inside[:, :20].any()
+    assert np.array_equal(inside[mask > 0], everywhere[mask > 0])
+
+
 def test_a_case_is_the_same_in_any_company(monkeypatch, trained, volume, make_head, make_volume):
     monkeypatch.setattr("recursive_expand.segment.predict.SLICES_PER_WINDOW", 3)
     settings, network = trained

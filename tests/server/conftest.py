@@ -48,7 +48,10 @@ def make_app(
     def _make(over: Recursion = reviewing, **conf: str) -> Any:
         clear_cache()
         values = {"MONAI_LABEL_APP_DIR": str(tmp_path / "app"), "MONAI_LABEL_STUDIES": str(over.archive.studies)}
-        values |= {"MONAI_LABEL_APP_CONF": {"threads": "1", "mode": "off", **conf}, "MONAI_LABEL_SESSIONS": False}
+        values |= {
+            "MONAI_LABEL_APP_CONF": {"threads": "1", "mode": "off", "pretrain": "none", **conf},
+            "MONAI_LABEL_SESSIONS": False,
+        }
         for name, value in values.items():
             monkeypatch.setattr(settings, name, value)
             # For the processes that it starts.

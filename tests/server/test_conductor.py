@@ -283,6 +283,7 @@ def test_what_a_kill_left_is_made_good_at_the_start(reviewing, started):
     assert reviewing.ledger.outbox.count().waiting == 1
     conductor = Conductor(reviewing)
     conductor._guard(conductor._prepare)
+    look(conductor)
     assert conductor.problem is None
     assert (reviewing.archive.studies / "labels" / "final" / "u0.nii.gz").is_file()
     assert reviewing.ledger.outbox.count().waiting == 0

@@ -97,14 +97,13 @@ def test_a_fault_of_ours_has_an_id_that_the_log_carries_and_nothing_else(client,
     assert record.exc_info[1].args == (SECRET,)
 
 
-def test_a_deliberate_5xx_keeps_its_sentence(client, caplog):
-    answer = client.get("/fail/busy")
-    assert (answer.status_code, answer.json()["detail"]) == (503, "no mask was made")
+@pytest.mark.parametrize(
+    ("how", "status", "detail"), [("busy", 503, "no mask was made"), ("full", 507, "the disk is full")]
+)
+def test_a_deliberate_5xx_keeps_its_sentence_and_has_an_id_too(client, caplog, how, status, detail):
+    answer = client.get(f"/fail/{how}")
+    assert (answer.status_code, answer.json()["detail"]) == (status, detail)
     assert answer.json()["id"] in caplog.text
-
-
-def test_a_full_disk_is_no_fault_of_ours(client):
-    assert client.get("/fail/full").json() == {"detail": "the disk is full"}
 
 
 @pytest.mark.parametrize(

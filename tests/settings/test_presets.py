@@ -18,16 +18,22 @@ TASK: dict[str, Any] = {
     "(Parida et al., 2020)",
     "classes": ("epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural"),
     "windows": ({"level": 40, "width": 80}, {"level": 80, "width": 200}, {"level": 600, "width": 2800}),
-    "region": "head",
 }
 MACHINE = {"threads": 0, "max_case_bytes": 2147483648}
 
 # section, setting: paper, default
 TABLE: dict[str, dict[str, tuple[Any, Any]]] = {
+    "task": {
+        "region": ("head", "intracranial"),
+    },
     "method": {
         "preset": ("paper", "default"),
         "seed": (0, 0),
-        "working_spacing": (None, None),
+        "working_spacing": (None, 1.2),
+        "pretrain": ("none", "synthetic"),
+        "pretrain_slices": (0, 0),
+        "pretrain_epochs": (4, 4),
+        "pretrain_seed": (0, 0),
         "flips": (False, False),
         "use_image_labels": (False, True),
         "gate": (False, True),
@@ -51,6 +57,7 @@ TABLE: dict[str, dict[str, tuple[Any, Any]]] = {
     },
     "training": {
         "epochs": (120, 120),
+        "tune_epochs": (40, 40),
         "later_epochs": (3, 20),
         "learning_rate": (0.002, 0.002),
         "later_learning_rate": (0.001, 0.001),
@@ -62,6 +69,7 @@ TABLE: dict[str, dict[str, tuple[Any, Any]]] = {
         "ignore_band": (False, True),
         "accepted_loss": ("cross_entropy", "cross_entropy"),
         "rejects": ("ignore", "ignore"),
+        "replay_share": (0, 0.5),
         "confident_foreground": (0.7, 0.7),
         "confident_background": (0.3, 0.3),
         "clean_share": (0, 0.25),
@@ -85,7 +93,8 @@ def test_every_setting_of_the_preset(column, preset):
     expected = {part: {name: values[column] for name, values in rows.items()} for part, rows in TABLE.items()}
     sections = {name: expected.pop(name) for name in ("network", "refinement", "training")}
     expected["method"] |= sections
-    assert found == {"task": TASK, "machine": MACHINE, **expected}
+    expected["task"] |= TASK
+    assert found == {"machine": MACHINE, **expected}
 
 
 def test_without_a_choice_the_preset_is_default():

@@ -84,6 +84,7 @@ def test_conf_of_others_is_left_alone(key):
         ({"epochs": "0"}, r"setting 'training.epochs' = 0"),
         ({"mode": "widen"}, r"setting 'refinement.mode' = 'widen'"),
         ({"validation_share": "1.5"}, r"setting 'validation_share' = 1.5"),
+        ({"pretrain": "synthetc"}, r"setting 'pretrain' = 'synthetc'"),
         ({"order": "random"}, r"setting 'order' = 'random'"),
         ({"max_case_bytes": "0"}, r"setting 'max_case_bytes' = 0"),
     ],

@@ -13,10 +13,10 @@ from typing import Any
 import nibabel as nib
 
 from recursive_expand.archives.archive import FINAL, TAGS
-from recursive_expand.archives.atomic import atomic_path, sweep, sync_folder, write_atomic
+from recursive_expand.archives.atomic import atomic_path, sweep, sweep_file, sync_folder, write_atomic
 from recursive_expand.archives.bounded import read_bounded
 from recursive_expand.archives.expert_masks import ExpertMasks, file_signature, info_file, inside
-from recursive_expand.archives.identifiers import EXTENSIONS, check_id, check_new_id, split_name
+from recursive_expand.archives.identifiers import EXTENSIONS, SPELLINGS, check_id, check_new_id, split_name
 from recursive_expand.archives.images import read_geometry, read_label, read_volume, write_label
 from recursive_expand.archives.native import MAX_CASE_BYTES
 from recursive_expand.archives.patients import in_two_roles
@@ -194,6 +194,7 @@ class FolderArchive:
                     f"labels/{tag}/{there.name}",
                     f"is an expert's mask, which no verdict replaces; move it away, or make {case_id} a pixel case",
                 )
+            self._sweep_label(path)
             # First the file beside it: of a mask of 0.1.0 nothing else tells that it is not an expert's.
             write_atomic(info_file(path), content)
             write_label(path, label, info=info)
@@ -203,6 +204,7 @@ class FolderArchive:
         folder = self._label_folder(case_id, tag)
         with self._locks[hash(case_id) % len(self._locks)]:
             path = folder / f"{case_id}.nii.gz"
+            self._sweep_label(path)
             if folder.is_dir() and not self._of_expert(path, tag):
                 path.unlink(missing_ok=True)
                 info_file(path).unlink(missing_ok=True)
@@ -252,18 +254,11 @@ class FolderArchive:
 
     def _file(self, folder: Path, case_id: str) -> Path | None:
         """The image file of this case in a folder, if it is there and inside the studies."""
-        for extension in EXTENSIONS:
-            path = folder / f"{case_id}{extension}"
-            if path.is_file():
-                return path if inside(path, self.studies) else None
-        # Only extensions in capitals get here, and who asks for what is not there.
-        try:
-            with os.scandir(folder) as entries:
-                names = [entry.name for entry in entries if (split_name(entry.name) or ("",))[0] == case_id]
-        except FileNotFoundError:
-            return None
-        paths = [folder / name for name in names]
-        return next((path for path in paths if path.is_file() and inside(path, self.studies)), None)
+        for extension in SPELLINGS:
+            path = os.path.join(folder, f"{case_id}{extension}")  # noqa: PTH118 (some sixty, at every new label)
+            if os.path.isfile(path):  # noqa: PTH113
+                return Path(path) if inside(Path(path), self.studies) else None
+        return None
 
     def _label_folder(self, case_id: str, tag: str) -> Path:
         """Where labels of this tag are, for a case that is there."""
@@ -274,6 +269,12 @@ class FolderArchive:
         if not inside(folder, self.studies):
             raise InputError(f"labels/{tag}", "is a link that leaves the studies folder; replace it by a folder")
         return folder
+
+    @staticmethod
+    def _sweep_label(path: Path) -> None:
+        """Remove what a killed process left of this label: whoever writes it next is the one who finishes its work."""
+        for file in (path, info_file(path)):
+            sweep_file(file)
 
     def _of_expert(self, label: Path, tag: str) -> bool:
         if tag != FINAL or not label.is_file():

@@ -21,11 +21,8 @@ from recursive_expand.archives.native import (
     NativeImage,
     portions,
 )
-from recursive_expand.cases import Geometry, LabelMap, Volume
+from recursive_expand.cases import MIN_SIDE, Geometry, LabelMap, Volume
 from recursive_expand.errors import InputError
-
-MIN_SIDE = 4
-"""Fewest rows and columns of a slice."""
 
 _INT16 = np.iinfo(np.int16)
 _INFO = ("verdict", "source", "round", "model_sha256", "proposal_sha256", "reviewer", "ts")  # goes into label files

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +16,15 @@ from recursive_expand.expand.targets import PredictSlices
 from recursive_expand.expand.training_set import AcceptedSlices, TrainingSet
 from recursive_expand.ledger import ProposalRecord
 from recursive_expand.segment.examples import IGNORE, REJECTED, Example
+from recursive_expand.segment.replay import replay_count, replay_examples
 
 
 def build_examples(
     recursion: Recursion, training_set: TrainingSet, round_index: int, predict: PredictSlices | None
 ) -> list[Example]:
     """Examples of a round: pixel slices with cross-entropy + Dice, accepted and clean ones with cross-entropy alone;
-    of rejected ones the rejected region.
+    of rejected ones the rejected region; with a pretrained start synthetic slices among them. None without a slice of
+    the archive.
 
     Targets are kept as memory-mapped files, so that memory does not grow with the number of slices.
 
@@ -56,7 +59,17 @@ def build_examples(
         volume = recursion.volume(case_id)
         background = np.broadcast_to(np.uint8(0), volume.hu.shape[1:])
         examples += [_example(case_id, volume, n, background) for n in numbers]
-    return examples
+    return examples + _replayed(recursion, round_index, replay_count(recursion.settings, len(examples)))
+
+
+def _replayed(recursion: Recursion, round_index: int, number: int) -> list[Example]:
+    """Synthetic slices on memory-mapped files."""
+    if not number:
+        return []
+    made = list(replay_examples(recursion.settings, number, round_index))
+    images = _keep(recursion, round_index, "synthetic.images", np.stack([one.hu for one in made]))
+    targets = _keep(recursion, round_index, "synthetic.targets", np.stack([one.target for one in made]))
+    return [replace(one, hu=hu, target=mask) for one, hu, mask in zip(made, images, targets, strict=True)]
 
 
 def _example(
@@ -97,10 +110,10 @@ def _frozen_slices(recursion: Recursion, proposal: ProposalRecord) -> NDArray[np
     return frozen_label(recursion.workspace, proposal, recursion.settings.task.classes).slices
 
 
-def _keep(recursion: Recursion, round_index: int, name: str, masks: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _keep(recursion: Recursion, round_index: int, name: str, masks: NDArray) -> NDArray:
     folder = recursion.workspace.targets(round_index)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.npy"
     with atomic_path(path, fsync=False) as temporary, temporary.open("wb") as file:
-        np.save(file, np.ascontiguousarray(masks, np.uint8))
+        np.save(file, np.ascontiguousarray(masks))
     return np.load(path, mmap_mode="r")

@@ -36,11 +36,15 @@ def choose_model(
 
     Returns:
         The model's SHA-256, and what the report says: `validation` (of the published model, or of the refused one),
-        `previous_validation` (with a gate) and `averaged` (whether the mean of both is published).
+        `previous_validation` (with a gate) and `averaged` (whether the mean of both is published); nothing without a
+        single expert mask.
     """
     method, device = recursion.settings.method, choose_device()
     held_out = bool(training_set.validation)
     cases = training_set.validation if held_out else tuple(case_id for case_id, _, _ in training_set.pixel)
+
+    if not cases:  # nothing says which model is better: the new one knows more
+        return trained, {}
 
     def validated() -> dict[str, Any]:
         return validate(recursion, Predictor(recursion.settings, network, device), cases) | {"held_out": held_out}

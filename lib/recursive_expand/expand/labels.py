@@ -48,12 +48,11 @@ def write_labels(recursion: Recursion, case_id: str) -> None:
     rejected = [
         (by_round[v.round], v.rejected_slices) for v in verdicts if v.rejected_slices or v.verdict is VerdictKind.REJECT
     ]
-    drawn = ledger.cases.get(case_id).has_expert_mask
     for tag, parts in (("final", accepted), ("rejected", rejected[-1:])):
         info = label_info(verdicts, tag)
         if info is not None and parts:
             archive.put_label(case_id, tag, _together(recursion, parts), info)
-        elif tag == "rejected" or not drawn:
+        elif tag == "rejected" or not ledger.cases.get(case_id).has_expert_mask:
             archive.remove_label(case_id, tag)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from filelock import FileLock
 
+from recursive_expand.archives.atomic import sweep
 from recursive_expand.errors import RecursiveExpandError, Unreachable
 from recursive_expand.expand.examples import build_examples
 from recursive_expand.expand.frozen import sweep_proposals
@@ -20,6 +21,7 @@ from recursive_expand.expand.proposer import Proposer, cases_to_propose
 from recursive_expand.expand.queue import order_for_review
 from recursive_expand.expand.recursion import Recursion, choose_device
 from recursive_expand.expand.registration import UnusableArchive, register_cases
+from recursive_expand.expand.start import first_network
 from recursive_expand.expand.steps import Step, next_step, read_state
 from recursive_expand.expand.targets import target_predictor
 from recursive_expand.expand.training_set import TrainingSet, build_training_set, expansion, lock_validation
@@ -54,7 +56,7 @@ def run_round(recursion: Recursion, *, only: int | None = None, multi_gpu: bool 
         The round, whose review is open, or which has converged.
 
     Raises:
-        NothingToDo: there are no expert masks to begin with, or nothing new to train on.
+        NothingToDo: there is nothing to begin with, or nothing new to train on.
         NotReady: the ledger is not as it was recorded, or a table of the studies is not understood.
         RecursiveExpandError: the round failed; the ledger says why, and the previous model stays.
     """
@@ -90,14 +92,16 @@ def check_something_to_do(recursion: Recursion) -> None:
     """Whether a round could run now.
 
     Raises:
-        NothingToDo: there are no expert masks to begin with, or nothing new to train on.
+        NothingToDo: there is nothing to begin with, or nothing new to train on.
     """
     current = recursion.ledger.rounds.current()
     if current is None:
         if next_step(read_state(recursion, asked=True), recursion.settings.review) is Step.WAIT_FOR_PIXEL_LABELS:
+            if recursion.settings.method.pretrain != "none":
+                raise NothingToDo("there are no scans to begin with: put some into the studies folder and restart")
             raise NothingToDo(
                 "there are no expert masks to begin with: put masks into labels/final/<case>.nii.gz before the first "
-                "start, or submit them from 3D Slicer"
+                "start, submit them from 3D Slicer, or start without any by --conf pretrain synthetic"
             )
     elif round_due(recursion) != current.round and expansion(recursion.ledger, current) == 0:
         raise NothingToDo(
@@ -195,7 +199,7 @@ def _config(settings: Settings, before: RoundRecord | None) -> dict[str, Any]:
     if before is None:
         return config
     earlier = settings.under(before.config).round_config()
-    for section, name in (("method", "network"), ("task", "windows")):
+    for section, name in (("method", "network"), ("method", "working_spacing"), ("task", "windows")):
         if config[section][name] != earlier[section][name]:
             logger.warning("The recursion keeps the %s that it began with: %s", name, earlier[section][name])
             config[section][name] = earlier[section][name]
@@ -219,26 +223,29 @@ def _train_and_publish(
     training_set = TrainingSet.from_json(recursion.ledger.rounds.training_set(round_.round))
     examples = build_examples(recursion, training_set, round_.round, target_predictor(recursion, round_))
     first = round_.round == 0
-    epochs = training.epochs if first else training.later_epochs
+    fresh = first and recursion.settings.method.pretrain == "none"
+    epochs = training.epochs if fresh else training.tune_epochs if first else training.later_epochs
 
     def on_epoch(epoch: int, total: int, loss: float) -> None:
         progress.step(epoch, f"epochs, loss {loss:.4f}")
 
-    network = recursion.network(round_.base_model)
+    network = first_network(recursion, progress) if first else recursion.network(round_.base_model)
     checkpoint = recursion.workspace.checkpoint(round_.round)
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    progress.begin("training", epochs)
-    losses = spawn_training(
-        recursion.settings,
-        network,
-        examples,
-        epochs=epochs,
-        learning_rate=training.learning_rate if first else training.later_learning_rate,
-        round_index=round_.round,
-        device=device if multi_gpu or device.type == "cpu" else "cuda:0",
-        checkpoint=checkpoint,
-        on_epoch=on_epoch,
-    )
+    losses: list[float] = []
+    if examples:  # without a single expert mask round 0 proposes what synthetic heads taught
+        progress.begin("training", epochs)
+        losses = spawn_training(
+            recursion.settings,
+            network,
+            examples,
+            epochs=epochs,
+            learning_rate=training.learning_rate if fresh else training.later_learning_rate,
+            round_index=round_.round,
+            device=device if multi_gpu or device.type == "cpu" else "cuda:0",
+            checkpoint=checkpoint,
+            on_epoch=on_epoch,
+        )
     trained = save_weights(network, recursion.workspace.models)
     model, report = choose_model(recursion, round_, training_set, network, trained)
     report |= {"losses": losses, "train_seconds": time.monotonic() - started}
@@ -254,6 +261,7 @@ def _train_and_publish(
 def _propose_and_open(recursion: Recursion, round_: RoundRecord, progress: Progress) -> RoundRecord:
     ledger, started = recursion.ledger, time.monotonic()
     sweep_proposals(recursion.workspace, ledger.proposals.files())
+    sweep(recursion.workspace.models)
     total = sum(case.slices for case in cases_to_propose(recursion, round_.round))
     progress.begin("proposing", total)
     if total:

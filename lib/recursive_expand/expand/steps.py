@@ -18,7 +18,7 @@ class Step(StrEnum):
     READ_STUDIES = "read_studies"
     """The server reads the archive for the first time."""
     WAIT_FOR_PIXEL_LABELS = "wait_for_pixel_labels"
-    """A person: there is no expert mask to begin with."""
+    """A person: there is no expert mask to begin with, and f has no pretrained start (or there is no scan either)."""
     TRAIN = "train"
     """The server begins the first round, or goes on with a round that has no model yet."""
     PROPOSE = "propose"
@@ -41,6 +41,7 @@ class State:
         round_state: of the newest round; None before the first.
         has_model: whether that round has its model.
         has_pixel: whether there is a usable case with an expert mask to train on.
+        can_start_without_masks: whether f is pretrained, and there are cases to propose for.
         undecided: proposals that wait for a verdict.
         verdicts: standing verdicts on the newest round's proposals.
         expansion: new slices since its training set; None where it does not matter yet.
@@ -52,6 +53,7 @@ class State:
     round_state: RoundState | None = None
     has_model: bool = False
     has_pixel: bool = False
+    can_start_without_masks: bool = False
     undecided: int = 0
     verdicts: int = 0
     expansion: int | None = None
@@ -74,7 +76,7 @@ def next_step(state: State, review: Review) -> Step:
         case None:
             if state.indexing and not state.asked:
                 return Step.READ_STUDIES
-            if not state.has_pixel:
+            if not state.has_pixel and not state.can_start_without_masks:
                 return Step.WAIT_FOR_PIXEL_LABELS
             return _unless_held(state, Step.TRAIN)
         case RoundState.TRAINING:
@@ -107,11 +109,13 @@ def read_state(recursion: Recursion, *, indexing: bool = False, asked: bool = Fa
     round_ = ledger.rounds.current()
     if round_ is None:
         has_pixel = ledger.cases.any_of(Role.PIXEL)
-        return State(has_pixel=has_pixel, indexing=indexing, asked=asked, held=held)
+        without = recursion.settings.method.pretrain != "none" and any(
+            ledger.cases.any_of(role) for role in (Role.IMAGE, Role.UNLABELLED)
+        )
+        return State(has_pixel=has_pixel, can_start_without_masks=without, indexing=indexing, asked=asked, held=held)
     undecided, verdicts, new = ledger.queue.count(), 0, None
     if round_.state is RoundState.REVIEWING:
-        counts = ledger.judgements.count(round_.round)
-        verdicts = counts["accept"] + counts["reject"]
+        verdicts = ledger.judgements.given(round_.round)
         if not undecided or asked or _enough(verdicts, recursion.settings.review):
             new = expansion(ledger, round_)
     return State(

@@ -15,7 +15,7 @@ SETTINGS: dict[str, Any] = {
     "tests": {"shifted scanner": "test"},
     "presets": ["paper", "default"],
     "seeds": [0, 1],
-    "conf": {"channels": [16, 32, 64, 128], "epochs": 80},
+    "conf": {"channels": [16, 32, 64, 128], "epochs": 80, "pretrain": "none"},
     "expert": {"tau": 0.3},
     "max_rounds": 3,
 }

@@ -19,7 +19,7 @@ from recursive_expand.ledger.records import Actor
 PLACES = ("ledger.sqlite", ".recursive/ledger.sqlite")
 """Where a ledger lies in a workspace, and in a folder of studies that holds its workspace."""
 
-ledger_app = typer.Typer(help="Check what a study's ledger has recorded.", no_args_is_help=True)
+ledger_app = typer.Typer(help="Check what a ledger has recorded.", no_args_is_help=True)
 
 WorkspaceFolder = Annotated[
     Path,

@@ -83,12 +83,13 @@ class Outbox:
     def count(self) -> OutboxCount:
         """The outbox in numbers, with the newest error."""
         waiting = outbox.c.sent.is_(None)
-        total = select(
-            func.count().filter(waiting), func.count().filter(waiting, outbox.c.attempts > 0), func.count()
-        ).select_from(outbox)
+        # What was sent stays, so it is only counted, and what waits is looked up by its index.
+        pending_now = select(func.count(), func.count().filter(outbox.c.attempts > 0)).where(waiting)
+        total = select(func.count()).select_from(outbox)
         newest = select(outbox.c.error).where(waiting, outbox.c.error.is_not(None)).order_by(outbox.c.entry_id.desc())
         with self._store.read() as connection:
-            pending, failing, every = connection.execute(total).one()
+            pending, failing = connection.execute(pending_now.select_from(outbox)).one()
+            every = connection.execute(total).scalar_one()
             return OutboxCount(pending, failing, every - pending, connection.execute(newest.limit(1)).scalar())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,8 +78,13 @@ class Anatomy:
     slow: SmoothField
 
     @classmethod
-    def draw(cls, seed: int) -> Anatomy:
-        """Draw a head from a seed."""
+    def draw(cls, seed: int, *, field: Callable[..., SmoothField] = SmoothField.draw) -> Anatomy:
+        """Draw a head.
+
+        Args:
+            seed: decides everything.
+            field: draws the fields: `SmoothField.draw`, or what draws others in the same way.
+        """
         rng = stream(seed, "anatomy")
         atrophy = rng.uniform(0, 1)
         size = 0.75 + 0.45 * atrophy + rng.uniform(0, 0.15)
@@ -99,9 +105,9 @@ class Anatomy:
             sinus_hu=rng.uniform(50, 58),
             frontal_sinus=rng.uniform(9, 20),
             sulci=stream(seed, "sulci").standard_normal((20, SULCUS_CELLS, 6)),
-            wobble=SmoothField.draw(seed, "wobble", spacing=9.0),
-            texture=SmoothField.draw(seed, "texture", spacing=4.0),
-            slow=SmoothField.draw(seed, "slow", spacing=26.0),
+            wobble=field(seed, "wobble", spacing=9.0),
+            texture=field(seed, "texture", spacing=4.0),
+            slow=field(seed, "slow", spacing=26.0),
         )
 
 

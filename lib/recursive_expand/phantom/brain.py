@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ _SULCUS_CELL = 13.0
 """Height of a sulcus's lattice cell, mm."""
 _SULCUS_LENGTH = 20.0
 """Its depth, mm: sulci run inwards, hence longer than the cells round the head."""
+
+_TURNS = 720
 
 _Image = NDArray[np.float32]
 
@@ -183,17 +186,22 @@ def _sulci(plane: Plane, anatomy: Anatomy, polar: Polar, ring: Ring, depth: _Ima
     mean_radius = float(ring.inner.mean())
     along_z = spline_weights(np.array([plane.z / _SULCUS_CELL + 2]), anatomy.sulci.shape[0])[0]
     plane_lattice = np.tensordot(along_z, anatomy.sulci, axes=1)
-    turns, depths = 720, np.arange(0, 60, 0.5)
-    around = spline_weights(np.arange(turns) / turns * SULCUS_CELLS, SULCUS_CELLS, periodic=True)
-    inwards = spline_weights(depths / _SULCUS_LENGTH + 1, plane_lattice.shape[1])
+    around, inwards = _sulcus_weights(plane_lattice.shape[1])
     table = around @ plane_lattice @ inwards.T
-    step = 2 * np.pi * mean_radius / turns
+    step = 2 * np.pi * mean_radius / _TURNS
     steep = np.hypot(np.gradient(table, axis=0) / step, np.gradient(table, axis=1) / 0.5)
     distance = np.abs(table) / np.maximum(steep, 0.06)
-    where = np.stack([polar.angle * np.float32(turns / ANGLES), np.clip(depth, 0, 58) * 2])
+    where = np.stack([polar.angle * np.float32(_TURNS / ANGLES), np.clip(depth, 0, 58) * 2])
     floor = 13 + 9 * np.clip((plane.z - 60) / 40, 0, 1)
     share = np.clip(1 - depth / floor, 0, 1) * (depth > -1)
     return map_coordinates(distance.astype(np.float32), where, order=1, mode="grid-wrap"), share.astype(np.float32)
+
+
+@cache
+def _sulcus_weights(depths: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Weights of the sulci's lattice, round the head (_TURNS, cells) and inwards (depths of 0.5 mm, `depths`)."""
+    around = spline_weights(np.arange(_TURNS) / _TURNS * SULCUS_CELLS, SULCUS_CELLS, periodic=True)
+    return around, spline_weights(np.arange(0, 60, 0.5) / _SULCUS_LENGTH + 1, depths)
 
 
 def _grey(plane: Plane, depth: _Image, sulci: _Image, share: _Image, midline: _Image, dx: _Image) -> _Image:

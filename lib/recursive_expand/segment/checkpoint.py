@@ -20,6 +20,7 @@ from recursive_expand.segment.weights import weights_bytes
 from recursive_expand.settings import Settings
 
 _NETWORK, _ADAM = "network.", "adam."
+_DECIDING = {"network", "training", "seed", "working_spacing", "pretrain"}
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,12 @@ def fingerprint(
     Returns:
         SHA-256, hex.
     """
-    method = settings.method.model_dump(mode="json", include={"network", "training", "seed", "working_spacing"})
+    method = settings.method.model_dump(mode="json", include=_DECIDING)
     # Names and content of version 0.1.0, so that a training that it began goes on: its one region was the head.
+    if method["training"]["replay_share"] == 0:
+        del method["training"]["replay_share"]
+    if method["pretrain"] == "none":
+        del method["pretrain"], method["training"]["tune_epochs"]
     method["training"]["crop_to_head"] = method["training"].pop("crop_to_region")
     task = settings.task.model_dump(mode="json", include={"classes", "windows", "region"})
     if task["region"] == "head":

@@ -34,6 +34,11 @@ class SliceProbabilities:
     pixels: NDArray[np.int64]
     probabilities: NDArray[np.float32]
 
+    def within(self, inside: NDArray[np.bool_]) -> SliceProbabilities:
+        """The same, with background without doubt outside (H, W) bool `inside`."""
+        kept = inside.ravel()[self.pixels]
+        return SliceProbabilities(np.where(inside, self.mask, 0), self.pixels[kept], self.probabilities[kept])
+
     def ignore_band(
         self, mask: NDArray[np.uint8], confident_background: float, confident_foreground: float
     ) -> NDArray[np.bool_]:

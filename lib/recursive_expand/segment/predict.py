@@ -219,9 +219,12 @@ class Predictor:
         return found
 
     def _refine(self, cut: _Cut, found: SliceProbabilities) -> None:
-        """g, and what can be trusted; into the case's prediction."""
+        """What lies in the region, g, and what can be trusted; into the case's prediction."""
         training, out, number = self._settings.method.training, cut.taken.prediction, cut.taken.number
         refinement = self._settings.method.refinement
+        inside = self._region.inside(cut.hu, cut.taken.spacing) if len(found.pixels) else None
+        if inside is not None:
+            found = found.within(inside)
         mask = refine(found.mask, cut.hu, refinement, self._settings.task.windows[0])
         mask = drop_specks(mask, min_pixels=refinement.min_area / math.prod(cut.taken.spacing))
         ignore = found.ignore_band(mask, training.confident_background, training.confident_foreground)

@@ -92,12 +92,12 @@ def train(
         network.eval()
         return losses
     network.train()
-    precision = _Precision(device, state)
+    precision = Precision(device, state)
     boxes = [training_box(example, settings) for example in examples]
     # Wrapping is a meeting point: no rank writes a checkpoint before all have read the old one.
     model = DistributedDataParallel(network) if world_size > 1 else network
     written = time.monotonic()
-    with _deterministic(device), ThreadPoolExecutor(_BATCHES_AHEAD if device.type == "cuda" else 1) as readers:
+    with deterministic(device), ThreadPoolExecutor(_BATCHES_AHEAD if device.type == "cuda" else 1) as readers:
         for epoch in range(len(losses), epochs):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate * _share_of_rate(settings, round_index, epoch, epochs)
@@ -121,8 +121,11 @@ def train(
 
 
 def _share_of_rate(settings: Settings, round_index: int, epoch: int, epochs: int) -> float:
-    """By what the learning rate is multiplied in an epoch, from 1 down; never 0."""
-    if round_index == 0 or settings.method.training.later_schedule == "constant":
+    """By what the learning rate is multiplied in an epoch, from 1 down; never 0. Of a pretrained f round 0 is a later
+    round: what it knows is to be kept."""
+    if (
+        round_index == 0 and settings.method.pretrain == "none"
+    ) or settings.method.training.later_schedule == "constant":
         return 1.0
     return (1 + math.cos(math.pi * epoch / epochs)) / 2
 
@@ -130,7 +133,7 @@ def _share_of_rate(settings: Settings, round_index: int, epoch: int, epochs: int
 def _train_epoch(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    precision: _Precision,
+    precision: Precision,
     batches: Iterator[Batch],
     settings: Settings,
     device: torch.device,
@@ -193,16 +196,16 @@ def _batches(
         yield waiting.pop(0).result()
 
 
-class _Precision:
+class Precision:
     """Mixed precision on CUDA: bfloat16 where the card has it, else float16 with scaled gradients."""
 
-    def __init__(self, device: torch.device, state: TrainingState) -> None:
+    def __init__(self, device: torch.device, state: TrainingState | None = None) -> None:
         self._device = device.type
         self._half: torch.dtype | None = None
         if device.type == "cuda":
             self._half = torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
         self._scaler = torch.amp.GradScaler(device.type, enabled=self._half is torch.float16)
-        if state.scaler:
+        if state is not None and state.scaler:
             self._scaler.load_state_dict(state.scaler)
 
     def autocast(self) -> torch.autocast | nullcontext[None]:
@@ -218,7 +221,7 @@ class _Precision:
 
 
 @contextmanager
-def _deterministic(device: torch.device) -> Iterator[None]:
+def deterministic(device: torch.device) -> Iterator[None]:
     """Deterministic kernels on the CPU; on CUDA they would cost more than equal bits are worth."""
     before = torch.are_deterministic_algorithms_enabled()
     fill = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]

@@ -6,7 +6,6 @@ from typing import Literal, cast
 
 from pydantic import BaseModel, Field
 
-from recursive_expand.cases import Role
 from recursive_expand.expand.progress import read_progress
 from recursive_expand.expand.recursion import Recursion
 from recursive_expand.expand.steps import Step, next_step
@@ -69,8 +68,9 @@ def read_status(recursion: Recursion, conductor: Conductor) -> Status:
     round_ = ledger.rounds.current()
     roles = ledger.cases.count_by_role()
     undecided = ledger.queue.count()
-    step = next_step(conductor.state(), recursion.settings.review)
-    state = _state(round_.state if round_ else None, step, has_pixel=roles[Role.PIXEL] > 0)
+    known = conductor.state()
+    step = next_step(known, recursion.settings.review)
+    state = _state(round_.state if round_ else None, step, can_start=known.has_pixel or known.can_start_without_masks)
     running = state in ("training", "proposing")
     progress = read_progress(recursion.workspace.progress) if running else None
     model = ledger.rounds.current_model()
@@ -78,7 +78,13 @@ def read_status(recursion: Recursion, conductor: Conductor) -> Status:
         state=state,
         step=step,
         round=round_.round if round_ else None,
-        message=_message(state, undecided, conductor, error=round_.error if round_ else None),
+        message=_message(
+            state,
+            undecided,
+            conductor,
+            fresh=recursion.settings.method.pretrain == "none",
+            error=round_.error if round_ else None,
+        ),
         progress=ProgressStatus(**vars(progress)) if progress else None,
         cases=roles,
         proposals=ledger.proposals.count(round_.round) if round_ else {},
@@ -93,24 +99,26 @@ def read_status(recursion: Recursion, conductor: Conductor) -> Status:
     )
 
 
-def _state(state: RoundState | None, step: Step, *, has_pixel: bool) -> State:
+def _state(state: RoundState | None, step: Step, *, can_start: bool) -> State:
     if step is Step.RESUME_NEEDED and state is not RoundState.FAILED:
         return "stopped"
     if state is None:
-        return "training" if has_pixel else "waiting_for_pixel_labels"
+        return "training" if can_start else "waiting_for_pixel_labels"
     if state is RoundState.CLOSED:
         return "training"  # the next round is about to begin
     return cast(State, state.value)
 
 
-def _message(state: State, undecided: int, conductor: Conductor, *, error: str | None) -> str:
+def _message(state: State, undecided: int, conductor: Conductor, *, fresh: bool, error: str | None) -> str:
     if conductor.indexing and state in ("waiting_for_pixel_labels", "training"):
         return "reading the studies for the first time"
     if conductor.held is not None and state in ("stopped", "failed"):
         return f"no round begins: {conductor.held}; POST /recursive/rounds tries again"
     return {
         "waiting_for_pixel_labels": "there are no expert masks yet: put some into labels/final/<case>.nii.gz and "
-        "restart, or draw them in 3D Slicer, submit, and POST /recursive/rounds",
+        "restart, or draw them in 3D Slicer, submit, and POST /recursive/rounds"
+        if fresh
+        else "there are no scans yet: put some into the studies folder and restart",
         "training": "a round is training; proposals follow",
         "proposing": "proposals are being made",
         "reviewing": f"{undecided} proposals wait for a verdict",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+import re
+
+from pydantic import Field, field_validator
 
 from recursive_expand.settings.network import Network
 from recursive_expand.settings.refinement import Refinement
@@ -17,6 +19,15 @@ class Method(Section):
     """The preset that was chosen."""
     seed: int = 0
     """Seeds first weights, the order of slices, augmentation and the choice of the validation share."""
+    pretrain: str = "none"
+    """f's start: `synthetic`, trained on synthetic heads that are made while it trains; `none`, fresh weights; or the
+    SHA-256 of an earlier study's weights (`models/<sha256>.safetensors` in its workspace)."""
+    pretrain_slices: int = Field(default=0, ge=0)
+    """Synthetic slices, each of a head of its own; 0: 2,000, on a GPU 20,000."""
+    pretrain_epochs: int = Field(default=4, ge=1)
+    """How often each is seen, every time as another scanner shows it."""
+    pretrain_seed: int = Field(default=0, ge=0)
+    """Seeds the synthetic heads, apart from `seed`: recursions of all seeds can share a start."""
     network: Network = Network()
     refinement: Refinement = Refinement()
     training: Training = Training()
@@ -35,3 +46,12 @@ class Method(Section):
     itself."""
     unchanged_dice: float = Field(default=0.95, gt=0, le=1)
     """A new proposal this close to a rejected one counts as unchanged and is not served again."""
+
+    @field_validator("pretrain", mode="before")
+    @classmethod
+    def _start(cls, pretrain: object) -> str:
+        """YAML reads a bare `none` as text, `~` as nothing."""
+        value = "none" if pretrain is None else str(pretrain)
+        if value not in ("none", "synthetic") and not re.fullmatch(r"[0-9a-f]{64}", value):
+            raise ValueError("must be synthetic, none or the SHA-256 of weights (64 hex digits)")
+        return value

@@ -65,7 +65,7 @@ class Settings(Section):
 
         Args:
             config: what `round_config` gave, or the flat settings that version 0.1.0 recorded: there, settings of
-                the review and the machine are passed over, and the region, which it did not name, stays this one.
+                the review and the machine are passed over; it knew one region, the head.
 
         Raises:
             InputError: for settings that do not fit.
@@ -74,7 +74,7 @@ class Settings(Section):
         flat = {**config.get("task", {}), **config["method"]} if "method" in config else config
         recorded = _nested({name: value for name, value in flat.items() if name not in _TEXTS}, source)
         own = self.model_dump()
-        task = {name: own["task"][name] for name in (*_TEXTS, "region")} | recorded["task"]
+        task = {**{name: own["task"][name] for name in _TEXTS}, "region": "head", **recorded["task"]}
         return _validated({**own, "task": task, "method": recorded["method"]}, source)
 
 

@@ -13,9 +13,11 @@ class Training(Section):
     """How f is trained in round 0 and in later rounds."""
 
     epochs: int = Field(default=120, ge=1)
-    """Epochs of round 0 (the paper: 120)."""
+    """Epochs of round 0 from fresh weights (the paper: 120)."""
     later_epochs: int = Field(default=3, ge=1)
     """Epochs of every later round (the paper: 3)."""
+    tune_epochs: int = Field(default=40, ge=1)
+    """Epochs of round 0 with a pretrained start: f is tuned, at the rate and on the schedule of later rounds."""
     learning_rate: float = Field(default=2e-3, gt=0)
     """Adam's, in round 0."""
     later_learning_rate: float = Field(default=1e-3, gt=0)
@@ -44,6 +46,8 @@ class Training(Section):
     rejects: Literal["ignore", "not_confident"] = "ignore"
     """Rejected slices: not trained on, or their rejected region is pushed below `confident_foreground` and nothing
     else of them is trained on."""
+    replay_share: float = Field(default=0.0, ge=0, le=0.9)
+    """With a pretrained start: share of the slices of every round, round 0 included, that are synthetic."""
     confident_foreground: float = Field(default=0.7, ge=0, le=1)
     """Foreground probability above which a pixel is confident foreground."""
     confident_background: float = Field(default=0.3, ge=0, le=1)

@@ -24,5 +24,7 @@ def test_whole_is_the_whole_slice_even_without_a_body():
 
 
 def test_an_unknown_region_is_named():
-    with pytest.raises(InputError, match=r"task.yaml: there is no region 'hed'; choose one of body, head, whole"):
+    with pytest.raises(
+        InputError, match=r"task.yaml: there is no region 'hed'; choose one of body, head, intracranial, whole"
+    ):
         region_named("hed")

@@ -23,6 +23,10 @@ class Body:
         """Always: what the organs of a body look like is not known here."""
         return True
 
+    def inside(self, hu: NDArray[np.int16], spacing: tuple[float, float]) -> NDArray[np.bool_] | None:
+        """Nothing is ruled out."""
+        return None
+
 
 def body_box(hu: NDArray[np.int16], *, margin: int = 16) -> Box | None:
     """Find the body: the largest objects above air.

@@ -35,3 +35,15 @@ class Region(Protocol):
             False where f can be left out.
         """
         ...
+
+    def inside(self, hu: NDArray[np.int16], spacing: tuple[float, float]) -> NDArray[np.bool_] | None:
+        """Where in a slice the classes can lie: f's foreground elsewhere is dropped before g.
+
+        Args:
+            hu: (R, C) int16, Hounsfield units: the slice, or the region's box of it.
+            spacing: mm between rows and between columns.
+
+        Returns:
+            (R, C) bool; None where nothing can be ruled out.
+        """
+        ...

@@ -5,10 +5,11 @@ from __future__ import annotations
 from recursive_expand.errors import InputError
 from recursive_expand.segment.regions.body import Body
 from recursive_expand.segment.regions.head import Head
+from recursive_expand.segment.regions.intracranial import Intracranial
 from recursive_expand.segment.regions.region import Region
 from recursive_expand.segment.regions.whole import Whole
 
-REGIONS: dict[str, Region] = {"body": Body(), "head": Head(), "whole": Whole()}
+REGIONS: dict[str, Region] = {"body": Body(), "head": Head(), "intracranial": Intracranial(), "whole": Whole()}
 """Names that `Task.region` can take."""
 
 

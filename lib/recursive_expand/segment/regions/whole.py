@@ -18,3 +18,6 @@ class Whole:
     def worth_a_look(self, hu: NDArray[np.int16], spacing: tuple[float, float]) -> bool:
         """Always."""
         return True
+
+    def inside(self, hu: NDArray[np.int16], spacing: tuple[float, float]) -> None:
+        """Nothing is ruled out."""
