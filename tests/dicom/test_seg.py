@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import copy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import highdicom as hd
+import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
@@ -228,3 +233,22 @@ def test_a_mask_of_other_values_or_slices_and_missing_instances_are_refused(plai
 def test_an_image_is_no_segmentation(plain):
     with pytest.raises(InputError, match="is no segmentation"):
         back(pydicom.dcmread(plain.files[0]), plain)
+
+
+def test_dcmqi_reads_an_upright_series_voxel_for_voxel(plain, tmp_path):
+    program = shutil.which("segimage2itkimage", path=str(Path(sys.executable).parent)) or shutil.which(
+        "segimage2itkimage"
+    )
+    if program is None:
+        pytest.skip("dcmqi is not installed: pip install dcmqi")
+    (tmp_path / "seg.dcm").write_bytes(encode(made(plain)))
+    options = ["--inputDICOM", tmp_path / "seg.dcm", "--outputDirectory", tmp_path, "--outputType", "nii"]
+    subprocess.run([program, *options], check=True, capture_output=True)
+    inverse = np.linalg.inv(plain.volume.geometry.affine)
+    for value in range(1, len(CLASSES) + 1):
+        image = nib.load(tmp_path / f"{value}.nii.gz")
+        drawn = np.argwhere(np.asarray(image.dataobj) > 0)
+        indices = nib.affines.apply_affine(inverse @ image.affine, drawn)
+        assert np.allclose(indices, np.rint(indices), atol=1e-2)
+        found = {tuple(index) for index in np.rint(indices).astype(int).tolist()}
+        assert found == {tuple(index) for index in np.argwhere(plain.label.native == value).tolist()}
