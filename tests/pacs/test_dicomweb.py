@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import shutil
 import subprocess
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -25,6 +27,15 @@ from recursive_expand.phantom import CLASSES, make_head, write_dicom_series, wri
 from recursive_expand.settings import PacsSettings
 
 from ..dicom.sources import CODING, ORIGIN, REAL, Source
+
+PHILIPS = Path("/work/shared/data/philips_ct_phantom")
+
+PLANTED = (
+    *("InstitutionName", "InstitutionAddress", "ReferringPhysicianName", "PerformingPhysicianName", "OperatorsName"),
+    *("StationName", "StudyDescription", "SeriesDescription", "ProtocolName", "AccessionNumber", "StudyID"),
+    *("PatientAddress", "OtherPatientIDs", "PatientComments", "ImageComments", "RequestingPhysician"),
+    *("AdditionalPatientHistory", "InstitutionalDepartmentName", "DeviceSerialNumber", "IssuerOfPatientID"),
+)
 
 INFO = {
     "verdict": "accept",
@@ -105,6 +116,33 @@ def test_pixels_and_geometry_are_those_of_the_files(orthanc, head, tmp_path, kin
     assert volume.series.tilt_degrees == pytest.approx(expected.series.tilt_degrees, abs=1e-3)
     assert archive.image_file(case.case_id).name == f"{case.case_id}.nii.gz"
     assert not list(archive.image_file(case.case_id).parent.glob(".series_*"))
+
+
+@pytest.mark.skipif(not PHILIPS.is_dir(), reason=f"{PHILIPS} is not here")
+def test_of_a_real_export_the_head_alone_is_a_case_that_can_be_read(orthanc, tmp_path):
+    orthanc.load(path for path in sorted(PHILIPS.rglob("*")) if path.is_file() and b"DICM" in path.read_bytes()[:200])
+    archive = archive_of(orthanc, tmp_path / "workspace")
+    scan, read, refused = archive.scan(), {}, {}
+    for case in scan.cases:
+        try:
+            read[case.case_id] = archive.read_volume(case.case_id).hu.shape
+        except InputError as error:
+            refused[case.case_id] = str(error)
+    assert list(read.values()) == [(28, 512, 512)]
+    assert len(refused) + len(scan.set_aside) >= 1
+
+
+def test_a_transfer_syntax_that_nothing_decodes_is_the_reason(archive, source, monkeypatch):
+    whole = archive._pacs.instances
+
+    def packed(study, series):
+        for instance in whole(study, series):
+            instance.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.201"
+            yield instance
+
+    monkeypatch.setattr(archive._pacs, "instances", packed)
+    with pytest.raises(InputError, match="HTJ2K"):
+        archive.read_volume(source.series.series_instance_uid)
 
 
 def stored(orthanc, modality):
@@ -233,15 +271,30 @@ def test_a_pacs_that_is_down_is_said_and_what_was_read_is_still_there(source, tm
     assert len(stored(shared_orthanc, "SEG")) == 1
 
 
-def test_nothing_that_is_written_names_the_patient(archive, source, tmp_path, caplog):
+def test_nothing_that_is_written_names_the_patient(orthanc, head, tmp_path, caplog, recwarn):
+    files = write_dicom_series(tmp_path / "dicom", head, seed=1, patient_id="SECRET-ID")
+    for path in files:
+        dataset = pydicom.dcmread(path)
+        for name in PLANTED:
+            setattr(dataset, name, "SECRET")
+        dataset.PatientName, dataset.PatientBirthDate = "SECRET^Ünsal", "19470101"
+        dataset.SpecificCharacterSet = "ISO_IR 192"
+        dataset.save_as(path)
+    orthanc.load(files)
+    source, archive = Source(files), archive_of(orthanc, tmp_path / "workspace")
+    archive.scan()
     case_id = source.series.series_instance_uid
     archive.image_file(case_id)
     archive.put_label(case_id, "final", source.label, INFO)
     archive.scan()
     written = [path for path in (tmp_path / "workspace").rglob("*") if path.is_file()]
     assert len(written) > 5
-    assert [path.name for path in written if b"SECRET" in path.read_bytes()] == []
+    for path in written:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        assert not [secret for secret in (b"SECRET", b"nsal", b"19470101") if secret in content], path.name
+        assert "SECRET" not in path.name
     assert "SECRET" not in caplog.text
+    assert not [warning for warning in recwarn if "SECRET" in str(warning.message)]
 
 
 def test_an_object_that_the_pacs_does_not_keep_is_not_taken_for_stored(archive, source, monkeypatch):
