@@ -188,9 +188,16 @@ def test_studies_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert serve.resolve_studies("scans") == str((tmp_path / "scans").resolve())
 
 
-def test_an_address_is_no_folder() -> None:
-    with pytest.raises(SystemExit, match="https://pacs/dicom-web: this version serves folders"):
-        serve.resolve_studies("https://pacs/dicom-web")
+def test_an_address_stays_as_it_is_unless_it_holds_a_password() -> None:
+    assert serve.resolve_studies("https://pacs/dicom-web") == "https://pacs/dicom-web"
+    with pytest.raises(SystemExit, match="shows in `ps`"):
+        serve.resolve_studies("https://me:secret@pacs/dicom-web")
+
+
+def test_the_pacs_demo_brings_its_own_studies() -> None:
+    assert serve.parse_arguments(["--pacs-demo"]).pacs_demo
+    with pytest.raises(SystemExit):
+        serve.parse_arguments(["--pacs-demo", "--studies", "x"])
 
 
 def test_server_variables_keep_what_the_user_has_set() -> None:

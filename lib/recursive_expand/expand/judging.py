@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from recursive_expand.cases import LabelMap, Role
@@ -87,7 +88,8 @@ def judge(recursion: Recursion, actor: Actor, case_id: str, proposal_sha256: str
         )
     except ValueError as error:
         raise InputError("rejected_slices", str(error)) from error
-    deliver(recursion, case_id)
+    if recursion.archive.immediate:
+        deliver(recursion, case_id)
     return verdict
 
 
@@ -114,7 +116,8 @@ def withdraw(recursion: Recursion, actor: Actor, verdict_id: int) -> VerdictReco
     """
     _named(actor)
     verdict = recursion.ledger.judgements.withdraw(actor, verdict_id)
-    deliver(recursion, verdict.case_id)
+    if recursion.archive.immediate:
+        deliver(recursion, verdict.case_id)
     return verdict
 
 
@@ -141,7 +144,8 @@ def take_expert_mask(recursion: Recursion, actor: Actor, case_id: str, label: La
     current = recursion.ledger.proposals.current(case_id)
     if current is not None and current.state is ProposalState.DECIDED:
         raise ExpertMaskRefused(f"case {case_id!r} was already decided; take the verdict back before editing its mask")
-    with recursion.lock(case_id):
+    # An archive elsewhere only takes note now: a reader does not wait for what the conductor is sending there.
+    with recursion.lock(case_id) if recursion.archive.immediate else nullcontext():
         recursion.archive.put_label(case_id, "final", label, {"source": "expert mask", "reviewer": actor.reviewer})
         recursion.ledger.cases.promote_to_pixel(case_id, reviewer=actor.reviewer, sha256=label.sha256)
 

@@ -51,13 +51,16 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     """Read the command line.
 
     Returns:
-        `studies` and `app` (absolute folders), `host`, `port`, `conf` (pairs), `allow_origin` (a list) and `open`.
+        `studies` (an absolute folder, or an address), `app` (an absolute folder), `host`, `port`, `conf` (pairs),
+        `allow_origin` (a list) and `open`.
 
     Raises:
         SystemExit: an unknown option, or a folder that does not exist.
     """
     parser = argparse.ArgumentParser(prog="recursive-expand serve", description=__doc__, allow_abbrev=False)
-    parser.add_argument("--studies", type=_folder, required=True, metavar="DIR", help="folder of scans")
+    parser.add_argument(
+        "--studies", type=_studies, required=True, metavar="DIR|URL", help="folder of scans, or a PACS's DICOMweb"
+    )
     parser.add_argument("--app", type=_app, default=str(APP), metavar="DIR", help="folder of the app: its task.yaml")
     parser.add_argument("--host", default=LOOPBACK, help="address to listen on; default: this machine only")
     parser.add_argument("--port", type=int, default=8000, help="default: %(default)s")
@@ -180,9 +183,15 @@ def _open_when_up(address: str) -> None:
             return
 
 
-def _folder(text: str) -> Path:
+def _studies(text: str) -> Path | str:
     if text.startswith(("http://", "https://")):
-        raise argparse.ArgumentTypeError(f"{text} is an address; this version serves folders")
+        if "@" in text.split("://", 1)[1].split("/", 1)[0]:
+            raise argparse.ArgumentTypeError("an address with a password shows in `ps`; see docs/pacs.md")
+        return text
+    return _folder(text)
+
+
+def _folder(text: str) -> Path:
     folder = Path(text).expanduser()
     if not folder.is_dir():
         raise argparse.ArgumentTypeError(f"{text}: no such folder")
