@@ -62,12 +62,11 @@ export class CaseView {
     this.overlay = true;
     this.slider.addEventListener("input", () => this.go(Number(this.slider.value)));
     this.axial.element.addEventListener("wheel", (event) => this._wheel(event), { passive: false });
-    for (const [pane, axis] of [[this.coronal, "row"], [this.sagittal, "column"]]) {
+    for (const pane of [this.coronal, this.sagittal]) {
       pane.element.addEventListener("click", (event) => {
         if (!pane.shown || !this.volume?.header) return;
         const y = Math.floor(pane.at(event).y);
         this.go(this._up ? this.total - 1 - y : y);
-        void axis;
       });
     }
     this.axial.element.addEventListener("click", (event) => {

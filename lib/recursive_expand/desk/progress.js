@@ -165,12 +165,16 @@ function plot(id, title, across, data, names, top) {
     holder,
   );
   plots.set(id, { plot: made, holder, title });
+  fit();
   return undefined;
 }
 
-addEventListener("resize", () => {
+// One more plot makes the others narrower.
+function fit() {
   for (const { plot: each, holder } of plots.values()) each.setSize({ width: Math.max(240, holder.clientWidth), height: 230 });
-});
+}
+
+addEventListener("resize", fit);
 
 async function press(act) {
   $("answer").textContent = "";
