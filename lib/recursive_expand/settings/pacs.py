@@ -37,6 +37,14 @@ class PacsSettings(Section):
     reader_organization: str = ""
     """The readers' organisation, as reports that are verified name it."""
 
+    @field_validator("dicomweb_dates", "dicomweb_body_part", "dicomweb_description", "dicomweb_modality", mode="before")
+    @classmethod
+    def _as_text(cls, value: object) -> object:
+        """YAML makes a number of 20240131, and nothing of an empty text."""
+        if value is None:
+            return ""
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
     @field_validator("dicomweb_studies", "dicomweb_series", mode="before")
     @classmethod
     def _listed(cls, value: object) -> object:
