@@ -217,14 +217,16 @@ class Proposer:
         by_round = {}
         if verdicts:
             by_round = {proposal.round: proposal for proposal in recursion.ledger.proposals.of_case(made.case_id)}
-        label = made.label.emptied([number for verdict in verdicts for number in verdict.accepted_slices])
+        accepted = [number for verdict in verdicts for number in verdict.accepted_slices]
+        # Most cases were never judged: a copy of 8 MB for nothing takes as long as reading the image.
+        label = made.label.emptied(accepted) if accepted else made.label
         for verdict in verdicts:
             if verdict.rejected_slices:
                 proposal = by_round[verdict.round]
                 judged = frozen_label(recursion.workspace, proposal, recursion.settings.task.classes)
                 rejected.append((judged.slices, verdict.rejected_slices))
         whole, same = unchanged_slices(label.slices, rejected, dice=recursion.settings.method.unchanged_dice)
-        return label if whole else label.emptied(same), whole, same
+        return label.emptied(same) if same and not whole else label, whole, same
 
 
 def cases_to_propose(recursion: Recursion, round_index: int) -> Iterator[CaseRecord]:
