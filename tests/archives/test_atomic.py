@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
-from recursive_expand.archives.atomic import atomic_path, sweep, sweep_file, write_atomic
+from recursive_expand.archives.atomic import atomic_path, is_abandoned, sweep, sweep_file, write_atomic
 
 
 @pytest.mark.parametrize("fsync", [True, False])
@@ -32,6 +36,17 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
 def test_a_block_that_writes_nothing_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "a"):
         pass
+
+
+def test_what_a_process_left_is_told_from_what_one_is_writing(tmp_path):
+    with atomic_path(tmp_path / "a.nii.gz") as temporary:
+        temporary.touch()
+        assert not is_abandoned(temporary)
+        gone = subprocess.Popen([sys.executable, "-c", ""])
+        gone.wait()
+        assert is_abandoned(temporary.with_name(temporary.name.replace(str(os.getpid()), str(gone.pid))))
+        assert not is_abandoned(temporary.with_name(f".a.nii.gz.{'0' * 16}.tmp"))  # 0.1.0's: nobody knows
+        assert not is_abandoned(tmp_path / "a.nii.gz")
 
 
 def test_what_was_left_of_one_file_goes_alone(tmp_path):

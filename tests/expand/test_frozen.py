@@ -1,6 +1,8 @@
 """Frozen proposals on disk."""
 
 import os
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -128,8 +130,13 @@ def test_the_sweep_takes_half_written_files_only_from_processes_that_are_gone(tm
     for path in (old, young):
         path.write_bytes(b"half")
     age(old)
-    assert sweep_proposals(workspace, set()) == 1
-    assert young.exists() and not old.exists()
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    killed, writing = (folder / f".p.nii.gz.{pid}-{'0' * 16}.tmp" for pid in (gone.pid, os.getpid()))
+    for path in (killed, writing):
+        path.write_bytes(b"half")
+    assert sweep_proposals(workspace, set()) == 2
+    assert young.exists() and writing.exists() and not old.exists() and not killed.exists()
 
 
 def test_the_sweep_takes_the_trust_of_a_mask_that_was_never_written(tmp_path):

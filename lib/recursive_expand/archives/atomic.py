@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
+
 _SUFFIX = ".tmp"
+_LEFTOVER = re.compile(rf"\.(\d{{1,10}})-[0-9a-f]{{16}}{re.escape(_SUFFIX)}$")
 
 
 @contextmanager
@@ -21,9 +25,10 @@ def atomic_path(path: Path, *, fsync: bool = True) -> Iterator[Path]:
         fsync: whether the file (and on POSIX its folder's entry) is on disk before this returns.
 
     Yields:
-        `.<name>.<random>.tmp` in the same folder: the block creates it. It is removed where the block fails.
+        `.<name>.<process id>-<random>.tmp` in the same folder: the block creates it. It is removed where the block
+        fails.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}{_SUFFIX}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(8)}{_SUFFIX}")
     try:
         yield temporary
         if fsync:
@@ -61,6 +66,19 @@ def sweep(folder: Path) -> int:
         How many files were removed. A folder that does not exist has none.
     """
     return _remove(folder.glob(f".*{_SUFFIX}"))
+
+
+def is_abandoned(path: Path) -> bool:
+    """Whether a file is what `atomic_path` left when its process, one of this machine, was killed."""
+    match = _LEFTOVER.search(path.name)
+    if match is None:
+        return False
+    try:
+        return psutil.Process(int(match[1])).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.Error:
+        return False
 
 
 def sweep_file(path: Path) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from recursive_expand.archives.atomic import atomic_path
+from recursive_expand.archives.atomic import atomic_path, is_abandoned
 from recursive_expand.archives.images import read_label, write_label
 from recursive_expand.cases import LabelMap
 from recursive_expand.expand.workspace import Workspace
@@ -75,9 +75,9 @@ def frozen_ignore(workspace: Workspace, proposal: ProposalRecord) -> NDArray[np.
 
 
 def sweep_proposals(workspace: Workspace, recorded: set[str]) -> int:
-    """Remove what killed processes left: old files, half-written or whole, that no ledger row names.
+    """Remove what killed processes left: half-written files of theirs, and old ones that no ledger row names.
 
-    Young ones stay: the server and the process of a round may be freezing at this moment.
+    Other young ones stay: the server and the process of a round may be freezing at this moment.
 
     Args:
         workspace: where.
@@ -93,7 +93,7 @@ def sweep_proposals(workspace: Workspace, recorded: set[str]) -> int:
         if mask.relative_to(workspace.root).as_posix() in recorded:
             continue
         with suppress(FileNotFoundError):
-            if path.stat().st_mtime <= latest:
+            if path.stat().st_mtime <= latest or is_abandoned(path):
                 path.unlink()
                 removed += 1
     return removed
