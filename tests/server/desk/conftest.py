@@ -110,7 +110,7 @@ def desk(make_app: Callable[..., Any], sixty: Recursion) -> Iterator[DeskServer]
     server.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """Debian's chromium without a screen."""
     playwright = pytest.importorskip("playwright.sync_api", reason="pip install -r requirements-dev.txt")
