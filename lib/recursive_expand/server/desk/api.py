@@ -220,7 +220,7 @@ def get_acceptance() -> list[Acceptance]:
     response_class=StreamingResponse,
     responses={200: {"content": {"text/event-stream": {}}}},
 )
-async def get_events(once: Annotated[bool, Query(description="Only the status as it is now.")] = False) -> Any:
+def get_events(once: Annotated[bool, Query(description="Only the status as it is now.")] = False) -> Any:
     """`data:` holds the status as GET /recursive/status answers it, and the disk's free bytes."""
     return StreamingResponse(_events(once), media_type="text/event-stream", headers=NOT_KEPT)
 
