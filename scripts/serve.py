@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from _pacs_demo import start_pacs_demo
 from _venv import REPOSITORY, RUNTIME, activated, become, ensure_environment, environment_folder, require_python
 
 APP = REPOSITORY / "apps" / "recursive_ich"
@@ -22,7 +23,8 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     """Read the command line.
 
     Returns:
-        `studies` (None for the demo), `host`, `port` and `conf`, a list of [key, value].
+        `studies` (None for the demo), `pacs_demo`, `host`, `port`, `conf`, a list of [key, value], `allow_origin` and
+        `open`.
 
     Raises:
         SystemExit: an unknown option or an unusable value.
@@ -30,8 +32,13 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="serve.py", description=__doc__, allow_abbrev=False)
     parser.add_argument(
         "--studies",
-        metavar="FOLDER",
-        help="folder of scans; without it demo studies are made and served",
+        metavar="FOLDER|URL",
+        help="folder of scans, or the DICOMweb address of a PACS; without it demo studies are made and served",
+    )
+    parser.add_argument(
+        "--pacs-demo",
+        action="store_true",
+        help="start an Orthanc on this machine with demo studies in it, and serve from that",
     )
     parser.add_argument("--port", type=_port, default=8000, help="default: %(default)s")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on, default: this machine only")
@@ -50,17 +57,25 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         metavar="ORIGIN",
         help="web site that may use the server, or its name behind a reverse proxy: https://viewer.example",
     )
-    return parser.parse_args(arguments)
+    parser.add_argument("--open", action="store_true", help="open the review desk in this machine's browser")
+    options = parser.parse_args(arguments)
+    if options.pacs_demo and options.studies:
+        parser.error("--pacs-demo brings its own studies; leave --studies out")
+    return options
 
 
 def resolve_studies(studies: str) -> str:
-    """The folder's absolute path.
+    """The folder's absolute path; an address as it is.
 
     Raises:
-        SystemExit: no such folder, or an address.
+        SystemExit: no such folder, or an address with a password in it.
     """
     if studies.startswith(("http://", "https://")):
-        sys.exit(f"--studies {studies}: this version serves folders; export the series and import them")
+        if "@" in studies.split("://", 1)[1].split("/", 1)[0]:
+            sys.exit(
+                "--studies: an address with a password shows in `ps`; give it by RECURSIVE_PACS_USER and _PASSWORD"
+            )
+        return studies
     folder = Path(studies).expanduser()
     if not folder.is_dir():
         sys.exit(f"--studies {studies}: no such folder; give a folder of scans")
@@ -91,7 +106,7 @@ def server_command(python: Path, studies: str, arguments: argparse.Namespace) ->
 
     Args:
         python: the environment's interpreter.
-        studies: absolute folder.
+        studies: absolute folder, or an address.
         arguments: as `parse_arguments` gives them.
     """
     command = [str(python), "-m", "recursive_expand.server.serve", "--app", str(APP), "--studies", studies]
@@ -100,6 +115,8 @@ def server_command(python: Path, studies: str, arguments: argparse.Namespace) ->
         command += ["--conf", key, value]
     for origin in arguments.allow_origin:
         command += ["--allow-origin", origin]
+    if arguments.open:
+        command.append("--open")
     return command
 
 
@@ -154,8 +171,8 @@ def greeting(studies: str, host: str, port: int) -> str:
     lines = [
         "",
         f"Recursive ICH serves {studies}",
-        f"  at        {url} (ready in about 10 seconds; Ctrl-C ends it and loses nothing)",
-        f"  progress  {url}/recursive/status",
+        f"  read at   {url}/review/ (ready in about 10 seconds; Ctrl-C ends it and loses nothing)",
+        f"  progress  {url}/review/progress",
         f"  3D Slicer module MONAI Label, server {url}, then Next Sample",
     ]
     if host not in LOOPBACK:
@@ -172,7 +189,10 @@ def main(arguments: Sequence[str]) -> None:
     studies = resolve_studies(options.studies) if options.studies else None
     check_port(options.host, options.port)
     python = ensure_environment(RUNTIME)
-    if studies is None:
+    if options.pacs_demo:
+        demo = start_pacs_demo(python, DEMO / "pacs", server_variables(environment_folder()))
+        studies, options.conf = demo.url, [["workspace", str(demo.workspace)], *options.conf]
+    elif studies is None:
         studies = make_demo(python)
         options.conf = demo_conf(options.conf)
     print(greeting(studies, options.host, options.port), flush=True)

@@ -188,9 +188,16 @@ def test_studies_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert serve.resolve_studies("scans") == str((tmp_path / "scans").resolve())
 
 
-def test_an_address_is_no_folder() -> None:
-    with pytest.raises(SystemExit, match="https://pacs/dicom-web: this version serves folders"):
-        serve.resolve_studies("https://pacs/dicom-web")
+def test_an_address_stays_as_it_is_unless_it_holds_a_password() -> None:
+    assert serve.resolve_studies("https://pacs/dicom-web") == "https://pacs/dicom-web"
+    with pytest.raises(SystemExit, match="shows in `ps`"):
+        serve.resolve_studies("https://me:secret@pacs/dicom-web")
+
+
+def test_the_pacs_demo_brings_its_own_studies() -> None:
+    assert serve.parse_arguments(["--pacs-demo"]).pacs_demo
+    with pytest.raises(SystemExit):
+        serve.parse_arguments(["--pacs-demo", "--studies", "x"])
 
 
 def test_server_variables_keep_what_the_user_has_set() -> None:
@@ -211,7 +218,7 @@ def test_server_variables_activate_the_environment() -> None:
     [("127.0.0.1", "http://127.0.0.1:8000"), ("::1", "http://[::1]:8000"), ("0.0.0.0", "127.0.0.1:8000")],
 )
 def test_greeting_names_an_address_that_opens(host: str, url: str) -> None:
-    assert f"{url}/recursive/status" in serve.greeting("/studies", host, 8000)
+    assert f"{url}/review/" in serve.greeting("/studies", host, 8000)
 
 
 @pytest.mark.parametrize(("host", "warned"), [("127.0.0.1", False), ("0.0.0.0", True), ("10.0.0.5", True)])

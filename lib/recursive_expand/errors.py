@@ -31,6 +31,10 @@ class RecursiveExpandError(Exception):
     """An expected failure: the message is one line that names the offending value and the mend."""
 
 
+class Unreachable(RecursiveExpandError):
+    """A service that cannot be used now: the same may work later, and nothing is wrong with what was asked for."""
+
+
 class DiskFull(RecursiveExpandError):
     """There is no space left: nothing was recorded."""
 

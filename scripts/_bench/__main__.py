@@ -14,6 +14,7 @@ import torch
 from rich.console import Console
 
 from _bench.against import measure_against
+from _bench.desk import measure_desk
 from _bench.infer import measure_infer
 from _bench.machine import machine, machine_line
 from _bench.memory import measure_memory
@@ -30,6 +31,7 @@ SECTIONS: dict[str, Callable[[Scale, int], Section]] = {
     "infer": measure_infer,
     "queue": measure_queue,
     "memory": measure_memory,
+    "desk": measure_desk,
 }
 
 

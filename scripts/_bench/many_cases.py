@@ -29,9 +29,9 @@ REJECTED_OF = 5
 """Every fifth proposal is rejected."""
 
 
-def link_cases(studies: Path, cases: int) -> None:
-    """A folder of so many images: one file under many names."""
-    head = make_slice(1, size=SIDE, bleeds=["intraparenchymal"])
+def link_cases(studies: Path, cases: int, *, side: int = SIDE) -> None:
+    """A folder of so many images, squares of `side` pixels: one file under many names."""
+    head = make_slice(1, size=side, bleeds=["intraparenchymal"])
     image = studies.parent / f"{studies.name}_image.nii.gz"
     write_nifti(image, to_native(head.hu, head), head.affine)
     for number in range(cases):
@@ -43,7 +43,7 @@ def case_name(number: int) -> str:
     return f"case-{number:06d}"
 
 
-def fill(recursion: Recursion) -> None:
+def fill(recursion: Recursion, *, side: int = SIDE) -> None:
     """Register every image, decoding the first alone, and begin round 0 with a proposal for each.
 
     The rows and events are those that freezing one by one writes, in one transaction. The review is not opened.
@@ -52,7 +52,7 @@ def fill(recursion: Recursion) -> None:
     entries = [CaseEntry(one.case_id, one.role, f"{one.case_id}.nii.gz", one.signature, slices=1) for one in found]
     recursion.ledger.cases.register(entries)
     begin_round(recursion, MODEL)
-    mask = make_slice(1, size=SIDE, bleeds=["intraparenchymal"]).mask
+    mask = make_slice(1, size=side, bleeds=["intraparenchymal"]).mask
     geometry = recursion.archive.read_volume(found[0].case_id).geometry
     label = LabelMap.from_slices(mask, geometry, recursion.settings.task.classes)
     file = freeze_files(recursion.workspace, label, np.zeros(mask.shape, bool))

@@ -23,6 +23,7 @@ CONF = {
     "working_spacing": "3",
     "validation_share": "0",
     "pretrain": "none",
+    "region": "head",
 }
 """Coarse and short: what is tested is the way, not the masks."""
 

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from recursive_expand.archives.images import read_label
+from recursive_expand.errors import Unreachable
 from recursive_expand.expand.frozen import frozen_file
+from recursive_expand.expand.judging import withdraw
 from recursive_expand.expand.labels import deliver, deliver_due, heal, label_info, write_labels
 from recursive_expand.ledger import Actor, VerdictKind
 
@@ -61,6 +63,8 @@ def test_an_accepted_mask_is_the_final_label_with_its_origin(reviewing, give, pr
         "reviewer": "ann",
         "client": "slicer",
         "ts": verdict.ts,
+        "authenticated": False,
+        "reason": None,
         "rejected_slices": [],
     }
     assert reviewing.ledger.cases.ids(tag="final", labelled=False) == ["i0", "i1"]
@@ -217,3 +221,35 @@ def test_healing_leaves_an_expert_s_mask_alone(reviewing):
     heal(reviewing)
     deliver_due(reviewing)
     assert (folder / "u0.nii.gz").read_bytes() == drawn and (folder / "p0.nii.gz").read_bytes() == drawn
+
+
+def test_a_reader_does_not_wait_for_an_archive_that_takes_its_time(reviewing, say, monkeypatch):
+    monkeypatch.setattr(type(reviewing.archive), "immediate", False)
+    verdict = say(reviewing, "u0", ACCEPT)
+    assert label(reviewing, "final") is None
+    assert deliver_due(reviewing) == 1
+    assert label(reviewing, "final") is not None
+    withdraw(reviewing, Actor("ann", "slicer"), verdict.verdict_id)
+    assert label(reviewing, "final") is not None
+    assert deliver_due(reviewing) == 1
+    assert label(reviewing, "final") is None
+
+
+def test_an_archive_that_is_down_is_tried_once_a_look_and_later_again(reviewing, give, monkeypatch):
+    def down(self, *_):
+        tried.append(1)
+        raise Unreachable("pacs.example did not answer in time (storing)")
+
+    tried, put_label = [], type(reviewing.archive).put_label
+    monkeypatch.setattr(type(reviewing.archive), "immediate", False)
+    monkeypatch.setattr(type(reviewing.archive), "put_label", down)
+    give("u0", ACCEPT)
+    give("i0", ACCEPT)
+    assert deliver_due(reviewing) == 0
+    assert len(tried) == 1
+    outbox = reviewing.ledger.outbox
+    assert (outbox.count().waiting, outbox.count().failing) == (2, 1)
+    assert outbox.count().error == "pacs.example did not answer in time (storing)"
+    monkeypatch.setattr(type(reviewing.archive), "put_label", put_label)
+    outbox.retry()
+    assert deliver_due(reviewing) == 2

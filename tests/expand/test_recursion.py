@@ -8,9 +8,17 @@ from recursive_expand.expand.recursion import LOCKS, open_recursion
 from recursive_expand.expand.registration import register_cases
 
 
-def test_a_pacs_is_refused_with_the_way_in(tmp_path):
-    with pytest.raises(RecursiveExpandError, match="are not supported yet; import the series into a folder"):
-        open_recursion("https://pacs.org/dicom-web", tmp_path / "task.yaml", {})
+def test_an_address_names_a_pacs_that_is_not_asked_yet(tmp_path, request):
+    task_file = request.config.rootpath / "apps" / "recursive_ich" / "task.yaml"
+    recursion = open_recursion("https://pacs.invalid/dicom-web", task_file, {"workspace": str(tmp_path)})
+    assert (recursion.archive.name, recursion.archive.immediate) == ("pacs.invalid", False)
+
+
+def test_an_address_with_a_password_is_refused(tmp_path, request):
+    task_file = request.config.rootpath / "apps" / "recursive_ich" / "task.yaml"
+    with pytest.raises(RecursiveExpandError, match="holds a password") as refused:
+        open_recursion("https://me:geheim@pacs.invalid/dicom-web", task_file, {"workspace": str(tmp_path)})
+    assert "geheim" not in str(refused.value)
 
 
 def test_other_classes_than_it_was_begun_with_are_refused(reviewing, request, tmp_path):

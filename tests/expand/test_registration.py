@@ -10,6 +10,7 @@ import pytest
 
 from recursive_expand.archives.images import write_label
 from recursive_expand.cases import Geometry, ImageLabels, LabelMap, Role, SeriesReference
+from recursive_expand.errors import Unreachable
 from recursive_expand.expand.registration import UnusableArchive, register_cases
 from recursive_expand.ledger import CaseState
 
@@ -220,3 +221,23 @@ def test_the_series_that_a_case_came_from_is_known(recursion):
     assert recursion.ledger.cases.get("u0").series_instance_uid == "1.2.3"
     assert recursion.ledger.cases.get("i1").series_instance_uid is None
     assert recursion.ledger.cases.get("i0").reason.startswith("geometry/i0.geometry.json: ")
+
+
+def test_an_archive_that_goes_down_loses_nothing_that_was_read(recursion, monkeypatch):
+    read = type(recursion.archive).read_volume
+    calls = []
+
+    def down(self, case_id):
+        calls.append(case_id)
+        if len(calls) == 3:
+            raise Unreachable("pacs.example cannot be reached")
+        return read(self, case_id)
+
+    monkeypatch.setattr(type(recursion.archive), "read_volume", down)
+    with pytest.raises(Unreachable):
+        register_cases(recursion)
+    assert len(recursion.ledger.cases.ids()) == 2
+    register_cases(recursion)
+    assert calls.count(calls[0]) == 1
+    assert calls[2] in recursion.ledger.cases.ids()
+    assert recursion.ledger.cases.list_set_aside() == []

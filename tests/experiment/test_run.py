@@ -33,10 +33,11 @@ def _as_0_1_0_recorded(run: Run) -> dict[str, Any]:
 
 @pytest.mark.parametrize("recorded", [lambda run: run.identity, _as_0_1_0_recorded])
 def test_a_run_of_other_settings_is_another_run(tmp_path: Path, recorded) -> None:
-    before = recorded(_run(tmp_path, epochs=30, order="risk"))
-    assert _run(tmp_path, epochs=30, order="risk").is_run_of(before)
-    assert not _run(tmp_path, epochs=31, order="risk").is_run_of(before)
-    assert not _run(tmp_path, epochs=30, order="balanced").is_run_of(before)
+    before = recorded(_run(tmp_path, region="head", epochs=30, order="risk"))  # the one region of 0.1.0
+    assert _run(tmp_path, region="head", epochs=30, order="risk").is_run_of(before)
+    assert not _run(tmp_path, region="head", epochs=31, order="risk").is_run_of(before)
+    assert not _run(tmp_path, region="head", epochs=30, order="balanced").is_run_of(before)
+    assert not _run(tmp_path, region="body", epochs=30, order="risk").is_run_of(before)
 
 
 def test_the_number_of_threads_and_the_output_do_not_matter(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,7 @@ SLICES = VariedSlices(seed=3, heads=20, looks=2, pixel=6.0)
 
 
 def test_any_number_of_processes_makes_the_same_slices():
-    alone, together = list(SLICES.stream(0)), list(SLICES.stream(3))
+    alone, together = (list(chain.from_iterable(SLICES.stream(processes))) for processes in (0, 3))
     assert len(alone) == len(together) == len(SLICES) == 40
     for (hu, mask), (other_hu, other_mask) in zip(alone, together, strict=True):
         assert hu.shape == mask.shape == SLICES.shape and hu.dtype == np.int16 and mask.dtype == np.uint8
@@ -22,8 +24,15 @@ def test_any_number_of_processes_makes_the_same_slices():
 
 def test_later_heads_are_others():
     later = VariedSlices(seed=3, heads=2, looks=1, pixel=6.0, first=20)
-    ours = [hu.tobytes() for hu, _ in SLICES.stream(0)]
-    assert not any(hu.tobytes() in ours for hu, _ in later.stream(0))
+    ours = [hu.tobytes() for hu, _ in chain.from_iterable(SLICES.stream(0))]
+    assert not any(hu.tobytes() in ours for hu, _ in later.chunk(0))
+
+
+@pytest.mark.parametrize("processes", [0, 2])
+def test_a_stream_can_begin_at_any_chunk(processes):
+    [last] = SLICES.stream(processes, first_chunk=1)
+    assert len(last) == SLICES.chunk_size(1) == 8
+    assert all(np.array_equal(a[0], b[0]) for a, b in zip(last, SLICES.chunk(1), strict=True))
 
 
 def test_whoever_stops_reading_leaves_no_process(monkeypatch):

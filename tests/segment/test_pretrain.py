@@ -26,10 +26,27 @@ def test_the_same_settings_give_the_same_bits(short):
     seen = []
     first, again = (pretrain.pretrain(short, CPU, on_step=lambda *told: seen.append(told)) for _ in range(2))
     assert weights_bytes(first) == weights_bytes(again)
-    assert [(done, total) for done, total, _ in seen] == [(4, 4), (4, 4)]
+    assert [(done, total) for done, total, _ in seen] == [(2, 4), (4, 4)] * 2
     other = pretrain.pretrain(short.changed(pretrain_seed=1), CPU)
     assert weights_bytes(other) != weights_bytes(first)
     assert weights_bytes(pretrain.pretrain(short.changed(seed=1), CPU)) == weights_bytes(first)
+
+
+def test_an_interrupted_pretraining_goes_on_to_the_same_bits(short, tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrain, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    whole = pretrain.pretrain(short, CPU)
+    told = []
+
+    def stop(*now):
+        told.append(now)
+        if len(told) == 1:
+            raise KeyboardInterrupt
+
+    checkpoint = tmp_path / "checkpoint"
+    with pytest.raises(KeyboardInterrupt):
+        pretrain.pretrain(short, CPU, on_step=stop, checkpoint=checkpoint)
+    assert weights_bytes(pretrain.pretrain(short, CPU, on_step=stop, checkpoint=checkpoint)) == weights_bytes(whole)
+    assert [done for done, _, _ in told] == [2, 4]
 
 
 def test_a_second_study_starts_at_once(short, tmp_path, monkeypatch):

@@ -70,6 +70,8 @@ def test_labels_carry_the_verdict_behind_them(client, app, submit, proposed):
             "reviewer": "slicer",
             "client": "slicer",
             "ts": verdict.ts,
+            "authenticated": False,
+            "reason": None,
             **slices,
         }
     assert app.datastore().get_labels_by_image_id("u0") == dict.fromkeys(["final", "rejected", "version_0"], "u0")

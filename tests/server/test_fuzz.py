@@ -30,6 +30,18 @@ OURS = [
     ("POST", "/recursive/rounds"),
     ("GET", "/recursive/queue"),
     ("POST", "/recursive/outbox/retry"),
+    ("GET", "/recursive/desk/state"),
+    ("GET", "/recursive/desk/items"),
+    ("GET", "/recursive/desk/pixels"),
+    ("POST", "/recursive/desk/leases"),
+    ("POST", "/recursive/desk/leases/release"),
+    ("POST", "/recursive/desk/verdicts"),
+    ("DELETE", "/recursive/desk/verdicts/{client_verdict_id}"),
+    ("GET", "/recursive/desk/earlier"),
+    ("GET", "/recursive/desk/acceptance"),
+    ("GET", "/review/"),
+    ("GET", "/review/progress"),
+    ("GET", "/review/files/{name:path}"),
 ]
 OPERATIONS = [*SERVED, *CLOSED, *OURS]
 PARAMETERS = (

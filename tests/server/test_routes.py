@@ -185,6 +185,16 @@ def test_the_openapi_document_describes_the_routes(client):
         "/recursive/rounds": {"get", "post"},
         "/recursive/queue": {"get"},
         "/recursive/outbox/retry": {"post"},
+        "/recursive/desk/state": {"get"},
+        "/recursive/desk/items": {"get"},
+        "/recursive/desk/pixels": {"get"},
+        "/recursive/desk/leases": {"post"},
+        "/recursive/desk/leases/release": {"post"},
+        "/recursive/desk/verdicts": {"post"},
+        "/recursive/desk/verdicts/{client_verdict_id}": {"delete"},
+        "/recursive/desk/earlier": {"get"},
+        "/recursive/desk/acceptance": {"get"},
+        "/recursive/desk/events": {"get"},
     }
     assert set(document["paths"]["/recursive/verdicts"]["post"]["responses"]) == {"201", "404", "409", "422"}
     assert list(document["paths"]).count("/infer/{model}") == 1  # the threaded twins do not show

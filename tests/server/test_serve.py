@@ -70,7 +70,7 @@ def test_monai_label_s_own_list_of_origins_is_read_or_refused(folders, text):
     [
         ([], "--studies"),
         (["--studies", "nowhere"], "nowhere: no such folder"),
-        (["--studies", "https://pacs/dicom-web"], "is an address; this version serves folders"),
+        (["--studies", "https://me:secret@pacs/dicom-web"], "an address with a password shows in `ps`"),
         (["--studies", ".", "--app", "."], "holds no main.py"),
         (["--studies", ".", "--prot", "1"], "--prot"),
     ],

@@ -195,11 +195,15 @@ def test_the_openapi_lists_what_works_and_nothing_else(client):
 
 
 def test_the_documentation_needs_nothing_from_elsewhere(client):
-    page = client.get("/")
-    assert page.url.path == "/docs"
+    page = client.get("/docs")
     assert "/recursive/status" in page.text and "/session" not in page.text
     assert "<script" not in page.text and "//" not in page.text.replace(LOOPBACK, "")
     assert "default-src 'none'" in page.headers["content-security-policy"]
+
+
+def test_the_root_leads_to_the_desk(client):
+    page = client.get("/")
+    assert (page.status_code, page.url.path) == (200, "/review/")
 
 
 def test_the_real_application_has_our_routes_alone(client):

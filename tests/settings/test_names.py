@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from recursive_expand.settings import Machine, Method, Network, Refinement, Review, Task, Training
+from recursive_expand.settings import Machine, Method, Network, PacsSettings, Refinement, Review, Task, Training
 from recursive_expand.settings.names import PLACES, RENAMED, SECTIONS, merge, nest, no_setting
 from recursive_expand.settings.task_file import MONAI_LABEL_KEYS, OUR_OTHER_KEYS
 
 
 def test_no_two_settings_share_a_name():
-    models = (Task, Method, Review, Machine, Network, Refinement, Training)
+    models = (Task, Method, Review, Machine, PacsSettings, Network, Refinement, Training)
     names = [name for model in models for name in model.model_fields if name not in SECTIONS]
     assert len(names) == len(set(names)) == len(PLACES)
     assert not (MONAI_LABEL_KEYS | OUR_OTHER_KEYS | SECTIONS.keys() | RENAMED.keys()) & PLACES.keys()
@@ -21,7 +21,7 @@ def test_no_two_settings_share_a_name():
 
 def test_every_setting_is_explained():
     # Docstrings under fields are not kept at run time; the source is the documentation.
-    for model in (Task, Method, Review, Machine, Network, Refinement, Training):
+    for model in (Task, Method, Review, Machine, PacsSettings, Network, Refinement, Training):
         body = ast.parse(textwrap.dedent(inspect.getsource(model))).body[0].body
         for field, after in zip(body, [*body[1:], None], strict=True):
             if isinstance(field, ast.AnnAssign) and field.target.id not in (*SECTIONS, "title", "description"):
@@ -41,6 +41,7 @@ def test_settings_are_put_where_they_belong():
         "method": {"training": {"epochs": 3}, "refinement": {"min_dice": 0.4}},
         "review": {"order": "risk"},
         "machine": {"threads": 1},
+        "pacs": {},
     }
     assert nest({"crop_to_head": False})["method"] == {"training": {"crop_to_region": False}}
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from recursive_expand.settings import load_settings
+from recursive_expand.settings import PacsSettings, load_settings
 
 TASK_FILE = Path(__file__).parents[2] / "apps" / "recursive_ich" / "task.yaml"
 
@@ -87,6 +87,9 @@ TABLE: dict[str, dict[str, tuple[Any, Any]]] = {
 @pytest.mark.parametrize(("column", "preset"), [(0, "paper"), (1, "default")])
 def test_every_setting_of_the_preset(column, preset):
     found = load_settings(TASK_FILE, {"preset": preset}).model_dump()
+    # The same in both: what a PACS asks for.
+    assert found.pop("pacs") == PacsSettings().model_dump()
+    assert found["task"].pop("codes").keys() == {*TASK["classes"], "category", "region"}
     expected = {part: {name: values[column] for name, values in rows.items()} for part, rows in TABLE.items()}
     sections = {name: expected.pop(name) for name in ("network", "refinement", "training")}
     expected["method"] |= sections

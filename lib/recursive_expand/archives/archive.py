@@ -27,6 +27,10 @@ class Archive(Protocol):
     def name(self) -> str:
         """What people call it: a folder's name, a PACS's."""
 
+    @property
+    def immediate(self) -> bool:
+        """Whether label objects are written at once, while a reader waits; else later, by the conductor."""
+
     def scan(self) -> Scan:
         """Look for cases: names, sizes, tables; no voxels. What cannot be used is set aside, with the reason."""
 

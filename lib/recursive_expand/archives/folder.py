@@ -45,6 +45,8 @@ class FolderArchive:
     It is an `Archive`; methods that say nothing here do what that says.
     """
 
+    immediate = True
+
     def __init__(self, studies: Path, classes: Sequence[str] = (), *, max_case_bytes: int = MAX_CASE_BYTES) -> None:
         """Use a folder that exists.
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from recursive_expand.cases import LabelMap, Role
 from recursive_expand.errors import InputError, RecursiveExpandError
 from recursive_expand.expand.labels import deliver
 from recursive_expand.expand.recursion import Recursion
-from recursive_expand.ledger import Actor, ProposalState, VerdictKind, VerdictRecord
+from recursive_expand.ledger import Actor, ProposalState, ReadingFacts, VerdictKind, VerdictRecord
 
 
 class Unnamed(RecursiveExpandError):
@@ -31,6 +32,7 @@ class Answer:
         verdict: accept (but for `rejected_slices`) or reject (all of it).
         rejected_slices: with accept, numbers of the slices whose mask is rejected.
         reason, comment: why; seconds: how long it took, if known.
+        facts: how it was read, if the client says so.
     """
 
     verdict: VerdictKind
@@ -38,12 +40,13 @@ class Answer:
     reason: str | None = None
     comment: str | None = None
     seconds: float | None = None
+    facts: ReadingFacts | None = None
 
 
 def judge(recursion: Recursion, actor: Actor, case_id: str, proposal_sha256: str, answer: Answer) -> VerdictRecord:
     """Take a verdict: it is durable when this returns, and its label objects are written or queued to be.
 
-    Repeating the same verdict returns the first one.
+    Repeating the same verdict, or one under the same client-made id, returns the first one.
 
     Args:
         recursion: the recursion.
@@ -57,8 +60,14 @@ def judge(recursion: Recursion, actor: Actor, case_id: str, proposal_sha256: str
         InputError: a rejected slice has no mask in this proposal, or a reject names some slices alone.
         LedgerError: unknown case, stale proposal, or decided otherwise.
     """
-    check_takes_verdicts(recursion, actor, case_id)
     ledger = recursion.ledger
+    if answer.facts is not None:
+        _named(actor)
+        # First: it may arrive again long after, when the case takes no more verdicts.
+        repeated = ledger.judgements.repeated(answer.facts.client_verdict_id, actor, proposal_sha256)
+        if repeated is not None:
+            return repeated
+    check_takes_verdicts(recursion, actor, case_id)
     if answer.verdict is VerdictKind.REJECT and answer.rejected_slices:
         looked_at = [proposal for proposal in ledger.proposals.of_case(case_id) if proposal.sha256 == proposal_sha256]
         if looked_at and set(answer.rejected_slices) != set(looked_at[-1].slices):
@@ -75,10 +84,12 @@ def judge(recursion: Recursion, actor: Actor, case_id: str, proposal_sha256: str
             reason=answer.reason,
             comment=answer.comment,
             seconds=answer.seconds,
+            facts=answer.facts,
         )
     except ValueError as error:
         raise InputError("rejected_slices", str(error)) from error
-    deliver(recursion, case_id)
+    if recursion.archive.immediate:
+        deliver(recursion, case_id)
     return verdict
 
 
@@ -105,7 +116,8 @@ def withdraw(recursion: Recursion, actor: Actor, verdict_id: int) -> VerdictReco
     """
     _named(actor)
     verdict = recursion.ledger.judgements.withdraw(actor, verdict_id)
-    deliver(recursion, verdict.case_id)
+    if recursion.archive.immediate:
+        deliver(recursion, verdict.case_id)
     return verdict
 
 
@@ -132,7 +144,8 @@ def take_expert_mask(recursion: Recursion, actor: Actor, case_id: str, label: La
     current = recursion.ledger.proposals.current(case_id)
     if current is not None and current.state is ProposalState.DECIDED:
         raise ExpertMaskRefused(f"case {case_id!r} was already decided; take the verdict back before editing its mask")
-    with recursion.lock(case_id):
+    # An archive elsewhere only takes note now: a reader does not wait for what the conductor is sending there.
+    with recursion.lock(case_id) if recursion.archive.immediate else nullcontext():
         recursion.archive.put_label(case_id, "final", label, {"source": "expert mask", "reviewer": actor.reviewer})
         recursion.ledger.cases.promote_to_pixel(case_id, reviewer=actor.reviewer, sha256=label.sha256)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from recursive_expand.archives.archive import TAGS
 from recursive_expand.cases import LabelMap
-from recursive_expand.errors import InputError
+from recursive_expand.errors import InputError, Unreachable
 from recursive_expand.expand.frozen import frozen_label
 from recursive_expand.expand.recursion import Recursion
 from recursive_expand.ledger import ProposalRecord, VerdictKind, VerdictRecord
@@ -67,8 +67,8 @@ def deliver(recursion: Recursion, case_id: str) -> bool:
         while (entry := outbox.newest(case_id)) is not None:
             try:
                 write_labels(recursion, case_id)
-            except (InputError, OSError) as error:
-                reason = str(error) if isinstance(error, InputError) else f"cannot be written ({error.strerror})"
+            except (InputError, Unreachable, OSError) as error:
+                reason = f"cannot be written ({error.strerror})" if isinstance(error, OSError) else str(error)
                 logger.warning("The labels of case %s are written later: %s", case_id, reason)
                 outbox.failed(case_id, reason, time.time())
                 return False
@@ -100,7 +100,10 @@ def deliver_due(recursion: Recursion, stop: Callable[[], bool] = lambda: False) 
     for case_id in recursion.ledger.outbox.due(time.time()):
         if stop():
             break
-        written += deliver(recursion, case_id)
+        done = deliver(recursion, case_id)
+        written += done
+        if not done and not recursion.archive.immediate:
+            break  # the archive may be down, and each try may take long
     return written
 
 
@@ -122,5 +125,7 @@ def _info(verdict: VerdictRecord, kind: VerdictKind) -> dict[str, Any]:
         "proposal_sha256": verdict.proposal_sha256,
         "reviewer": verdict.reviewer,
         "client": verdict.client,
+        "authenticated": verdict.authenticated,
+        "reason": verdict.reason,
         "ts": verdict.ts,
     }

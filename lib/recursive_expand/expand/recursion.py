@@ -10,9 +10,15 @@ from pathlib import Path
 
 import torch
 
+from recursive_expand import __version__
 from recursive_expand.archives.archive import Archive
 from recursive_expand.archives.cache import VoxelCache
+from recursive_expand.archives.dicomweb import DicomwebArchive, coding_of
 from recursive_expand.archives.folder import FolderArchive
+from recursive_expand.archives.pacs.connection import Pacs
+from recursive_expand.archives.pacs.credentials import Credentials
+from recursive_expand.archives.pacs.objects import LabelObjects, Written
+from recursive_expand.archives.pacs.removal import Remover
 from recursive_expand.cases import LabelMap, Volume
 from recursive_expand.errors import RecursiveExpandError
 from recursive_expand.expand.upgrade import count_frozen_masks
@@ -91,18 +97,13 @@ def open_recursion(studies: str, task_file: Path, conf: Mapping[str, str]) -> Re
     """Open (or begin) the recursion over this archive.
 
     Args:
-        studies: a folder of images. (A DICOMweb URL names a PACS.)
+        studies: a folder of images, or the address of a PACS's DICOMweb.
         task_file: task.yaml.
         conf: the server's `--conf` values; `workspace` and `ledger` say where those are kept.
 
     Raises:
-        RecursiveExpandError: a setting does not fit, or the archive is of a kind that is not supported.
+        RecursiveExpandError: a setting does not fit, or what is there was begun under another one.
     """
-    if studies.startswith(("http://", "https://")):
-        raise RecursiveExpandError(
-            f"{studies}: studies over DICOMweb are not supported yet; import the series into a folder with "
-            "`recursive-expand import dicom` and give that folder"
-        )
     settings = load_settings(task_file, conf)
     region_named(settings.task.region)  # a wrong name is refused now, not in the first round
     workspace = Workspace.of(studies, override=conf.get("workspace"))
@@ -119,10 +120,30 @@ def open_recursion(studies: str, task_file: Path, conf: Mapping[str, str]) -> Re
         count_frozen_masks(ledger, workspace, classes)
     return Recursion(
         settings=settings,
-        archive=FolderArchive(Path(studies), settings.task.classes, max_case_bytes=settings.machine.max_case_bytes),
+        archive=open_archive(studies, settings, workspace),
         ledger=ledger,
         cache=VoxelCache(workspace.cache),
         workspace=workspace,
+    )
+
+
+def open_archive(studies: str, settings: Settings, workspace: Workspace) -> Archive:
+    """The archive that an address names: a PACS for http(s), else a folder.
+
+    Raises:
+        InputError: no such folder, an unusable address, credentials or codes.
+    """
+    classes, limit = settings.task.classes, settings.machine.max_case_bytes
+    if not studies.startswith(("http://", "https://")):
+        return FolderArchive(Path(studies), classes, max_case_bytes=limit)
+    pacs, chosen = Pacs(studies, Credentials.from_environment()), settings.pacs
+    coding = coding_of(classes, settings.task.codes)
+    written = Written(chosen.pacs_write, chosen.pacs_write_rejected, chosen.reader_organization)
+    objects = LabelObjects(
+        pacs, coding, written, Remover(pacs, chosen.pacs_kind), __version__, workspace.pacs / "objects"
+    )
+    return DicomwebArchive(
+        pacs, workspace.pacs, coding, objects, chosen, cache_bytes=chosen.pacs_cache_gb * 1e9, max_case_bytes=limit
     )
 
 

@@ -37,6 +37,7 @@ def register_cases(recursion: Recursion, on_step: Callable[[int, int], None] | N
 
     Raises:
         UnusableArchive: a table is not understood; nothing was registered.
+        Unreachable: the archive is down; what was read before is registered, the rest is read the next time.
     """
     scan, cases = recursion.archive.scan(), recursion.ledger.cases
     if scan.unusable is not None:
@@ -54,15 +55,17 @@ def register_cases(recursion: Recursion, on_step: Callable[[int, int], None] | N
     aside = [CaseEntry(case_id, Role.UNLABELLED, "", f"aside {why}", reason=why) for case_id, why in whole.items()]
     cases.register([entry for entry in aside if known.get(entry.case_id) != entry.signature])
     changed = [found for found in scan.cases if known.get(found.case_id) != found.signature]
-    entries = []
-    for number, found in enumerate(changed, start=1):
-        entries.append(_check(recursion, found))
-        if len(entries) >= BATCH:
-            cases.register(entries)
-            entries = []
-        if on_step is not None:
-            on_step(number, len(changed))
-    cases.register(entries)
+    entries: list[CaseEntry] = []
+    try:
+        for number, found in enumerate(changed, start=1):
+            entries.append(_check(recursion, found))
+            if len(entries) >= BATCH:
+                cases.register(entries)
+                entries = []
+            if on_step is not None:
+                on_step(number, len(changed))
+    finally:  # an archive may go down in between: what was read is not read again
+        cases.register(entries)
     return len(changed)
 
 

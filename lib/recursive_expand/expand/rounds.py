@@ -12,7 +12,7 @@ import torch
 from filelock import FileLock
 
 from recursive_expand.archives.atomic import sweep
-from recursive_expand.errors import RecursiveExpandError
+from recursive_expand.errors import RecursiveExpandError, Unreachable
 from recursive_expand.expand.examples import build_examples
 from recursive_expand.expand.frozen import sweep_proposals
 from recursive_expand.expand.gate import choose_model
@@ -143,7 +143,10 @@ def _check_ready(recursion: Recursion, progress: Progress) -> None:
     not_ready = recursion.workspace.not_ready
     not_ready.unlink(missing_ok=True)
     try:
-        register_cases(recursion, on_case)
+        try:
+            register_cases(recursion, on_case)
+        except Unreachable as error:
+            logger.warning("The round goes on with the cases that were read before: %s", error)
         difference = recursion.ledger.audit.verify()
         if difference is not None:
             raise NotReady(str(difference))

@@ -42,6 +42,11 @@ class Workspace:
         return self.root / "cache"
 
     @property
+    def pacs(self) -> Path:
+        """What is known of a PACS, and what was made of it: its listing, images for clients, notes of objects."""
+        return self.root / "pacs"
+
+    @property
     def models(self) -> Path:
         """Weights, each named by its SHA-256."""
         return self.root / "models"

@@ -13,9 +13,11 @@ from recursive_expand.ledger.errors import (
     StaleProposal,
     UnknownCase,
     UnknownVerdict,
+    VerdictIdTaken,
 )
 from recursive_expand.ledger.ledger import Ledger
 from recursive_expand.ledger.outbox import OutboxCount
+from recursive_expand.ledger.queue import Hold
 from recursive_expand.ledger.records import (
     Actor,
     Candidate,
@@ -28,6 +30,7 @@ from recursive_expand.ledger.records import (
     ProposalRecord,
     ProposalState,
     ProposedSlice,
+    ReadingFacts,
     RoundRecord,
     RoundState,
     VerdictKind,
@@ -43,6 +46,7 @@ __all__ = [
     "CaseState",
     "Difference",
     "Features",
+    "Hold",
     "JudgedProposal",
     "Judgement",
     "Ledger",
@@ -57,11 +61,13 @@ __all__ = [
     "ProposalRecord",
     "ProposalState",
     "ProposedSlice",
+    "ReadingFacts",
     "RoundRecord",
     "RoundState",
     "StaleProposal",
     "UnknownCase",
     "UnknownVerdict",
+    "VerdictIdTaken",
     "VerdictKind",
     "VerdictRecord",
 ]

@@ -9,7 +9,15 @@ from typing import Any
 from sqlalchemy import JSON, ColumnElement, Connection, Table, select
 
 from recursive_expand.ledger.chain import canonical
-from recursive_expand.ledger.tables import cases, judgements, proposal_slices, proposals, rounds, verdicts
+from recursive_expand.ledger.tables import (
+    cases,
+    judgements,
+    proposal_slices,
+    proposals,
+    reading_facts,
+    rounds,
+    verdicts,
+)
 
 AUDITED: dict[Table, tuple[str, ...]] = {
     cases: ("case_id", "role", "patient", "state", "slices", "image_labels", "pixel_sha256", "validation"),
@@ -54,6 +62,7 @@ AUDITED: dict[Table, tuple[str, ...]] = {
         "withdrawn",
     ),
     judgements: ("verdict_id", "slice", "accepted"),
+    reading_facts: tuple(column.name for column in reading_facts.columns),
 }
 """Columns by table: all that training, proposals and label objects follow from. Parents come before their children."""
 

@@ -33,6 +33,15 @@ class AlreadyDecided(LedgerError):
     """Somebody decided this proposal otherwise."""
 
 
+class VerdictIdTaken(LedgerError):
+    """A client-made verdict id that another verdict was given under."""
+
+    def __init__(self, client_verdict_id: str, case_id: str) -> None:
+        super().__init__(
+            f"verdict id {client_verdict_id!r} was used for another verdict, on case {case_id!r}; make a new one"
+        )
+
+
 class NotYours(LedgerError):
     """Only the reviewer who gave a verdict can take it back."""
 

@@ -15,20 +15,23 @@ from recursive_expand.ledger.errors import (
     StaleProposal,
     UnknownCase,
     UnknownVerdict,
+    VerdictIdTaken,
 )
 from recursive_expand.ledger.outbox import queue_labels
 from recursive_expand.ledger.proposals import last_key, latest_proposal, to_proposals
+from recursive_expand.ledger.readings import given_as, keep
 from recursive_expand.ledger.records import (
     Actor,
     Judgement,
     ProposalRecord,
     ProposalState,
+    ReadingFacts,
     RoundState,
     VerdictKind,
     VerdictRecord,
 )
 from recursive_expand.ledger.store import Store, utc_now
-from recursive_expand.ledger.tables import cases, judgements, leases, proposals, rounds, verdicts
+from recursive_expand.ledger.tables import cases, judgements, leases, proposals, reading_facts, rounds, verdicts
 
 
 class Judgements:
@@ -52,6 +55,7 @@ class Judgements:
         reason: str | None = None,
         comment: str | None = None,
         seconds: float | None = None,
+        facts: ReadingFacts | None = None,
     ) -> VerdictRecord:
         """Record a verdict; it is durable when this returns. Repeating the same verdict returns the first one.
 
@@ -65,14 +69,20 @@ class Judgements:
             rejected_slices: with accept, slice numbers whose mask is rejected. Rejecting every slice with a mask is
                 a reject.
             reason, comment, seconds: why, and how long it took.
+            facts: how it was read. Under a `client_verdict_id` that is known, that verdict is returned, also where it
+                was taken back or its round is over.
 
         Raises:
             UnknownCase: no such case.
             StaleProposal: the case has no proposal, or a newer one.
             AlreadyDecided: it was decided otherwise, or by someone else.
+            VerdictIdTaken: the id belongs to a verdict on another proposal, or of somebody else.
             ValueError: a rejected slice has no mask in this proposal.
         """
         with self._store.write() as connection:
+            repeated = facts and _repeated(connection, facts.client_verdict_id, actor, proposal_sha256)
+            if repeated:
+                return repeated
             current = _current(connection, case_id)
             proposal = _looked_at(connection, current, proposal_sha256)
             if proposal == current and _has_expert_mask(current):
@@ -104,6 +114,8 @@ class Judgements:
             ]
             if rows:
                 connection.execute(insert(judgements), rows)
+            if facts is not None and verdict_id is not None:
+                keep(connection, verdict_id, facts)
             states.refresh(connection, proposals.c.proposal_id == proposal.proposal_id)
             connection.execute(delete(leases).where(leases.c.case_id == case_id))
             queue_labels(connection, case_id, ts)
@@ -112,6 +124,7 @@ class Judgements:
                 "verdict",
                 (verdicts, verdicts.c.verdict_id == verdict_id),
                 (judgements, judgements.c.verdict_id == verdict_id),
+                (reading_facts, reading_facts.c.verdict_id == verdict_id),
                 case_id=case_id,
                 proposal=proposal.sha256,
             )
@@ -178,6 +191,15 @@ class Judgements:
         if not found:
             raise UnknownVerdict(verdict_id)
         return found[0]
+
+    def repeated(self, client_verdict_id: str, actor: Actor, proposal_sha256: str) -> VerdictRecord | None:
+        """The verdict that was given under this id, standing or withdrawn; None where there is none.
+
+        Raises:
+            VerdictIdTaken: the id belongs to a verdict on another proposal, or of somebody else.
+        """
+        with self._store.read() as connection:
+            return _repeated(connection, client_verdict_id, actor, proposal_sha256)
 
     def of_case(self, case_id: str) -> list[VerdictRecord]:
         """The verdicts on a case that stand, oldest first."""
@@ -281,6 +303,18 @@ def _looked_at(connection: Connection, current: ProposalRecord, proposal_sha256:
     if not rows:
         raise _stale(current, proposal_sha256)
     return to_proposals(connection, rows)[0]
+
+
+def _repeated(
+    connection: Connection, client_verdict_id: str, actor: Actor, proposal_sha256: str
+) -> VerdictRecord | None:
+    verdict_id = given_as(connection, client_verdict_id)
+    if verdict_id is None:
+        return None
+    found = _one(connection, verdict_id)
+    if found.reviewer != actor.reviewer or found.proposal_sha256 != proposal_sha256:
+        raise VerdictIdTaken(client_verdict_id, found.case_id)
+    return found
 
 
 def _same_or_refuse(

@@ -10,6 +10,7 @@ from recursive_expand.ledger.judgements import Judgements
 from recursive_expand.ledger.outbox import Outbox
 from recursive_expand.ledger.proposals import Proposals
 from recursive_expand.ledger.queue import Queue
+from recursive_expand.ledger.readings import Readings
 from recursive_expand.ledger.rounds import Rounds
 from recursive_expand.ledger.store import Store
 
@@ -21,7 +22,7 @@ class Ledger:
         location, upgrade: see `Store`.
 
     Attributes:
-        cases, proposals, queue, judgements, rounds, outbox, audit: its parts.
+        cases, proposals, queue, judgements, readings, rounds, outbox, audit: its parts.
     """
 
     def __init__(self, location: Path | str, *, upgrade: bool = True) -> None:
@@ -31,6 +32,7 @@ class Ledger:
         self.proposals = Proposals(store)
         self.queue = Queue(store)
         self.judgements = Judgements(store)
+        self.readings = Readings(store)
         self.rounds = Rounds(store)
         self.outbox = Outbox(store)
         self.audit = Audit(store)

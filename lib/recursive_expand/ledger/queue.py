@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection, Integer, Row, and_, cast, delete, func, insert, select, text
@@ -21,6 +22,16 @@ _REORDER = text(
     "UPDATE proposals SET sort_key = :first + queued.key, score = json_extract(queued.value, '$[1]') "
     "FROM json_each(:order) AS queued WHERE proposals.proposal_id = json_extract(queued.value, '$[0]')"
 )
+
+
+class Hold(StrEnum):
+    """What became of a lease that was asked for."""
+
+    HELD = "held"
+    TAKEN = "taken"
+    """Another reader has it."""
+    GONE = "gone"
+    """It waits for no verdict: decided, proposed anew, or no case at all."""
 
 
 class Queue:
@@ -68,6 +79,68 @@ class Queue:
                 connection.execute(delete(leases).where(mine_now))
                 connection.execute(insert(leases).values(case_id=case_id, reader=reader, expires=now + lease_seconds))
             return case_id
+
+    def waiting(self, reader: str, *, now: float, limit: int = 100) -> list[ProposalRecord]:
+        """Open proposals in the order in which they are served, without those that other readers hold; none is leased.
+
+        Args:
+            reader: who asks.
+            now: seconds since the epoch.
+            limit: at most so many.
+        """
+        others = select(func.count()).where(
+            leases.c.case_id == proposals.c.case_id, leases.c.expires > now, leases.c.reader != reader
+        )
+        free = others.correlate(proposals).scalar_subquery() < READERS_PER_CASE
+        query = select(proposals).where(proposals.c.state == ProposalState.OPEN, free)
+        with self._store.read() as connection:
+            rows = connection.execute(query.order_by(proposals.c.sort_key).limit(limit)).all()
+            return to_proposals(connection, rows)
+
+    def hold(self, reader: str, case_ids: Sequence[str], *, now: float, lease_seconds: float) -> dict[str, Hold]:
+        """Lease these cases to a reader who sees them, or lengthen their leases.
+
+        Args:
+            reader: who looks.
+            case_ids: at which.
+            now: seconds since the epoch.
+            lease_seconds: how long a case is kept from other readers.
+
+        Returns:
+            What became of each: it is held now, others hold it, or it waits for no verdict.
+        """
+        found = dict.fromkeys(case_ids, Hold.GONE)
+        with self._store.write() as connection:
+            connection.execute(delete(leases).where(leases.c.expires <= now))
+            open_ = select(proposals.c.case_id).where(
+                proposals.c.case_id.in_(found), proposals.c.state == ProposalState.OPEN
+            )
+            held = select(leases.c.case_id, leases.c.reader).where(leases.c.case_id.in_(found))
+            holders: dict[str, set[str]] = {}
+            for case_id, holder in connection.execute(held):
+                holders.setdefault(case_id, set()).add(holder)
+            for case_id in connection.execute(open_).scalars():
+                free = len(holders.get(case_id, set()) - {reader}) < READERS_PER_CASE
+                found[case_id] = Hold.HELD if free else Hold.TAKEN
+            mine = [case_id for case_id, hold in found.items() if hold is Hold.HELD]
+            connection.execute(delete(leases).where(leases.c.reader == reader, leases.c.case_id.in_(mine)))
+            if mine:
+                expires = now + lease_seconds
+                connection.execute(
+                    insert(leases),
+                    [{"case_id": case_id, "reader": reader, "expires": expires} for case_id in mine],
+                )
+        return found
+
+    def release(self, reader: str, case_ids: Sequence[str]) -> int:
+        """Give these cases back; those that the reader does not hold are left alone.
+
+        Returns:
+            How many were held.
+        """
+        with self._store.write() as connection:
+            gone = delete(leases).where(leases.c.reader == reader, leases.c.case_id.in_(case_ids))
+            return connection.execute(gone).rowcount
 
     def page(self, *, now: float, limit: int = 100, offset: int = 0) -> list[tuple[ProposalRecord, str | None]]:
         """Open proposals in the order in which they are served, each with the reader who holds its lease."""

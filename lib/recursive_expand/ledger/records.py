@@ -231,6 +231,51 @@ class Judgement:
     used_by: int | None
 
 
+QUICK_SECONDS = 0.3
+"""A verdict that comes sooner after its picture was answered by a finger, not by an eye."""
+
+
+@dataclass(frozen=True)
+class ReadingFacts:
+    """How a verdict was read. Which proposal and which model it was is in the verdict's own row.
+
+    Attributes:
+        client_verdict_id: made by the client; a verdict that is sent again has the same.
+        session: one opening of the page; seed: what the queue's order rests on; position: place in the session, from 0.
+        first_paint, first_input, decided: seconds since the epoch by the client's clock; no first input where the
+            verdict was it.
+        visible_seconds: how long the picture was in view.
+        slices_seen: numbers of the slices that were drawn.
+        window_level, window_width: in HU, at the time of the verdict; zoom: 1 where a slice fills its tile.
+        overlay: whether the contours were on; overlay_off_seconds: how long they were not.
+        view: sheet or case; input_device: keyboard, mouse or touch.
+        client_version: of the page.
+    """
+
+    client_verdict_id: str
+    session: str
+    seed: int
+    position: int
+    first_paint: float
+    first_input: float | None
+    decided: float
+    visible_seconds: float
+    slices_seen: tuple[int, ...]
+    window_level: float
+    window_width: float
+    zoom: float
+    overlay: bool
+    overlay_off_seconds: float
+    view: str
+    input_device: str
+    client_version: str
+
+    @property
+    def quick(self) -> bool:
+        """Whether it came within `QUICK_SECONDS` of its first paint."""
+        return self.decided - self.first_paint < QUICK_SECONDS
+
+
 @dataclass(frozen=True)
 class VerdictRecord:
     """An expert's verdict on a proposal.

@@ -157,6 +157,32 @@ judgements = Table(
     Column("accepted", Boolean, nullable=False),
 )
 
+reading_facts = Table(
+    "reading_facts",
+    metadata,
+    Column("verdict_id", ForeignKey("verdicts.verdict_id"), primary_key=True),
+    # Made by the page, so that a verdict that is sent again is the same verdict.
+    Column("client_verdict_id", String(64), nullable=False),
+    Column("session", String(64), nullable=False),
+    Column("seed", Integer, nullable=False),
+    Column("position", Integer, nullable=False),
+    # Seconds since the epoch, by the page's clock.
+    Column("first_paint", Float, nullable=False),
+    Column("first_input", Float),
+    Column("decided", Float, nullable=False),
+    Column("visible_seconds", Float, nullable=False),
+    Column("slices_seen", JSON, nullable=False),
+    Column("window_level", Float, nullable=False),
+    Column("window_width", Float, nullable=False),
+    Column("zoom", Float, nullable=False),
+    Column("overlay", Boolean, nullable=False),
+    Column("overlay_off_seconds", Float, nullable=False),
+    Column("view", String, nullable=False),
+    Column("input_device", String, nullable=False),
+    Column("client_version", String, nullable=False),
+    UniqueConstraint("client_verdict_id"),
+)
+
 leases = Table(
     "leases",
     metadata,

@@ -66,27 +66,31 @@ class VariedSlices:
         """Number of chunks."""
         return -(-self.heads // HEADS_PER_CHUNK)
 
-    def stream(self, processes: int) -> Iterator[Slice]:
-        """All slices in order.
+    def chunk_size(self, number: int) -> int:
+        """Number of slices in a chunk."""
+        return min(HEADS_PER_CHUNK, self.heads - number * HEADS_PER_CHUNK) * self.looks
+
+    def stream(self, processes: int, *, first_chunk: int = 0) -> Iterator[list[Slice]]:
+        """All chunks in order.
 
         Args:
             processes: how many make them; 0: this one. Each is at most a few slices ahead: it waits while its pipe is
                 full, and ends when the pipe is closed.
+            first_chunk: where to begin.
 
         Raises:
             RecursiveExpandError: a process died.
         """
         if processes < 1:
-            for number in range(self.chunks):
-                yield from self.chunk(number)
+            yield from map(self.chunk, range(first_chunk, self.chunks))
             return
-        processes = min(processes, self.chunks)
+        numbers = range(first_chunk, self.chunks)
         with ExitStack() as stack:
-            makers = [stack.enter_context(_Maker(self, first, processes)) for first in range(processes)]
-            for number in range(self.chunks):
-                left = min(HEADS_PER_CHUNK, self.heads - number * HEADS_PER_CHUNK) * self.looks
-                for _ in range(left):
-                    yield makers[number % processes].read(self.shape)
+            every = min(processes, len(numbers))
+            makers = [stack.enter_context(_Maker(self, number, every)) for number in numbers[:every]]
+            for number in numbers:
+                maker = makers[(number - first_chunk) % every]
+                yield [maker.read(self.shape) for _ in range(self.chunk_size(number))]
 
 
 class _Maker:

@@ -6,18 +6,21 @@ import hashlib
 import importlib.metadata
 import json
 import math
+import time
 from collections.abc import Callable, Iterator
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import platformdirs
 import torch
-from torch import nn
+from filelock import FileLock
+from torch import Tensor, nn
 
+from recursive_expand.archives.atomic import write_atomic
 from recursive_expand.errors import InputError, RecursiveExpandError
 from recursive_expand.phantom import CLASSES
 from recursive_expand.phantom.varied_stream import Slice, VariedSlices
+from recursive_expand.segment.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from recursive_expand.segment.losses import IGNORE, segmentation_loss
 from recursive_expand.segment.network import build_network, size_multiple
 from recursive_expand.segment.threads import available_cores
@@ -35,11 +38,12 @@ COARSE, COARSE_SHARE = 1.4, 0.5
 """The first share of the slices has pixels so many times as wide: shapes are learned in half the time."""
 WARM_UP = 0.05
 """Share of the steps in which the learning rate rises; then it falls along half a cosine."""
-_VERSION = 1
+SECONDS_BETWEEN_CHECKPOINTS = 20.0
+_VERSION = 2
 _LIBRARIES = ("torch", "monai", "numpy", "scipy")
 
 OnStep = Callable[[int, int, float], None]
-"""Called with (slices seen, slices in all, the last steps' mean loss)."""
+"""Called with (slices seen, slices in all, the mean loss of the last chunk)."""
 
 
 def pretrained(
@@ -50,7 +54,7 @@ def pretrained(
     Args:
         settings: `Method.pretrain*`, classes, windows, network, working spacing, batch size, learning rate, threads.
         device: where to train.
-        on_step: called about once in a hundred slices.
+        on_step: called after every chunk of 16 heads.
         cache: folder of weights; None: the user's cache folder.
 
     Returns:
@@ -63,10 +67,14 @@ def pretrained(
     folder = cache or cache_folder()
     path = folder / f"{pretraining_key(settings, device)}.safetensors"
     if not _load(network, path):
-        network = pretrain(settings, device, on_step=on_step)
         folder.mkdir(parents=True, exist_ok=True)
-        sha256 = save_weights(network, path)
-        path.with_suffix(".sha256").write_text(sha256, encoding="ascii")
+        checkpoint = path.with_suffix(".checkpoint")
+        with FileLock(path.with_suffix(".lock")):  # two studies may begin at once
+            if not _load(network, path):
+                network = pretrain(settings, device, on_step=on_step, checkpoint=checkpoint)
+                sha256 = save_weights(network, path)
+                write_atomic(path.with_suffix(".sha256"), sha256.encode())
+        checkpoint.unlink(missing_ok=True)
     return network.eval()
 
 
@@ -105,44 +113,59 @@ def pretraining_key(settings: Settings, device: torch.device) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
-def pretrain(settings: Settings, device: torch.device, *, on_step: OnStep | None = None) -> nn.Module:
+def pretrain(
+    settings: Settings, device: torch.device, *, on_step: OnStep | None = None, checkpoint: Path | None = None
+) -> nn.Module:
     """Train f on synthetic heads; arguments and result as `pretrained`'s.
 
-    On the CPU the same settings and threads give the same bits.
+    On the CPU the same settings and threads give the same bits, interrupted or not.
+
+    Args:
+        settings, device, on_step: as `pretrained` takes them.
+        checkpoint: file to resume from and to write to, in a folder that exists; left in place.
     """
-    method, training = settings.method, settings.method.training
-    table = class_table(settings)
+    training, threads = settings.method.training, _threads(settings)
+    table, key = class_table(settings), pretraining_key(settings, device)
     before = torch.get_num_threads()
-    torch.set_num_threads(_threads(settings))
-    torch.manual_seed(method.pretrain_seed)
-    network = build_network(settings).to(device).to(memory_format=torch.channels_last).train()
+    torch.set_num_threads(threads)
+    torch.manual_seed(settings.method.pretrain_seed)
+    network = build_network(settings).to(device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(network.parameters(), lr=training.learning_rate)
-    precision = Precision(device)
+    state = (load_checkpoint(checkpoint, key, network, optimizer) if checkpoint else None) or TrainingState()
+    precision = Precision(device, state)
+    losses = list(state.losses)  # one a chunk
     parts = _parts(settings, device)
-    total, seen, losses = sum(map(len, parts)), 0, []
+    sizes = [part.chunk_size(number) for part in parts for number in range(part.chunks)]
+    network.train()
+    written = time.monotonic()
     try:
         with deterministic(device):
-            for batch in (batch for part in parts for batch in _batches(part, settings)):
-                for group in optimizer.param_groups:
-                    group["lr"] = training.learning_rate * share_of_rate(seen / total)
-                hu, mask = (torch.from_numpy(np.stack(arrays)) for arrays in zip(*batch, strict=True))
-                images = apply_windows(hu.to(device), settings.task.windows)
-                with precision.autocast():
-                    logits = network(images.contiguous(memory_format=torch.channels_last))
-                target = table[mask.long()].to(device)
-                loss = segmentation_loss(logits.float(), target, torch.ones(len(batch), dtype=torch.bool))
-                optimizer.zero_grad(set_to_none=True)
-                precision.step(loss, optimizer)
-                seen += len(batch)
-                losses.append(loss.detach())
-                if len(losses) == 25 or seen == total:
-                    mean = float(torch.stack(losses).mean())
-                    losses.clear()
-                    if not math.isfinite(mean):
-                        rate = training.learning_rate
-                        raise RecursiveExpandError(f"the loss became {mean}; lower --conf learning_rate (now {rate:g})")
-                    if on_step is not None:
-                        on_step(seen, total, mean)
+            for chunk in _chunks(parts, threads, len(losses)):
+                seen, total, loss_sum = sum(sizes[: len(losses)]), sum(sizes), torch.zeros((), device=device)
+                for hu, mask in _batches(chunk, settings):
+                    for group in optimizer.param_groups:
+                        group["lr"] = training.learning_rate * share_of_rate(seen / total)
+                    images = apply_windows(hu.to(device), settings.task.windows)
+                    with precision.autocast():
+                        logits = network(images.contiguous(memory_format=torch.channels_last))
+                    target = table[mask.long()].to(device)
+                    loss = segmentation_loss(logits.float(), target, torch.ones(len(hu), dtype=torch.bool))
+                    optimizer.zero_grad(set_to_none=True)
+                    precision.step(loss, optimizer)
+                    seen += len(hu)
+                    loss_sum += loss.detach() * len(hu)
+                losses.append(float(loss_sum) / len(chunk))
+                if not math.isfinite(losses[-1]):
+                    rate = training.learning_rate
+                    raise RecursiveExpandError(
+                        f"the loss became {losses[-1]}; lower --conf learning_rate (now {rate:g})"
+                    )
+                if checkpoint and time.monotonic() - written >= SECONDS_BETWEEN_CHECKPOINTS:
+                    reached = TrainingState(tuple(losses), precision.state_dict())
+                    save_checkpoint(checkpoint, key, reached, network, optimizer)
+                    written = time.monotonic()
+                if on_step is not None:
+                    on_step(seen, total, losses[-1])
     finally:
         torch.set_num_threads(before)
     return network.cpu().eval()
@@ -187,13 +210,22 @@ def _parts(settings: Settings, device: torch.device) -> tuple[VariedSlices, ...]
     return tuple(part for part in parts if part.heads)
 
 
-def _batches(slices: VariedSlices, settings: Settings) -> Iterator[list[Slice]]:
-    """Batches of slices, padded to what f can take."""
-    stream = slices.stream(_threads(settings))
-    multiple, size = size_multiple(settings), settings.method.training.batch_size
-    padding = [(0, max(2 * multiple, -(-length // multiple) * multiple) - length) for length in slices.shape]
-    while batch := list(islice(stream, size)):
-        yield [(np.pad(hu, padding, mode="edge"), np.pad(mask, padding)) for hu, mask in batch]
+def _chunks(parts: tuple[VariedSlices, ...], processes: int, done: int) -> Iterator[list[Slice]]:
+    """The chunks of all parts in order, from the first that is not done."""
+    for part in parts:
+        if done < part.chunks:
+            yield from part.stream(processes, first_chunk=done)
+        done = max(0, done - part.chunks)
+
+
+def _batches(chunk: list[Slice], settings: Settings) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of nearly equal size, (B, H, W) int16 HU and uint8 masks, padded to what f can take."""
+    multiple = size_multiple(settings)
+    padding = [(0, max(2 * multiple, -(-length // multiple) * multiple) - length) for length in chunk[0][0].shape]
+    for part in np.array_split(np.arange(len(chunk)), -(-len(chunk) // settings.method.training.batch_size)):
+        hu = np.stack([np.pad(chunk[i][0], padding, mode="edge") for i in part])
+        mask = np.stack([np.pad(chunk[i][1], padding) for i in part])
+        yield torch.from_numpy(hu), torch.from_numpy(mask)
 
 
 def _heads(settings: Settings, device: torch.device) -> int:

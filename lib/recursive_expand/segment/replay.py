@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 from recursive_expand.phantom.varied_stream import VariedSlices
 from recursive_expand.segment.examples import Example
@@ -31,5 +32,5 @@ def replay_examples(settings: Settings, number: int, round_index: int) -> Iterat
     pixel = synthetic_spacing(settings)
     first = _FIRST_HEAD + round_index * 10_000_000
     slices = VariedSlices(settings.method.seed, number, 1, pixel, first=first)
-    for n, (hu, mask) in enumerate(slices.stream(0)):
+    for n, (hu, mask) in enumerate(chain.from_iterable(slices.stream(0))):
         yield Example(f"synthetic:{round_index}:{n}", hu, table[mask], with_dice=True, spacing=(pixel, pixel))

@@ -101,7 +101,7 @@ class RecursiveExpandApp:
         address = bind_to_loopback_unless_told()
         if address is not None:
             logger.info(
-                "Serving %s at %s; status: %s/recursive/status", self.recursion.settings.task.title, address, address
+                "Serving %s at %s; review desk: %s/review/", self.recursion.settings.task.title, address, address
             )
         announce_server()
         self.conductor.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -132,6 +133,20 @@ class Conductor(threading.Thread):
         register_cases(self._recursion, show)
         heal(self._recursion)
         self.indexing = False
+        if not self._recursion.archive.immediate:
+            threading.Thread(target=self._poll, name="archive poll", daemon=True).start()
+
+    def _poll(self) -> None:
+        """Look for new cases now and then, beside everything else: an archive elsewhere may take its time."""
+        while True:
+            time.sleep(self._recursion.settings.pacs.pacs_poll_seconds)
+            try:
+                if register_cases(self._recursion):
+                    self.wake()
+            except RecursiveExpandError as error:
+                logger.warning("Looking for new cases failed: %s", error)
+            except Exception:
+                logger.exception("Looking for new cases failed")
 
     def _look(self) -> None:
         deliver_due(self._recursion)

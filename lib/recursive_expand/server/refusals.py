@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from fastapi import HTTPException
 
-from recursive_expand.errors import DiskFull, InputError, RecursiveExpandError, out_of_space
+from recursive_expand.errors import DiskFull, InputError, RecursiveExpandError, Unreachable, out_of_space
 from recursive_expand.expand.judging import Unnamed
 from recursive_expand.ledger import LedgerError, NotYours, UnknownCase, UnknownVerdict
 from recursive_expand.review import AmbiguousVerdict
@@ -17,7 +17,7 @@ from recursive_expand.review import AmbiguousVerdict
 def as_http() -> Iterator[None]:
     """Turn the library's refusals into HTTP errors.
 
-    404 unknown, 403 not yours, 409 in the way, 422 unusable, 507 no space left.
+    404 unknown, 403 not yours, 409 in the way, 422 unusable, 503 the archive is down, 507 no space left.
     """
     try:
         yield
@@ -35,5 +35,7 @@ def as_http() -> Iterator[None]:
         raise HTTPException(409, str(error)) from error
     except (InputError, AmbiguousVerdict, Unnamed) as error:
         raise HTTPException(422, str(error)) from error
+    except Unreachable as error:
+        raise HTTPException(503, str(error)) from error
     except RecursiveExpandError as error:
         raise HTTPException(409, str(error)) from error

@@ -7,6 +7,10 @@ import json
 import logging.config
 import os
 import sys
+import threading
+import time
+import urllib.request
+import webbrowser
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +22,8 @@ CORS_ORIGINS = "MONAI_LABEL_CORS_ORIGINS"
 """MONAI Label's own environment variable for origins; they are allowed as by `--allow-origin`."""
 LIBRARY = Path(__file__).resolve().parents[2]
 """The folder that `import recursive_expand` finds the library in; rounds run in a process of their own."""
+SECONDS_TO_START = 120
+"""How long `--open` waits for the server."""
 APP = LIBRARY.parent / "apps" / "recursive_ich"
 """The app that is served unless another is named, where the library lies in its repository."""
 
@@ -45,13 +51,16 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     """Read the command line.
 
     Returns:
-        `studies` and `app` (absolute folders), `host`, `port`, `conf` (pairs) and `allow_origin` (a list).
+        `studies` (an absolute folder, or an address), `app` (an absolute folder), `host`, `port`, `conf` (pairs),
+        `allow_origin` (a list) and `open`.
 
     Raises:
         SystemExit: an unknown option, or a folder that does not exist.
     """
     parser = argparse.ArgumentParser(prog="recursive-expand serve", description=__doc__, allow_abbrev=False)
-    parser.add_argument("--studies", type=_folder, required=True, metavar="DIR", help="folder of scans")
+    parser.add_argument(
+        "--studies", type=_studies, required=True, metavar="DIR|URL", help="folder of scans, or a PACS's DICOMweb"
+    )
     parser.add_argument("--app", type=_app, default=str(APP), metavar="DIR", help="folder of the app: its task.yaml")
     parser.add_argument("--host", default=LOOPBACK, help="address to listen on; default: this machine only")
     parser.add_argument("--port", type=int, default=8000, help="default: %(default)s")
@@ -65,6 +74,7 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         metavar="ORIGIN",
         help="web site that may use the server, or the name it has behind a reverse proxy: https://viewer.example",
     )
+    parser.add_argument("--open", action="store_true", help="open the review desk in this machine's browser")
     return parser.parse_args(arguments)
 
 
@@ -137,12 +147,51 @@ def _start(options: argparse.Namespace, log_config: dict[str, Any]) -> None:
 
     # Here, what is wrong with the studies or the task is one line; in uvicorn it would be a traceback.
     app_instance()
-    uvicorn.run(app, host=options.host, port=options.port, log_config=log_config, access_log=False, server_header=False)
+    desk = desk_address(options.host, options.port)
+    print(f"Review desk: {desk}", flush=True)
+    if options.open:
+        threading.Thread(target=_open_when_up, args=(desk,), daemon=True).start()
+    uvicorn.run(
+        app,
+        host=options.host,
+        port=options.port,
+        log_config=log_config,
+        access_log=False,
+        server_header=False,
+        # A progress page that is open somewhere holds a stream of events.
+        timeout_graceful_shutdown=5,
+    )
+
+
+def desk_address(host: str, port: int) -> str:
+    """Where the review desk is, as a browser on this machine reaches it."""
+    from monailabel.config import settings
+
+    shown = {"0.0.0.0": LOOPBACK, "::": "::1"}.get(host, host)
+    return f"http://{f'[{shown}]' if ':' in shown else shown}:{port}{settings.MONAI_LABEL_API_STR}/review/"
+
+
+def _open_when_up(address: str) -> None:
+    """Open the browser once the server answers."""
+    for _ in range(SECONDS_TO_START):
+        try:
+            urllib.request.urlopen(address, timeout=5).close()
+        except OSError:
+            time.sleep(1)
+        else:
+            webbrowser.open(address)
+            return
+
+
+def _studies(text: str) -> Path | str:
+    if text.startswith(("http://", "https://")):
+        if "@" in text.split("://", 1)[1].split("/", 1)[0]:
+            raise argparse.ArgumentTypeError("an address with a password shows in `ps`; see docs/pacs.md")
+        return text
+    return _folder(text)
 
 
 def _folder(text: str) -> Path:
-    if text.startswith(("http://", "https://")):
-        raise argparse.ArgumentTypeError(f"{text} is an address; this version serves folders")
     folder = Path(text).expanduser()
     if not folder.is_dir():
         raise argparse.ArgumentTypeError(f"{text}: no such folder")

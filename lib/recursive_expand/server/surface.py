@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute, Match
 from recursive_expand.errors import RecursiveExpandError
 from recursive_expand.server import routes
 from recursive_expand.server.access import Access
+from recursive_expand.server.desk import api, page
 from recursive_expand.server.faults import install_faults
 from recursive_expand.server.guard import Guard
 from recursive_expand.server.inputs import check_integer
@@ -28,7 +29,7 @@ Operation = tuple[str, str]
 """A method and a path, as MONAI Label declares it."""
 
 SERVED: dict[Operation, str] = {
-    ("GET", "/"): "3D Slicer's reviewer module looks whether a server is there; leads to /docs",
+    ("GET", "/"): "3D Slicer's reviewer module looks whether a server is there; leads to /review/",
     ("GET", "/docs"): "what works, for a person",
     ("GET", "/openapi.json"): "what works, for a program",
     ("GET", "/favicon.ico"): "browsers ask for it",
@@ -136,7 +137,7 @@ def install_surface(app: FastAPI, *, access: Access | None = None) -> None:
 
 def our_routes(prefix: str) -> list[APIRoute]:
     """All routes that are answered, those that are closed among them."""
-    ours = (routes, samples, infer, images, labels, tasks, pages)
+    ours = (routes, api, page, samples, infer, images, labels, tasks, pages)
     served = [
         _again(route, _path(route.path, prefix))
         for module in ours

@@ -3,17 +3,20 @@
 from recursive_expand.settings.machine import Machine
 from recursive_expand.settings.method import Method
 from recursive_expand.settings.network import Network
+from recursive_expand.settings.pacs import PacsSettings
 from recursive_expand.settings.refinement import Refinement
 from recursive_expand.settings.review import Review
 from recursive_expand.settings.settings import Settings
-from recursive_expand.settings.task import Task, Window
+from recursive_expand.settings.task import Code, Task, Window
 from recursive_expand.settings.task_file import load_settings
 from recursive_expand.settings.training import Training
 
 __all__ = [
+    "Code",
     "Machine",
     "Method",
     "Network",
+    "PacsSettings",
     "Refinement",
     "Review",
     "Settings",

@@ -9,6 +9,7 @@ from typing import Any
 from recursive_expand.settings.machine import Machine
 from recursive_expand.settings.method import Method
 from recursive_expand.settings.network import Network
+from recursive_expand.settings.pacs import PacsSettings
 from recursive_expand.settings.refinement import Refinement
 from recursive_expand.settings.review import Review
 from recursive_expand.settings.section import Section
@@ -21,7 +22,13 @@ RENAMED = {"crop_to_head": "crop_to_region", "min_agreement": "min_dice"}
 SECTIONS: dict[str, type[Section]] = {"network": Network, "refinement": Refinement, "training": Training}
 """Sections of task.yaml; they belong to the method."""
 
-_PARTS: dict[str, type[Section]] = {"task": Task, "method": Method, "review": Review, "machine": Machine}
+_PARTS: dict[str, type[Section]] = {
+    "task": Task,
+    "method": Method,
+    "review": Review,
+    "machine": Machine,
+    "pacs": PacsSettings,
+}
 
 PLACES: dict[str, tuple[str, ...]] = {
     **{name: (part,) for part, model in _PARTS.items() for name in model.model_fields if name not in SECTIONS},
@@ -37,8 +44,9 @@ def nest(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         values: names, old ones too, to values; or one of `SECTIONS` to a mapping of its settings.
 
     Returns:
-        {"task": ..., "method": ..., "review": ..., "machine": ...}, as `Settings` takes it. Settings of a section
-        that this section does not have stay in it: its own check names them.
+        {"task": ..., "method": ..., "review": ..., "machine": ..., "pacs": ...}, as `Settings` takes it. Settings of a
+        section
+        that the section does not have stay in it: its own check names them.
 
     Raises:
         KeyError: for a name that is no setting; its argument is the name.

@@ -1,4 +1,4 @@
-"""The settings of a recursion: task, method, review and machine."""
+"""The settings of a recursion: task, method, review, machine and PACS."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from recursive_expand.errors import InputError
 from recursive_expand.settings.machine import Machine
 from recursive_expand.settings.method import Method
 from recursive_expand.settings.names import merge, nest, no_setting
+from recursive_expand.settings.pacs import PacsSettings
 from recursive_expand.settings.review import Review
 from recursive_expand.settings.section import Section
 from recursive_expand.settings.task import Task
 
-_TEXTS = ("title", "description")
+_TEXTS = ("title", "description", "codes")
 
 
 class Settings(Section):
@@ -31,6 +32,7 @@ class Settings(Section):
     method: Method
     review: Review = Review()
     machine: Machine = Machine()
+    pacs: PacsSettings = PacsSettings()
 
     def changed(self, **values: Any) -> Settings:
         """A copy with some settings changed.

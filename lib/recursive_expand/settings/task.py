@@ -14,6 +14,14 @@ class Window(Section):
     width: float = Field(gt=0)
 
 
+class Code(Section):
+    """A SNOMED CT code, as DICOM objects carry it."""
+
+    value: str = Field(min_length=1, max_length=16)
+    meaning: str = Field(min_length=1, max_length=64)
+    scheme: str = Field(default="SCT", min_length=1, max_length=16)
+
+
 class Task(Section):
     """What is segmented: the classes, the windows that show them and the region that holds them."""
 
@@ -27,6 +35,9 @@ class Task(Section):
     """The network's input channels; g sees the first."""
     region: str = "body"
     """Where the classes can lie, by a name of `segment.regions`: f sees that part of a slice alone."""
+
+    codes: dict[str, Code] = Field(default_factory=dict)
+    """What each class is, by its name; and `category` and `region`, what all are and where. Only a PACS needs them."""
 
     @field_validator("classes")
     @classmethod

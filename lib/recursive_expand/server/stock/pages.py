@@ -33,8 +33,8 @@ def get_info() -> dict[str, Any]:
 
 @router.get("/", include_in_schema=False)
 def get_root() -> RedirectResponse:
-    """To the documentation."""
-    return RedirectResponse(f"{settings.MONAI_LABEL_API_STR}/docs")
+    """To the review desk."""
+    return RedirectResponse(f"{settings.MONAI_LABEL_API_STR}/review/")
 
 
 @router.get("/openapi.json", include_in_schema=False)
@@ -57,7 +57,8 @@ def get_docs(request: Request) -> HTMLResponse:
     page = f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
 <style>body{{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}}
 td{{padding:.15rem 1rem .15rem 0;vertical-align:top}}</style>
-<h1>{title}</h1><p><a href="{prefix}/recursive/status">Status of the recursion</a> ·
+<h1>{title}</h1><p><a href="{prefix}/review/">Review desk</a> ·
+<a href="{prefix}/recursive/status">Status of the recursion</a> ·
 <a href="{prefix}/openapi.json">OpenAPI</a></p><table>{"".join(rows)}</table></html>"""
     return HTMLResponse(page, headers=_NO_SCRIPTS)
 

@@ -1,0 +1,323 @@
+"""A PACS as an archive: series over DICOMweb are cases, label objects are DICOM SEG and SR."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from recursive_expand.archives.archive import FINAL, TAGS
+from recursive_expand.archives.atomic import sweep, write_atomic
+from recursive_expand.archives.identifiers import check_id
+from recursive_expand.archives.images import read_label, read_volume, write_label, write_volume
+from recursive_expand.archives.native import MAX_CASE_BYTES
+from recursive_expand.archives.pacs.connection import Gone, Pacs
+from recursive_expand.archives.pacs.kept_files import KeptFiles
+from recursive_expand.archives.pacs.listing import Filters, ListedSeries, Listing, look
+from recursive_expand.archives.pacs.objects import LabelObjects
+from recursive_expand.archives.pacs.pixels import fetch_volume
+from recursive_expand.archives.pacs.pseudonyms import salt_of
+from recursive_expand.archives.patients import in_two_roles
+from recursive_expand.archives.scan import FoundCase, Scan, SetAside
+from recursive_expand.archives.tables import CASES, IMAGE_LABELS, read_image_labels, read_roles
+from recursive_expand.cases import LabelMap, Role, SeriesReference, Volume
+from recursive_expand.dicom.coding import Code, Coding
+from recursive_expand.dicom.seg import read_seg
+from recursive_expand.errors import InputError, Unreachable
+
+logger = logging.getLogger(__name__)
+
+
+class DicomwebArchive:
+    """CT series of a PACS; a case's id is its SeriesInstanceUID.
+
+    It is an `Archive`; methods that say nothing here do what that says. What the PACS said last is kept, so that cases
+    that were read before can be judged, trained and proposed while it is down. `cases.csv` and `image_labels.csv` are
+    looked for in `folder`.
+    """
+
+    immediate = False
+
+    def __init__(
+        self,
+        pacs: Pacs,
+        folder: Path,
+        coding: Coding,
+        objects: LabelObjects,
+        filters: Filters,
+        *,
+        cache_bytes: float = 50e9,
+        max_case_bytes: int = MAX_CASE_BYTES,
+    ) -> None:
+        """Use a PACS; nothing is asked of it yet.
+
+        Args:
+            pacs: the PACS.
+            folder: where listing, images, drawn masks and notes are kept; made if missing.
+            coding: the classes and their codes.
+            objects: what stores label objects.
+            filters: which series are cases.
+            cache_bytes: of images kept for clients.
+            max_case_bytes: of a case's voxels; larger ones are refused.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        self._pacs, self._folder, self._coding, self._objects = pacs, folder, coding, objects
+        self._filters, self._max_bytes = filters, max_case_bytes
+        self._images = KeptFiles(folder / "images", cache_bytes)
+        for name in ("series", "drawn", *TAGS, "experts"):
+            (folder / name).mkdir(exist_ok=True)
+        self._listing = Listing.load(folder / "listing.json")
+        self._locks = tuple(threading.Lock() for _ in range(64))
+
+    @property
+    def name(self) -> str:
+        """The PACS's host."""
+        return self._pacs.name
+
+    def scan(self) -> Scan:
+        """Ask the PACS what it has; where it is down, what it had last."""
+        set_aside: list[SetAside] = []
+        try:
+            listing = look(self._pacs, self._filters, salt_of(self._folder), self._listing)
+            listing.save(self._folder / "listing.json")
+            self._listing = listing
+            self._send_drawn()
+        except Unreachable as error:
+            if self._listing is None:
+                raise
+            listing = self._listing
+            set_aside.append(SetAside(None, self.name, f"{error}; the cases are those of the last look", "row"))
+        usable = {uid: entry for uid, entry in listing.series.items() if entry.left_out is None}
+        set_aside += [
+            SetAside(None, entry.uid, f"{entry.left_out}; left out", "row")
+            for entry in listing.series.values()
+            if entry.left_out is not None
+        ]
+        roles = read_roles(self._folder / CASES, usable)
+        table = read_image_labels(
+            self._folder / IMAGE_LABELS, usable, self._coding.classes, lambda case_id: self._slices(usable[case_id])
+        )
+        set_aside += [*roles.set_aside, *table.set_aside]
+        broken = {line.case_id for line in roles.set_aside if line.kind == "case"}
+        cases: list[FoundCase] = []
+        for case_id in sorted(usable.keys() - broken):
+            expert, labels = self._expert_signature(case_id), table.labels.get(case_id, {})
+            role = roles.roles.get(case_id)
+            if role is Role.PIXEL and expert is None:
+                reason = f"case {case_id} is to be {role}, but the PACS has no expert's segmentation of it"
+                set_aside.append(SetAside(case_id, roles.lines[case_id], reason))
+                continue
+            if role is None or role is Role.IMAGE:
+                role = Role.PIXEL if role is None and expert else Role.IMAGE if labels else Role.UNLABELLED
+            mask = expert if role in (Role.PIXEL, Role.TEST) else None
+            patient = roles.patients.get(case_id) or usable[case_id].patient
+            cases.append(FoundCase(case_id, role, labels, self.signature(case_id), mask, patient))
+        if not listing.series:
+            set_aside.append(SetAside(None, self.name, "has no series that the filters let through", "folder"))
+        drawn = {case.case_id for case in cases if self._drawn(case.case_id).exists()}
+        refused = in_two_roles({case.case_id: (case.role, case.patient) for case in cases if case.case_id not in drawn})
+        set_aside += [SetAside(case_id, CASES, reason) for case_id, reason in refused.items()]
+        return Scan(
+            [case for case in cases if case.case_id not in refused], set_aside, roles.unusable or table.unusable
+        )
+
+    def signature(self, case_id: str) -> str:
+        """The number of images, which is all that a PACS tells of a change; it is not asked again."""
+        return f"dicomweb-{self._entry(case_id).instances}"
+
+    def read_volume(self, case_id: str) -> Volume:
+        """Read the case's voxels: from the image kept, else from the PACS, which takes as long as that takes."""
+        volume = read_volume(self.image_file(case_id), max_bytes=self._max_bytes)
+        return Volume(volume.hu, volume.geometry, self.reference(case_id))
+
+    def image_file(self, case_id: str) -> Path:
+        """The series as NIfTI, made on first use.
+
+        Raises:
+            InputError: the series cannot be used, with the reason.
+            Unreachable: it is not kept, and the PACS cannot be asked now.
+        """
+        entry = self._entry(case_id)
+        name = f"{case_id}.nii.gz"
+        kept = self._kept(case_id, name)
+        if kept is not None:  # a reader of this one does not wait for the fetching of another
+            return kept
+        with self._lock(case_id):
+            kept = self._kept(case_id, name)
+            if kept is not None:
+                return kept
+            volume = fetch_volume(self._pacs, entry.study, entry.uid, self._images.folder)
+            if volume.hu.nbytes > self._max_bytes:
+                raise InputError("series", f"has {volume.hu.nbytes} bytes; no more than {self._max_bytes} are read")
+            assert volume.series is not None
+            content = {"signature": self.signature(case_id), "series": volume.series.to_json()}
+            write_volume(self._images.folder / name, volume, fsync=False)
+            write_atomic(self._folder / "series" / f"{case_id}.json", json.dumps(content).encode())
+        self._images.trim()
+        return self._images.folder / name
+
+    def read_expert_label(self, case_id: str) -> LabelMap:
+        """Read the case's expert mask: one drawn here, else the newest segmentation that no verdict made."""
+        path = self._drawn(case_id)
+        if not path.exists():
+            seg = self._seen().expert(case_id)
+            if seg is None:
+                raise InputError(f"case id {case_id!a}", "has no expert's segmentation")
+            path = self._folder / "experts" / f"{case_id}.{seg.sop}.nii.gz"
+            if not path.exists():
+                volume = self.read_volume(case_id)
+                series = self._series(case_id)
+                label = read_seg(
+                    self._pacs.instance(seg.study, seg.series, seg.sop), series, volume.geometry, self._coding
+                )
+                write_label(path, label, fsync=False)
+        label = read_label(path, self._coding.classes, max_bytes=self._max_bytes)
+        return LabelMap(label.native, label.geometry, self._coding.classes)
+
+    def reference(self, case_id: str) -> SeriesReference | None:
+        """The series, as it was when its image was made; None before."""
+        self._entry(case_id)
+        content = self._known(case_id).get("series")
+        return None if content is None else SeriesReference.from_json(content)
+
+    def put_label(self, case_id: str, tag: str, label: LabelMap, info: Mapping[str, Any]) -> None:
+        """Store SEG and SR in the PACS and read them back. An expert's mask is kept here and sent with the next look.
+
+        Raises:
+            Unreachable: the PACS cannot be asked now.
+        """
+        self._check_tag(tag)
+        self._entry(case_id)
+        if "verdict" not in info:
+            path = self._drawn(case_id)
+            write_label(path, label, info=info)
+            write_atomic(path.with_suffix(".todo"), json.dumps(dict(info)).encode())
+            return
+        if tag == FINAL and (self._drawn(case_id).exists() or self._seen().expert(case_id) is not None):
+            raise InputError(f"case {case_id}", "has an expert's mask, which no verdict replaces")
+        self._objects.put(case_id, tag, label, info, self._series(case_id))
+        write_label(self._folder / tag / f"{case_id}.nii.gz", label, info=info)
+
+    def remove_label(self, case_id: str, tag: str) -> None:
+        """Take a label object away, where the PACS has a way; here it is gone in any case."""
+        self._check_tag(tag)
+        self._entry(case_id)
+        self._objects.remove(case_id, tag)
+        (self._folder / tag / f"{case_id}.nii.gz").unlink(missing_ok=True)
+
+    def label_file(self, case_id: str, tag: str) -> Path:
+        """The label as NIfTI; the PACS is not asked for it."""
+        self._check_tag(tag)
+        self._entry(case_id)
+        experts = (
+            [self._drawn(case_id), *(self._folder / "experts").glob(f"{case_id}.*.nii.gz")] if tag == FINAL else []
+        )
+        for path in (*experts, self._folder / tag / f"{case_id}.nii.gz"):
+            if path.exists():
+                return path
+        raise InputError(f"case id {case_id!a}", f"has no label {tag}")
+
+    def labelled(self, tag: str) -> set[str]:
+        """Cases whose label object was stored, by our notes; experts' by the last look."""
+        found = {path.name.removesuffix(".nii.gz") for path in (self._folder / tag).glob("*.nii.gz")}
+        if tag == FINAL:
+            found |= {seg.source for seg in self._seen().segs.values() if seg.expert}
+            found |= {path.name.removesuffix(".nii.gz") for path in (self._folder / "drawn").glob("*.nii.gz")}
+        return found
+
+    def add_image(self, case_id: str, source: Path) -> None:
+        """Refused: images are stored in the PACS by those who make them."""
+        raise InputError(self.name, "is a PACS: images are added to it by the scanner, not here")
+
+    def remove_image(self, case_id: str) -> None:
+        """Refused."""
+        raise InputError(self.name, "is a PACS: images are not removed from it here")
+
+    def sweep(self) -> int:
+        """Remove half-written files."""
+        folders = [self._folder, self._images.folder]
+        folders += [self._folder / name for name in ("series", "drawn", *TAGS, "experts")]
+        return sum(sweep(folder) for folder in folders)
+
+    def _send_drawn(self) -> None:
+        """Store the masks that experts drew here. One that is refused waits for the next look."""
+        for todo in sorted((self._folder / "drawn").glob("*.todo")):
+            case_id = todo.name.removesuffix(".nii.todo")
+            try:
+                label = read_label(self._drawn(case_id), self._coding.classes)
+                self._objects.put(case_id, FINAL, label, json.loads(todo.read_bytes()), self._series(case_id))
+            except (Gone, InputError) as error:
+                logger.warning("The drawn mask of case %s is stored later: %s", case_id, error)
+                continue
+            todo.unlink()
+
+    def _expert_signature(self, case_id: str) -> str | None:
+        path = self._drawn(case_id)
+        if path.exists():
+            return f"drawn-{path.stat().st_mtime_ns}"
+        seg = self._seen().expert(case_id)
+        return None if seg is None else seg.sop
+
+    def _slices(self, entry: ListedSeries) -> int:
+        reference = self.reference(entry.uid)
+        return entry.instances if reference is None else len(reference.sop_instance_uids)
+
+    def _series(self, case_id: str) -> SeriesReference:
+        reference = self.reference(case_id)
+        if reference is None:  # its image was never made
+            self.image_file(case_id)
+            reference = self.reference(case_id)
+        if reference is None:
+            raise InputError(f"case {case_id}", "is of no known series")
+        return reference
+
+    def _kept(self, case_id: str, name: str) -> Path | None:
+        kept = self._images.get(name)
+        return kept if self._known(case_id).get("signature") == self.signature(case_id) else None
+
+    def _known(self, case_id: str) -> dict[str, Any]:
+        try:
+            return dict(json.loads((self._folder / "series" / f"{case_id}.json").read_bytes()))
+        except (OSError, ValueError):
+            return {}
+
+    def _seen(self) -> Listing:
+        if self._listing is None:
+            self._listing = Listing.load(self._folder / "listing.json")
+        return self._listing or Listing()
+
+    def _entry(self, case_id: str) -> ListedSeries:
+        entry = self._seen().series.get(check_id(case_id))
+        if entry is None:
+            raise InputError(f"case id {case_id!a}", "names no series that the PACS had at the last look")
+        return entry
+
+    def _drawn(self, case_id: str) -> Path:
+        return self._folder / "drawn" / f"{case_id}.nii.gz"
+
+    def _lock(self, case_id: str) -> threading.Lock:
+        return self._locks[hash(case_id) % len(self._locks)]
+
+    def _check_tag(self, tag: str) -> None:
+        if tag not in TAGS:
+            raise InputError(f"label tag {tag[:40]!a}", f"is not known; choose one of {', '.join(TAGS)}")
+
+
+def coding_of(classes: Sequence[str], codes: Mapping[str, Any]) -> Coding:
+    """The codes that task.yaml gives its classes.
+
+    Args:
+        classes: class names.
+        codes: by class name, and `category` and `region`: objects with value, meaning and scheme.
+
+    Raises:
+        InputError: where one is missing.
+    """
+    missing = [name for name in (*classes, "category", "region") if name not in codes]
+    if missing:
+        raise InputError("task.yaml", f"codes: names none for {', '.join(missing)}; DICOM objects need one each")
+    made = {name: Code(code.value, code.meaning, code.scheme) for name, code in codes.items()}
+    return Coding(tuple(classes), tuple(made[name] for name in classes), made["category"], made["region"])

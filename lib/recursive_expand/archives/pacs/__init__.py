@@ -1,0 +1,1 @@
+"""A PACS over DICOMweb: connection, listing, pixels, label objects."""

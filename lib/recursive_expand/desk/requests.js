@@ -1,0 +1,40 @@
+// Requests to the server that served this page.
+
+const BASE = new URL("../recursive/", location.href);
+export const CLIENT = "desk";
+
+// The server did not answer, or could not: the same request may do later.
+export class Unreachable extends Error {}
+
+// The server refused; its sentence is for the reader.
+export class Refused extends Error {
+  constructor(status, detail) {
+    super(detail);
+    this.status = status;
+  }
+}
+
+export function address(path, query = {}) {
+  const url = new URL(path, BASE);
+  for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
+  return url;
+}
+
+export async function ask(path, { method = "GET", query = {}, body, binary = false, keepalive = false } = {}) {
+  const options = { method, keepalive, cache: "no-store", credentials: "same-origin" };
+  if (body !== undefined) {
+    options.body = JSON.stringify(body);
+    options.headers = { "Content-Type": "application/json" };
+  }
+  let answer;
+  try {
+    answer = await fetch(address(path, query), options);
+    if (answer.ok) return binary ? await answer.arrayBuffer() : await answer.json();
+  } catch (error) {
+    throw new Unreachable(error.message);
+  }
+  const said = await answer.json().catch(() => ({}));
+  const detail = typeof said.detail === "string" ? said.detail : JSON.stringify(said.detail ?? answer.statusText);
+  if (answer.status >= 500 || answer.status === 408 || answer.status === 429) throw new Unreachable(detail);
+  throw new Refused(answer.status, detail);
+}

@@ -1,0 +1,1 @@
+"""The review desk's side of the server: its page and the requests that the page makes."""

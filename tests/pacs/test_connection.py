@@ -1,0 +1,225 @@
+"""Faults of a PACS: each is one line of one of two kinds, and none shows what the PACS or we said."""
+
+from __future__ import annotations
+
+import json
+import threading
+import tracemalloc
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from recursive_expand.archives.pacs import connection
+from recursive_expand.archives.pacs.connection import Gone, Pacs
+from recursive_expand.archives.pacs.credentials import Credentials
+from recursive_expand.archives.pacs.listing import Listing, look
+from recursive_expand.archives.pacs.removal import Remover
+from recursive_expand.errors import InputError, Unreachable
+from recursive_expand.settings import PacsSettings
+
+
+class FakePacs:
+    """Answers what it is told to; keeps what it was asked."""
+
+    def __init__(self):
+        self.answer = lambda path, query: (200, "application/dicom+json", b"[]")
+        self.asked = []
+        fake = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):
+                parts = urlsplit(self.path)
+                length = int(self.headers.get("Content-Length") or 0)
+                self.rfile.read(length)
+                fake.asked.append((self.command, parts.path, dict(self.headers)))
+                answer = fake.answer(parts.path, {key: value[0] for key, value in parse_qs(parts.query).items()})
+                status, kind, body, *told = answer
+                self.send_response(status)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(told[0] if told else len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+                if told:
+                    self.close_connection = True
+
+            def do_POST(self):
+                self.do_GET()
+
+            def do_DELETE(self):
+                self.do_GET()
+
+            def log_message(self, *arguments):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.handle_error = lambda *_: None  # clients that go away
+        self.url = f"http://127.0.0.1:{self.server.server_port}/dicom-web"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+@pytest.fixture
+def fake():
+    fake = FakePacs()
+    yield fake
+    fake.server.shutdown()
+    fake.server.server_close()
+
+
+def search(pacs):
+    return list(pacs.pages("series", {}, ()))
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 405, 409, 413, 429, 500, 503, 507])
+def test_each_refusal_is_something_to_try_again(fake, status):
+    fake.answer = lambda *_: (status, "text/plain", b"SECRET of the PACS")
+    pacs = Pacs(fake.url)
+    for act in (lambda: search(pacs), lambda: pacs.metadata("1.2", "1.3"), lambda: list(pacs.instances("1.2", "1.3"))):
+        with pytest.raises(Unreachable, match=f"answered {status}") as raised:
+            act()
+        assert "SECRET" not in str(raised.value)
+        assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_what_is_not_there_is_gone(fake, status):
+    fake.answer = lambda *_: (status, "text/plain", b"")
+    with pytest.raises(Gone):
+        Pacs(fake.url).metadata("1.2", "1.3")
+
+
+MULTIPART = 'multipart/related; type="application/dicom"; boundary=x'
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (200, "text/html", b"<html>log in</html>"),
+        (200, "application/dicom+json", b'[{"0020000E"'),
+        (200, "application/dicom+json", b'{"a": 1}'),
+        (200, "application/dicom+json", b"[1, 2]"),
+        (200, "application/dicom+json", b'[{"0020000E": {"vr": "UI"}}]'),
+        (200, "application/dicom+json", b"[", 1000),
+    ],
+)
+def test_a_wrong_or_half_answer_is_something_to_try_again(fake, answer):
+    fake.answer = lambda *_: answer
+    with pytest.raises(Unreachable):
+        search(Pacs(fake.url))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (200, MULTIPART, b"--x\r\nContent-Type: application/dicom\r\n\r\nnonsense\r\n--x--\r\n"),
+        (200, MULTIPART, b"--x\r\nContent-Type: application/dicom\r\n\r\nDICM", 10**6),
+        (200, "text/html", b"<html>log in</html>"),
+    ],
+)
+def test_a_series_that_is_none_is_something_to_try_again(fake, answer):
+    fake.answer = lambda *_: answer
+    with pytest.raises(Unreachable):
+        assert list(Pacs(fake.url).instances("1.2", "1.3"))
+
+
+def test_nobody_there_and_no_answer_in_time(fake, monkeypatch):
+    with pytest.raises(Unreachable, match="cannot be reached"):
+        search(Pacs("http://127.0.0.1:9/dicom-web"))
+    monkeypatch.setattr(connection, "READ_SECONDS", 0.3)
+    waiting = threading.Event()
+    fake.answer = lambda *_: (waiting.wait(5), 200, "")[1:]
+    with pytest.raises(Unreachable, match="in time"):
+        search(Pacs(fake.url))
+    waiting.set()
+
+
+@pytest.mark.parametrize("url", ["ftp://pacs/x", "http://", "http://me:secret@pacs/x", "https://pacs/x?key=secret"])
+def test_an_address_that_is_none_or_holds_a_secret_is_refused(url):
+    with pytest.raises(InputError) as raised:
+        Pacs(url)
+    assert "secret" not in str(raised.value)
+
+
+def test_credentials_are_sent_and_never_shown(fake, tmp_path):
+    token = tmp_path / "token"
+    token.write_text("geheim\n")
+    given = Credentials.from_environment({"RECURSIVE_PACS_TOKEN_FILE": str(token)})
+    search(Pacs(fake.url, given))
+    assert fake.asked[-1][2]["Authorization"] == "Bearer geheim"
+    basic = Credentials.from_environment({"RECURSIVE_PACS_USER": "me", "RECURSIVE_PACS_PASSWORD": "geheim"})
+    search(Pacs(fake.url, basic))
+    assert fake.asked[-1][2]["Authorization"].startswith("Basic ")
+    assert "geheim" not in repr(given) + repr(basic)
+    assert Credentials.from_environment({}).trust is True
+    assert Credentials.from_environment({"RECURSIVE_PACS_VERIFY": "no"}).trust is False
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"RECURSIVE_PACS_USER": "me"},
+        {"RECURSIVE_PACS_PASSWORD": "geheim"},
+        {"RECURSIVE_PACS_TOKEN_FILE": "/nowhere"},
+        {"RECURSIVE_PACS_CA": "/nowhere"},
+        {"RECURSIVE_PACS_KEY": __file__},
+    ],
+)
+def test_half_given_credentials_are_refused(environ):
+    with pytest.raises(InputError) as raised:
+        Credentials.from_environment(environ)
+    assert "geheim" not in str(raised.value)
+
+
+def entry(number):
+    return {
+        "0020000E": {"vr": "UI", "Value": [f"1.2.{number}"]},
+        "0020000D": {"vr": "UI", "Value": ["1.9"]},
+        "0008103E": {"vr": "LO", "Value": ["SECRET contrast" if number % 10 == 0 else "SECRET head"]},
+        "00100020": {"vr": "LO", "Value": [f"SECRET{number // 2}"]},
+        "00201209": {"vr": "IS", "Value": [30 if number % 7 else 2]},
+    }
+
+
+def test_twenty_thousand_series_are_listed_page_by_page_without_a_patient(fake, tmp_path):
+    def answer(path, query):
+        if query.get("Modality") == "SEG":
+            return 200, "application/dicom+json", b"[]"
+        start, limit = int(query["offset"]), int(query["limit"])
+        page = [entry(number) for number in range(start, min(start + limit, 20000))]
+        return 200, "application/dicom+json", json.dumps(page).encode()
+
+    fake.answer = answer
+    tracemalloc.start()
+    listing = look(Pacs(fake.url), PacsSettings(), b"salt", None)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(listing.series) == 20000
+    assert peak < 60e6
+    assert len(fake.asked) == 20000 // connection.PAGE + 2
+    left = [series.left_out for series in listing.series.values()]
+    assert left.count("its description names a contrast phase") == 2000
+    assert listing.series["1.2.7"].left_out == "has 2 images; a scan has 3 or more"
+    assert listing.series["1.2.4"].patient == listing.series["1.2.5"].patient != listing.series["1.2.6"].patient
+    listing.save(tmp_path / "listing.json")
+    assert b"SECRET" not in (tmp_path / "listing.json").read_bytes()
+    assert Listing.load(tmp_path / "listing.json") == listing
+
+
+def test_a_pacs_that_ignores_offset_or_repeats_ends(fake):
+    page = json.dumps([entry(number) for number in range(connection.PAGE)]).encode()
+    fake.answer = lambda *_: (200, "application/dicom+json", page)
+    assert sum(map(len, search(Pacs(fake.url)))) == connection.PAGE
+    assert len(fake.asked) == 2
+
+
+def test_only_an_orthanc_is_asked_to_remove(fake):
+    fake.answer = lambda path, _: (200 if path == "/system" else 404, "application/json", b'{"Name": "other"}')
+    assert not Remover(Pacs(fake.url)).remove(["1.2.3"])
+    fake.answer = lambda *_: (403, "text/plain", b"")
+    assert not Remover(Pacs(fake.url)).remove(["1.2.3"])
+    fake.answer = lambda *_: (503, "text/plain", b"")
+    with pytest.raises(Unreachable):
+        Remover(Pacs(fake.url)).remove(["1.2.3"])
+    assert not Remover(Pacs(fake.url), "plain").remove(["1.2.3"])

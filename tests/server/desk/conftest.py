@@ -1,0 +1,177 @@
+"""A review of sixty small proposals, and the server that the desk's page is opened from."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import monailabel.app as monailabel_server
+import numpy as np
+import pytest
+import uvicorn
+
+from recursive_expand.archives.images import write_volume
+from recursive_expand.cases import Geometry, Volume
+from recursive_expand.expand.recursion import Recursion
+from recursive_expand.expand.registration import register_cases
+
+CASES = 60
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@pytest.fixture(scope="session")
+def sixty_folder(
+    tmp_path_factory: pytest.TempPathFactory, make_head: Callable[..., Any], reopen: Callable[..., Recursion],
+    freeze: Callable[..., Any],
+) -> Path:  # fmt: skip
+    """Studies of sixty unlabelled heads whose first review is open: every other one has two marked slices."""
+    folder = tmp_path_factory.mktemp("sixty") / "studies"
+    folder.mkdir()
+    masks = {}
+    geometry = Geometry.of((48, 48, 3), np.diag([-4.0, -4.0, 5.0, 1.0]))
+    for number in range(CASES):
+        hu, mask = make_head(number, bleeds=(0, 2) if number % 2 == 0 else (1,))
+        masks[f"c{number:02d}"] = mask
+        write_volume(folder / f"c{number:02d}.nii.gz", Volume(hu, geometry), fsync=False)
+    with (folder / "cases.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("case_id", "role"), *((case_id, "unlabelled") for case_id in masks)])
+    recursion = reopen(folder)
+    register_cases(recursion)
+    ledger = recursion.ledger
+    model = "m" * 64
+    ledger.rounds.start(
+        0, base_model=None, config=recursion.settings.round_config(), config_sha256="c" * 64,
+        training_set={"pixel": []}, training_set_sha256="t" * 64, known=ledger.judgements.watermark(), report={},
+    )  # fmt: skip
+    ledger.rounds.publish_model(0, trained_model=model, model=model, promoted=True, report={"losses": [1.0, 0.5]})
+    for case_id, mask in masks.items():
+        freeze(recursion, case_id, mask)
+    waiting = ledger.queue.candidates(round_index=0)
+    ledger.rounds.open_review(0, order=[one.proposal_id for one in waiting], report={})
+    ledger.close()
+    return folder
+
+
+@pytest.fixture
+def sixty(sixty_folder: Path, tmp_path: Path, reopen: Callable[..., Recursion]) -> Recursion:
+    """A recursion of its own over those studies."""
+    shutil.copytree(sixty_folder, tmp_path / "sixty")
+    recursion = reopen(tmp_path / "sixty")
+    register_cases(recursion)
+    return recursion
+
+
+class DeskServer:
+    """The application on a port of loopback, in a thread; it can be stopped and started again."""
+
+    def __init__(self) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.start()
+
+    def start(self) -> None:
+        config = uvicorn.Config(
+            monailabel_server.app, port=self.port, lifespan="off", log_level="warning", timeout_graceful_shutdown=1
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, daemon=True)
+        self._thread.start()
+        ends = time.monotonic() + 30
+        while time.monotonic() < ends:
+            try:
+                httpx.get(f"{self.url}/review/", timeout=5)
+                return
+            except httpx.HTTPError:
+                time.sleep(0.05)
+        raise TimeoutError("the server did not start")
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._server.force_exit = True
+        self._thread.join(20)
+
+
+@pytest.fixture
+def desk(make_app: Callable[..., Any], sixty: Recursion) -> Iterator[DeskServer]:
+    """The server over the sixty proposals."""
+    make_app(sixty)
+    server = DeskServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Debian's chromium without a screen."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="pip install -r requirements-dev.txt")
+    if CHROMIUM is None:
+        pytest.skip("chromium is missing: apt-get install -y chromium")
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield opened
+        opened.close()
+
+
+class Reader:
+    """A person at the desk: a page, and what was said to the server in their name."""
+
+    def __init__(self, browser: Any, url: str, name: str = "ann", *, context: Any = None) -> None:
+        self.context = context or browser.new_context(viewport={"width": 1280, "height": 800})
+        self.name = name
+        self.page = self.context.new_page()
+        self.errors: list[str] = []
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.context.add_init_script(f"localStorage.setItem('recursive-desk-reader', {json.dumps(name)})")
+        self.page.goto(f"{url}/review/")
+        self.ready()
+
+    def ready(self) -> str:
+        """Wait until a proposal is on the screen and its clock runs; its case."""
+        return str(self.until("() => document.body.dataset.painted"))
+
+    def until(self, condition: str, arg: Any = None) -> Any:
+        """Wait until a function of JavaScript gives something true, and give it.
+
+        Playwright's own way needs `eval`, which the page's Content-Security-Policy forbids.
+        """
+        ends = time.monotonic() + 60
+        while not (found := self.page.evaluate(condition, arg)):
+            assert time.monotonic() < ends, f"not within a minute: {condition}"
+            time.sleep(0.01)
+        return found
+
+    def press(self, key: str) -> str:
+        """Press a key on what is painted; the case that it was pressed on."""
+        case_id = self.ready()
+        self.page.keyboard.press(key)
+        return case_id
+
+    def sent(self) -> None:
+        """Wait until nothing is left to send."""
+        self.until("() => document.body.dataset.unsent === '0'")
+
+
+@pytest.fixture
+def reader(browser: Any, desk: DeskServer) -> Iterator[Callable[..., Reader]]:
+    """Open the desk as a reader of this name."""
+    opened: list[Reader] = []
+
+    def _reader(name: str = "ann", *, context: Any = None) -> Reader:
+        opened.append(Reader(browser, desk.url, name, context=context))
+        return opened[-1]
+
+    yield _reader
+    errors = [error for each in opened for error in each.errors]
+    for each in opened:
+        each.context.close()
+    assert errors == []
