@@ -22,6 +22,9 @@ MOST = 1.1
 TRAINING_SIZE = 128
 """Pixels of the sides of the heads that f is trained on: both sides take its weights, and need masks to show alone."""
 
+SAME_SETTINGS = {"region": "head", "working_spacing": "null"}
+"""What the presets of different checkouts do not agree on: both sides propose under these settings of 0.1.0."""
+
 Samples = dict[str, list[float]]
 """What was measured, by side."""
 Units = dict[str, Callable[[float], str]]
@@ -111,7 +114,7 @@ def _proposing(section: Section, sides: tuple[Side, Side], scale: Scale, threads
 
     def propose(side: Side) -> dict[str, Any]:
         studies[side.name] = side.heads(images)
-        arguments = {"weights": str(file), "sha256": sha256, "threads": threads}
+        arguments = {"weights": str(file), "sha256": sha256, "conf": {**SAME_SETTINGS, "threads": str(threads)}}
         return side.worker.do("propose", studies=str(studies[side.name]), **arguments)
 
     _in_turn(sides, 1, propose)  # warm up

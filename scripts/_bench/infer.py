@@ -85,8 +85,7 @@ def _start_round(server: Server) -> None:
     """Accept one proposal and begin the next round; returns once it trains."""
     queue = server.get("/recursive/queue")
     (judged,) = (proposal for proposal in queue if proposal["case_id"] == JUDGED)
-    verdict = {"case_id": JUDGED, "proposal": judged["proposal"], "verdict": "accept"}
-    server.post("/recursive/verdicts", verdict)
+    server.accept(JUDGED, judged["proposal"])
     server.post("/recursive/rounds", {})
     server.wait(
         lambda status: (

@@ -18,9 +18,9 @@ from recursive_expand.expand.training_set import build_training_set
 Answer = dict[str, Any]
 
 
-def propose_heads(studies: str, weights: str, sha256: str, threads: int) -> Answer:
+def propose_heads(studies: str, weights: str, sha256: str, conf: dict[str, str]) -> Answer:
     """Seconds from images to frozen proposals, with nothing cached; and the proposals."""
-    recursion = _open(studies, threads=threads)
+    recursion = _open(studies, **conf)
     publish(recursion, Path(weights), sha256)
 
     def act() -> None:
@@ -90,9 +90,9 @@ def verify(studies: str, ledger: str) -> Answer:
     return answer
 
 
-def _open(studies: str, ledger: str = "", threads: int = 1) -> Recursion:
-    conf = {"threads": str(threads)} | ({"ledger": f"sqlite:///{ledger}"} if ledger else {})
-    return open_bench_recursion(Path(studies), conf)
+def _open(studies: str, ledger: str = "", **conf: str) -> Recursion:
+    where = {"ledger": f"sqlite:///{ledger}"} if ledger else {}
+    return open_bench_recursion(Path(studies), {"threads": "1", **conf, **where})
 
 
 def _timed(act: Callable[[], object]) -> Answer:

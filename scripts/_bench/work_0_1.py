@@ -35,8 +35,8 @@ READER = "bench"
 REJECTED_OF = 5
 
 
-def propose_heads(studies, weights, sha256, threads):
-    study = _open(studies, threads=threads)
+def propose_heads(studies, weights, sha256, conf):
+    study = _open(studies, **conf)  # 0.1.0 passes over what it does not know
     link(Path(weights), study.workspace.model(sha256))
     _begin_round(study, sha256)
 
@@ -197,9 +197,9 @@ def _begin_round(study, sha256):
     study.ledger.publish_model(0, trained_model=sha256, model=sha256, promoted=True, report={})
 
 
-def _open(studies, ledger="", threads=1):
-    conf = {"flips": "false", "threads": str(threads)} | ({"ledger": f"sqlite:///{ledger}"} if ledger else {})
-    return open_study(studies, TASK_FILE, conf)
+def _open(studies, ledger="", **conf):
+    where = {"ledger": f"sqlite:///{ledger}"} if ledger else {}
+    return open_study(studies, TASK_FILE, {"flips": "false", "threads": "1", **conf, **where})
 
 
 def _timed(act):
