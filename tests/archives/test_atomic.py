@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from recursive_expand.archives.atomic import atomic_path, is_abandoned, sweep, sweep_file, write_atomic
+from recursive_expand.archives.atomic import atomic_path, is_abandoned, leftovers, sweep, sweep_file, write_atomic
 
 
 @pytest.mark.parametrize("fsync", [True, False])
@@ -53,9 +53,9 @@ def test_what_was_left_of_one_file_goes_alone(tmp_path):
     left = [tmp_path / f".a[1].nii.gz.{'0' * 16}.tmp", tmp_path / f".b.nii.gz.{'1' * 16}.tmp", tmp_path / "a[1].nii.gz"]
     for path in left:
         path.touch()
-    assert sweep_file(tmp_path / "a[1].nii.gz") == 1
+    assert sweep_file(tmp_path / "a[1].nii.gz", leftovers(tmp_path)) == 1
     assert sorted(tmp_path.iterdir()) == sorted(left[1:])
-    assert sweep_file(tmp_path / "nowhere" / "a.nii.gz") == 0
+    assert leftovers(tmp_path / "nowhere") == []
 
 
 def test_sweep_removes_what_a_killed_process_left(tmp_path):

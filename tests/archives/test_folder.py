@@ -389,18 +389,29 @@ EMPTY = LabelMap.background(GEOMETRY)
 def test_what_a_killed_process_left_of_a_label_goes_with_the_next_write_or_removal(studies):
     studies.image("a.nii.gz")
     folder = studies.root / "labels" / "final"
-    archive = FolderArchive(studies.root)
     folder.mkdir(parents=True, exist_ok=True)
     others = folder / f".b.nii.gz.{'0' * 16}.tmp"
     others.touch()  # an import may be writing it
     for work, left in (
-        (lambda: archive.put_label("a", "final", EMPTY, {"verdict": "accept"}), {"a.json", "a.nii.gz", others.name}),
-        (lambda: archive.remove_label("a", "final"), {others.name}),
+        (lambda new: new.put_label("a", "final", EMPTY, {"verdict": "accept"}), {"a.json", "a.nii.gz", others.name}),
+        (lambda new: new.remove_label("a", "final"), {others.name}),
     ):
         for name in ("a.nii.gz", "a.json"):
             (folder / f".{name}.{'1' * 16}.tmp").touch()
-        work()
+        work(FolderArchive(studies.root))
         assert {path.name for path in folder.iterdir()} == left
+
+
+def test_a_label_folder_is_not_listed_at_every_verdict(studies, monkeypatch):
+    listed = []
+    monkeypatch.setattr("recursive_expand.archives.folder.leftovers", lambda folder: listed.append(folder) or [])
+    for case in ("a", "b"):
+        studies.image(f"{case}.nii.gz")
+    archive = studies.archive
+    for case in ("a", "b", "a"):
+        archive.put_label(case, "final", EMPTY, {"verdict": "accept"})
+        archive.remove_label(case, "final")
+    assert listed == [studies.root / "labels" / "final"]
 
 
 @pytest.mark.parametrize("broken", ["write_atomic", "write_label"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 import secrets
@@ -65,7 +64,12 @@ def sweep(folder: Path) -> int:
     Returns:
         How many files were removed. A folder that does not exist has none.
     """
-    return _remove(folder.glob(f".*{_SUFFIX}"))
+    return _remove(leftovers(folder))
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """What `atomic_path` left in `folder`, and what others write there now; none in a folder that is not there."""
+    return list(folder.glob(f".*{_SUFFIX}"))
 
 
 def is_abandoned(path: Path) -> bool:
@@ -81,15 +85,15 @@ def is_abandoned(path: Path) -> bool:
         return False
 
 
-def sweep_file(path: Path) -> int:
-    """As `sweep`, what was left of earlier writes of this one file; only while nobody else writes it."""
-    return _remove(path.parent.glob(f".{glob.escape(path.name)}.*{_SUFFIX}"))
+def sweep_file(path: Path, left: Iterable[Path]) -> int:
+    """As `sweep`, what is, of `left`, of earlier writes of this one file; only while nobody else writes it."""
+    return _remove(leftover for leftover in left if leftover.name.startswith(f".{path.name}."))
 
 
-def _remove(leftovers: Iterable[Path]) -> int:
+def _remove(paths: Iterable[Path]) -> int:
     removed = 0
-    for leftover in leftovers:
+    for path in paths:
         with suppress(FileNotFoundError):
-            leftover.unlink()
+            path.unlink()
             removed += 1
     return removed

@@ -13,7 +13,7 @@ from typing import Any
 import nibabel as nib
 
 from recursive_expand.archives.archive import FINAL, TAGS
-from recursive_expand.archives.atomic import atomic_path, sweep, sweep_file, sync_folder, write_atomic
+from recursive_expand.archives.atomic import atomic_path, leftovers, sweep, sweep_file, sync_folder, write_atomic
 from recursive_expand.archives.bounded import read_bounded
 from recursive_expand.archives.expert_masks import ExpertMasks, file_signature, info_file, inside
 from recursive_expand.archives.identifiers import EXTENSIONS, SPELLINGS, check_id, check_new_id, split_name
@@ -67,6 +67,7 @@ class FolderArchive:
         self._masks = ExpertMasks()
         # A label and the file beside it are written as one; a lock a case would grow with the cases.
         self._locks = tuple(threading.Lock() for _ in range(64))
+        self._leftovers: dict[Path, list[Path]] = {}  # by label folder, as found before the first write there
 
     @property
     def name(self) -> str:
@@ -270,11 +271,16 @@ class FolderArchive:
             raise InputError(f"labels/{tag}", "is a link that leaves the studies folder; replace it by a folder")
         return folder
 
-    @staticmethod
-    def _sweep_label(path: Path) -> None:
-        """Remove what a killed process left of this label: whoever writes it next is the one who finishes its work."""
+    def _sweep_label(self, path: Path) -> None:
+        """Remove what a killed process left of this label: whoever writes it next is the one who finishes its work.
+
+        A folder is listed once: among ten thousand labels, a listing takes longer than the verdict that asks for it.
+        """
+        left = self._leftovers.get(path.parent)
+        if left is None:
+            left = self._leftovers.setdefault(path.parent, leftovers(path.parent))
         for file in (path, info_file(path)):
-            sweep_file(file)
+            sweep_file(file, left)
 
     def _of_expert(self, label: Path, tag: str) -> bool:
         if tag != FINAL or not label.is_file():
