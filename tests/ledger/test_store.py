@@ -1,5 +1,10 @@
 """Transactions: synced to the disk before they count, undone where they raise."""
 
+import sqlite3
+import subprocess
+import sys
+import threading
+
 import pytest
 from sqlalchemy import text
 
@@ -82,3 +87,46 @@ def test_rows_are_recorded_as_they_are_after_the_change(ledger, store, entry):
         body = connection.execute(text("SELECT body FROM events")).scalar_one()
     row = '["ü","unlabelled",null,"ready",3,{},null,false]'
     assert body == f'{{"case_ids":["ü"],"rows":{{"cases":[{row}]}}}}'
+
+
+OPENER = """
+import sys
+from pathlib import Path
+from recursive_expand.ledger import Ledger
+print("ready", flush=True)
+for path in sys.stdin:
+    Ledger(Path(path.rstrip())).close()
+    print("opened", flush=True)
+"""
+
+
+def test_a_new_ledger_opened_by_several_processes_at_once_is_made_once(tmp_path):
+    openers = [
+        subprocess.Popen(
+            [sys.executable, "-c", OPENER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        )
+        for _ in range(4)
+    ]
+
+    def answers() -> set[str]:
+        return {opener.stdout.readline().rstrip() for opener in openers if opener.stdout}
+
+    assert answers() == {"ready"}
+    for n in range(20):
+        for opener in openers:
+            assert opener.stdin
+            opener.stdin.write(f"{tmp_path / f'{n}.sqlite'}\n")
+        assert answers() == {"opened"}
+    for opener in openers:
+        opener.communicate(timeout=60)
+
+
+def test_switching_to_write_ahead_waits_for_another_process_s_lock(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    with sqlite3.connect(path, isolation_level=None, check_same_thread=False) as other:
+        other.execute("CREATE TABLE t (x)")
+        other.execute("BEGIN EXCLUSIVE")
+        ending = threading.Timer(0.2, other.execute, ["COMMIT"])
+        ending.start()
+        Store(path).close()
+        ending.join()
