@@ -262,9 +262,7 @@ def _labelled_clean(case: CaseRecord) -> list[int]:
 def _clean_slices(ledger: Ledger, method: Method, round_index: int, *, most: int) -> list[tuple[str, tuple[int, ...]]]:
     """A seeded choice of at most `most` slices that image-level labels call clean, by case."""
     candidates = [
-        (case.case_id, number)
-        for case in ledger.cases.iterate(roles=[Role.IMAGE])
-        for number in _labelled_clean(case)
+        (case.case_id, number) for case in ledger.cases.iterate(roles=[Role.IMAGE]) for number in _labelled_clean(case)
     ]
     order = np.random.default_rng([method.seed, 2, round_index]).permutation(len(candidates))[:most]
     by_case: dict[str, list[int]] = {}

@@ -11,7 +11,7 @@ from typing import Any
 from recursive_expand.archives.atomic import write_atomic
 from recursive_expand.cases import Role
 from recursive_expand.experiment.config import slug
-from recursive_expand.experiment.evaluation import VARIANTS, Measured, measure, predictor_of
+from recursive_expand.experiment.evaluation import VARIANTS, Measured, lead, measure, predictor_of
 from recursive_expand.experiment.layout import PATIENTS, RESULT, ROUNDS, SLICES, TABLES, VERDICTS, Rows, write_csv
 from recursive_expand.experiment.ledger_reading import RunRound, read_run
 from recursive_expand.experiment.provenance import code_version
@@ -29,10 +29,12 @@ def write_outcome(run: Run) -> None:
     task = run.settings.task
     classes = task.classes
     recorded = read_run(run.workspace, classes)
-    patients, slices = _measure_all(run, recorded.rounds)
+    # Where nobody is asked, the next round has begun before the run ends.
+    rounds = [one for one in recorded.rounds if one.index <= run.experiment.max_rounds]
+    patients, slices = _measure_all(run, rounds)
     write_csv(run.folder / PATIENTS, patients)
     write_csv(run.folder / SLICES, slices)
-    write_csv(run.folder / ROUNDS, round_rows(recorded.rounds))
+    write_csv(run.folder / ROUNDS, round_rows(rounds))
     write_csv(run.folder / VERDICTS, verdict_rows(recorded.reviewed, classes), COLUMNS)
     result = {
         "preset": run.preset.name,
@@ -40,6 +42,7 @@ def write_outcome(run: Run) -> None:
         "settings_sha256": run.settings_sha256,
         "experiment_sha256": run.experiment.sha256(),
         "data_sha256": run.data.sha256,
+        "lead": lead(run.settings),
         "classes": list(classes),
         "view": {"region": task.region, **task.windows[0].model_dump()},
         "cases": {role: recorded.roles[role] for role in Role},
@@ -52,7 +55,7 @@ def write_outcome(run: Run) -> None:
                 "training_set_sha256": one.record.training_set_sha256,
                 "config_sha256": one.record.config_sha256,
             }
-            for one in recorded.rounds
+            for one in rounds
         ],
         "ledger": "hash chain unbroken",
         "files": {name: hashlib.sha256((run.folder / name).read_bytes()).hexdigest() for name in TABLES},
@@ -68,7 +71,7 @@ def json_bytes(value: Any) -> bytes:
 
 
 def _measure_all(run: Run, rounds: Sequence[RunRound]) -> tuple[Rows, Rows]:
-    """Every round's model on every test set; slices, masks and f alone only before and after the recursion."""
+    """Every round's model on every test set; slices, masks and the other variant only before and after it."""
     last = rounds[-1].index
     ends = (rounds[0].model, rounds[-1].model)
     patients: Rows = []
@@ -77,7 +80,7 @@ def _measure_all(run: Run, rounds: Sequence[RunRound]) -> tuple[Rows, Rows]:
         # By model and test set: the gate may have kept the model of the round before.
         measured: dict[str, dict[str, Measured]] = {}
         for one in rounds:
-            if variant != VARIANTS[0] and one.model not in ends:
+            if variant != lead(run.settings) and one.model not in ends:
                 continue
             if one.model not in measured:
                 measured[one.model] = _measure_model(run, one, variant, keep=one.model in ends)
@@ -100,7 +103,8 @@ def _measure_all(run: Run, rounds: Sequence[RunRound]) -> tuple[Rows, Rows]:
 def _measure_model(run: Run, round_: RunRound, variant: str, *, keep: bool) -> dict[str, Measured]:
     """A round's model on every test set; proposals are kept as files if asked for."""
     predictor = predictor_of(run.settings, round_, variant)
-    folder = run.folder / "predictions" / f"round_{round_.index:04d}" if keep and variant == VARIANTS[0] else None
+    keep = keep and variant == lead(run.settings)
+    folder = run.folder / "predictions" / f"round_{round_.index:04d}" if keep else None
     return {
         name: measure(
             predictor,

@@ -16,7 +16,7 @@ from recursive_expand.archives.images import read_label, read_volume
 from recursive_expand.errors import RecursiveExpandError
 from recursive_expand.experiment.config import slug
 from recursive_expand.experiment.data import ExperimentData, TestCase
-from recursive_expand.experiment.evaluation import VARIANTS, reference
+from recursive_expand.experiment.evaluation import reference
 from recursive_expand.experiment.figures import AFTER, BEFORE
 from recursive_expand.experiment.metrics import ANY
 from recursive_expand.experiment.results import Results
@@ -60,7 +60,7 @@ def choose(slices: pd.DataFrame) -> dict[str, pd.DataFrame]:
     Returns:
         By kind, at most `SHOWN` rows with `case_id`, `slice`, `dice_before`, `dice_after`; the largest change first.
     """
-    rows = slices[(slices.variant == VARIANTS[0]) & (slices.region == ANY)]
+    rows = slices[slices.leads & (slices.region == ANY)]
     keys = ["case_id", "slice"]
     columns = [*keys, "dice", "true_positive", "false_negative"]
     before, after = (rows.loc[rows.stage == stage, columns] for stage in ("before", "after"))

@@ -1,10 +1,11 @@
-"""The U-Net of Ronneberger, Fischer and Brox, "U-Net: Convolutional Networks for Biomedical Image Segmentation", 2015."""
+"""The U-Net of Ronneberger, Fischer and Brox, "Convolutional Networks for Biomedical Image Segmentation" (2015)."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 from monai.networks.nets.basic_unet import Down, TwoConv, UpCat
 from torch import Tensor, nn
@@ -24,12 +25,10 @@ class UNet2015(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, channels: Sequence[int]) -> None:
         super().__init__()
-        plain = {"act": ("relu", {"inplace": True}), "norm": None, "bias": True}
+        plain: dict[str, Any] = {"act": ("relu", {"inplace": True}), "norm": None, "bias": True, "dropout": None}
         self.first = TwoConv(2, in_channels, channels[0], **plain)
         self.down = nn.ModuleList(Down(2, above, below, **plain) for above, below in pairwise(channels))
-        self.up = nn.ModuleList(
-            UpCat(2, below, above, above, **plain) for below, above in pairwise(reversed(channels))
-        )
+        self.up = nn.ModuleList(UpCat(2, below, above, above, **plain) for below, above in pairwise(reversed(channels)))
         self.last = nn.Conv2d(channels[0], out_channels, 1)
         self.apply(_initialise)
 
