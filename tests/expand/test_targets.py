@@ -54,6 +54,7 @@ def test_the_paper_s_targets_of_earlier_rounds_are_f_s_own_of_the_recursion_befo
         preset="paper",
         kind="residual",
         review="every_round",
+        refine="before_review",
         epochs=9,
         later_learning_rate=0.001,
         unchanged_dice=1.0,
