@@ -22,7 +22,7 @@ from recursive_expand.experiment.metrics import ANY, METRICS
 from recursive_expand.experiment.results import Results
 from recursive_expand.experiment.tables import result_table
 from recursive_expand.importers.runner import run_import
-from recursive_expand.importers.slices import SlicesImporter, SliceSettings
+from recursive_expand.importers.slices import SliceSettings, SlicesImporter
 from recursive_expand.phantom import CLASSES, write_study
 
 

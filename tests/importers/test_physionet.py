@@ -224,7 +224,9 @@ def test_the_papers_slices_are_all_with_bleeding_in_one_class_and_a_draw_of_clea
         # Slice 3 is labelled with bleeding that nobody marked; the clean ones are 1, 4, 5 and both of patient 50.
         assert kept[seed, "physionet-049"][-1] != 3 and 2 in kept[seed, "physionet-049"]
         assert sum(len(kept.get((seed, f"physionet-{patient:03d}"), [])) for patient in (49, 50)) == 1 + 2
-        assert done.notes[-1].startswith("2 slices are labelled with bleeding (version 1.0.0, the paper's: 318); of those ")
+        assert done.notes[-1].startswith(
+            "2 slices are labelled with bleeding (version 1.0.0, the paper's: 318); of those "
+        )
         assert done.notes[-1].endswith(f"labelled clean 3 are not drawn (seed {seed})")
     assert len({json.dumps([kept.get((seed, "physionet-049"))]) for seed in range(9)}) > 1
     assert any((seed, "physionet-050") not in kept for seed in range(9))  # a patient of whom nothing is drawn
