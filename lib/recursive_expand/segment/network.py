@@ -27,12 +27,13 @@ def build_network(settings: Settings) -> nn.Module:
         background. H and W must be multiples of `size_multiple(settings)`.
     """
     chosen, channels = settings.method.network, settings.method.network.channels
-    ends = {"in_channels": len(settings.task.windows), "out_channels": len(settings.task.classes) + 1}
+    in_channels, out_channels = len(settings.task.windows), len(settings.task.classes) + 1
     if chosen.kind == "unet2015":
-        return UNet2015(**ends, channels=channels)
+        return UNet2015(in_channels, out_channels, channels)
     return UNet(
-        **ends,
         spatial_dims=2,
+        in_channels=in_channels,
+        out_channels=out_channels,
         channels=channels,
         strides=(2,) * (len(channels) - 1),
         num_res_units=chosen.residual_units,
