@@ -1,12 +1,157 @@
-"""Stand-ins for the Qt classes that Slicer's MONAI Label module uses: they keep values and draw nothing."""
+"""Stand-ins for the Qt classes that Slicer's modules use: they keep values, pass clicks and keys on, and draw nothing."""
 
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, ClassVar
 from unittest.mock import MagicMock
+
+
+class Signal:
+    """A signal: whoever is connected is called."""
+
+    def __init__(self) -> None:
+        self._slots: list[Callable[..., object]] = []
+
+    def connect(self, slot: Callable[..., object]) -> None:
+        self._slots.append(slot)
+
+    def emit(self, *values: object) -> None:
+        for slot in list(self._slots):
+            slot(*values)
+
+
+class Widget:
+    """Any QWidget: what is not kept here is a mock."""
+
+    def __init__(self, *_: object) -> None:
+        self.enabled, self.visible = True, True
+        self.text: Any = ""
+
+    def setText(self, text: str) -> None:
+        self.text = text
+
+    def setEnabled(self, enabled: bool) -> None:
+        self.enabled = enabled
+
+    def setVisible(self, visible: bool) -> None:
+        self.visible = visible
+
+    def show(self) -> None:
+        self.visible = True
+
+    def hide(self) -> None:
+        self.visible = False
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return MagicMock(name=name)
+
+
+class Button(Widget):
+    """A QPushButton or QCheckBox that can be clicked."""
+
+    def __init__(self, *values: object) -> None:
+        super().__init__(*values)
+        self.clicked = Signal()
+        self.checked = False
+
+    def setChecked(self, checked: bool) -> None:
+        self.checked = checked
+
+    def isChecked(self) -> bool:
+        return self.checked
+
+    def click(self) -> None:
+        """Press it; one that is off does nothing. A checkable one changes first."""
+        if self.enabled:
+            self.checked = not self.checked
+            self.clicked.emit(self.checked)
+
+
+class LineEdit(Widget):
+    """A QLineEdit or QPlainTextEdit."""
+
+    def __init__(self, *values: object) -> None:
+        super().__init__(*values)
+        self.returnPressed = Signal()
+
+    def toPlainText(self) -> str:
+        return str(self.text)
+
+    def setPlainText(self, text: str) -> None:
+        self.text = text
+
+
+class ProgressBar(Widget):
+    """A QProgressBar."""
+
+    value = maximum = 0
+
+    def setValue(self, value: int) -> None:
+        self.value = value
+
+    def setMaximum(self, maximum: int) -> None:
+        self.maximum = maximum
+
+    def setProperty(self, name: str, value: object) -> None:
+        setattr(self, name, value)
+
+
+class Timer(Widget):
+    """A QTimer, which fires when the test says so."""
+
+    def __init__(self, *values: object) -> None:
+        super().__init__(*values)
+        self.timeout = Signal()
+        self.active = False
+
+    def start(self, *_: object) -> None:
+        self.active = True
+
+    def stop(self) -> None:
+        self.active = False
+
+
+class MainWindow:
+    """Slicer's main window: the shortcuts that are its children."""
+
+    def __init__(self) -> None:
+        self.shortcuts: list[Shortcut] = []
+
+    def press(self, key: str) -> int:
+        """Press a key; the number of shortcuts that it set off. Qt sets off none where two claim one key."""
+        found = [each for each in self.shortcuts if each.key == key and each.enabled]
+        assert len(found) <= 1, f"{len(found)} shortcuts claim {key}"
+        for each in found:
+            each.activated.emit()
+        return len(found)
+
+
+class Shortcut:
+    """A QShortcut: a child of its window until it is given another parent."""
+
+    def __init__(self, key: str, window: MainWindow) -> None:
+        self.key, self.window, self.enabled, self.repeats = key, window, True, True
+        self.activated = Signal()
+        window.shortcuts.append(self)
+
+    def setAutoRepeat(self, on: bool) -> None:
+        self.repeats = on
+
+    def setEnabled(self, enabled: bool) -> None:
+        self.enabled = enabled
+
+    def setParent(self, parent: object) -> None:
+        assert parent is None
+        self.window.shortcuts.remove(self)
+
+    def deleteLater(self) -> None:
+        pass
 
 
 class ComboBox:
@@ -145,7 +290,18 @@ class Dialog:
     """A QDialog or a settings panel: only ever a base class here."""
 
 
-_WIDGETS = {"QComboBox": ComboBox, "ctkComboBox": ComboBox, "QTableWidget": TableWidget}
+_WIDGETS: dict[str, Callable[[], object]] = {
+    "QComboBox": ComboBox,
+    "ctkComboBox": ComboBox,
+    "QTableWidget": TableWidget,
+    "QPushButton": Button,
+    "QCheckBox": Button,
+    "QLabel": Widget,
+    "QLineEdit": LineEdit,
+    "QPlainTextEdit": LineEdit,
+    "QTextEdit": LineEdit,
+    "QProgressBar": ProgressBar,
+}
 
 
 def qt_module() -> ModuleType:
@@ -157,6 +313,9 @@ def qt_module() -> ModuleType:
         QTableWidgetItem=TableWidgetItem,
         QSettings=Settings,
         QDialog=Dialog,
+        QTimer=Timer,
+        QShortcut=Shortcut,
+        QKeySequence=str,
         Qt=SimpleNamespace(WaitCursor=3, ItemIsEditable=2, ToolTipRole=3),
     )
 
@@ -167,10 +326,11 @@ def ctk_module() -> ModuleType:
 
 
 def widgets_of(ui_file: Path) -> SimpleNamespace:
-    """The widgets that a Qt Designer file names, one stand-in each."""
-    widgets = ElementTree.parse(ui_file).getroot().iter("widget")
+    """The widgets and layouts that a Qt Designer file names, one stand-in each."""
+    root = ElementTree.parse(ui_file).getroot()
+    named = [each for kind in ("widget", "layout") for each in root.iter(kind) if "name" in each.attrib]
     return SimpleNamespace(
-        **{w.attrib["name"]: _WIDGETS.get(w.attrib["class"], lambda: MagicMock(checked=False))() for w in widgets}
+        **{w.attrib["name"]: _WIDGETS.get(w.attrib["class"], lambda: MagicMock(checked=False))() for w in named}
     )
 
 
