@@ -1,4 +1,4 @@
-"""Stand-ins for the Qt classes that Slicer's modules use: they keep values, pass clicks and keys on, and draw nothing."""
+"""Stand-ins for the Qt classes that Slicer's modules use: they keep values and pass clicks and keys on."""
 
 from __future__ import annotations
 

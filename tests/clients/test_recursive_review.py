@@ -1,7 +1,5 @@
 """Our Slicer module against a running server: real MRML nodes, real requests, a whole review by keyboard."""
 
-import time
-
 import numpy as np
 import pytest
 
@@ -27,4 +25,6 @@ def test_connect_shows_a_case_as_the_server_has_it(radiologist, recursion):
     proposal = recursion.ledger.proposals.current(case.item.case_id)
     label = frozen_label(recursion.workspace, proposal, CLASSES)
     util = ann.slicer.util
-    np.testing.assert_array_equal(util.arrayFromVolume(case.volume), label.native.T * 0 + recursion.volume(case.item.case_id).hu)
+    np.testing.assert_array_equal(
+        util.arrayFromVolume(case.volume), label.native.T * 0 + recursion.volume(case.item.case_id).hu
+    )

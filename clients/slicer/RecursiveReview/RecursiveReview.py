@@ -13,18 +13,19 @@ import numpy as np
 import qt
 import slicer
 import vtk
-from RecursiveReviewLib.actions import ACTIONS, WINDOWS
-from RecursiveReviewLib.case import Case, Fetched, red_slice
-from RecursiveReviewLib.client import Client, Item, ServerError
-from RecursiveReviewLib.nrrd import Mask
-from RecursiveReviewLib.session import UNUSABLE, Session
-from RecursiveReviewLib.shortcuts import Shortcuts
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleTest,
     ScriptedLoadableModuleWidget,
 )
 from slicer.util import VTKObservationMixin
+
+from RecursiveReviewLib.actions import ACTIONS, WINDOWS
+from RecursiveReviewLib.case import Case, Fetched, red_slice
+from RecursiveReviewLib.client import Client, Item, ServerError
+from RecursiveReviewLib.nrrd import Mask
+from RecursiveReviewLib.session import UNUSABLE, Session
+from RecursiveReviewLib.shortcuts import Shortcuts
 
 SETTINGS = "RecursiveReview"
 """Where the address and the reader's name are kept; a password never is."""

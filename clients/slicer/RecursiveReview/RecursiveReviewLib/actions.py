@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-SLICERS_OWN = frozenset("r v g t b f [ ] { } + - Left Right Up Down Home End PgUp PgDown Ins".split())
-"""Single keys that Slicer's views use themselves (its user guide, "Mouse & Keyboard Shortcuts")."""
-
 
 @dataclass(frozen=True)
 class Action:

@@ -52,7 +52,9 @@ class Reading:
         self._count()
         self._here = here
 
-    def facts(self, *, session: str, seed: int, level: float, width: float, zoom: float, by_key: bool) -> dict[str, Any]:
+    def facts(
+        self, *, session: str, seed: int, level: float, width: float, zoom: float, by_key: bool
+    ) -> dict[str, Any]:
         """The fields of `reading` in POST /recursive/desk/verdicts.
 
         Args:

@@ -342,7 +342,11 @@ class Session:
                 if beat.result() != "held" and self.case is not None:
                     self.message = "this case is no longer yours: it was judged, or another reader has it; press Next"
                     return True
-        elif self.case is not None and not self._away and self._now() - self._held > self.state.lease_seconds / LEASE_SHARE:
+        elif (
+            self.case is not None
+            and not self._away
+            and self._now() - self._held > self.state.lease_seconds / LEASE_SHARE
+        ):
             self._held = self._now()
             case_id = self.case.item.case_id
             self._beat = Background(lambda: self._client.hold(case_id))
