@@ -123,7 +123,7 @@ class Client:
         names = ("round", "state", "message", "remaining", "lease_seconds", "seed")
         return State(tuple(found["classes"]), window["level"], window["width"], *(found[name] for name in names))
 
-    def items(self, limit: int = 24) -> list[Item]:
+    def items(self, limit: int) -> list[Item]:
         """What waits for this reader, in the order in which it is served; nothing is leased by asking."""
         found = self._json("GET", "/recursive/desk/items", reviewer=self.reviewer, limit=limit)
         return [

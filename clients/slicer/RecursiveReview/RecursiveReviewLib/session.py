@@ -19,6 +19,8 @@ LOOK_AGAIN_SECONDS = 5.0
 """How often the server is asked while nothing waits."""
 LEASE_SHARE = 3
 """A lease is lengthened when a third of it is over."""
+MOST_ITEMS = 200
+"""Most proposals that the server lists at once."""
 UNUSABLE = (UnreadableImage, UnreadableMask, NotOnTheGrid)
 """What is wrong with a case that cannot be shown."""
 
@@ -295,7 +297,7 @@ class Session:
     def _search(self, passed: set[str]) -> Ahead:
         """Where the review stands and the next case, fetched; nothing is leased. It runs in a thread of its own."""
         counted, state = len(self.given), self._client.state()
-        found = [item for item in self._client.items() if item.case_id not in passed]
+        found = [item for item in self._client.items(_enough(passed)) if item.case_id not in passed]
         return Ahead(state, counted, self._fetch(found[0]) if found else None)
 
     def _take_ahead(self, unusable: list[str]) -> Fetched | None:
@@ -312,7 +314,7 @@ class Session:
     def _find(self, unusable: list[str]) -> Fetched | None:
         """The next case, fetched now; those that were passed come again when nothing else is left."""
         self.state, self._counted = self._client.state(), len(self.given)
-        items = self._client.items()
+        items = self._client.items(_enough(self._passed))
         waiting = [item for item in items if item.case_id not in self._passed]
         if not waiting and not unusable:
             self._passed.clear()
@@ -373,3 +375,8 @@ class Session:
 
     def _nothing(self) -> str:
         return self.state.message or "Nothing waits for a verdict."
+
+
+def _enough(passed: set[str]) -> int:
+    """How many proposals to ask for, so that one comes that was not passed."""
+    return min(len(passed) + 1, MOST_ITEMS)
