@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from unittest.mock import MagicMock
 
 
 class Signal:
-    """A signal: whoever is connected is called."""
+    """A signal: whoever is connected is called, with as many values as it takes, as PythonQt does."""
 
     def __init__(self) -> None:
         self._slots: list[Callable[..., object]] = []
@@ -21,7 +22,9 @@ class Signal:
 
     def emit(self, *values: object) -> None:
         for slot in list(self._slots):
-            slot(*values)
+            parameters = inspect.signature(slot).parameters.values()
+            takes = sum(each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD) for each in parameters)
+            slot(*(values if any(each.kind is each.VAR_POSITIONAL for each in parameters) else values[:takes]))
 
 
 class Widget:
@@ -245,6 +248,8 @@ class TableWidget:
     def clear(self) -> None:
         self._items.clear()
         self._widgets.clear()
+
+    clearContents = clear
 
     def setRowCount(self, count: int) -> None:
         self.rowCount = count
