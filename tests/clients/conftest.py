@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import importlib
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +20,14 @@ from .qt_without_screen import MainWindow, Settings
 __all__ = ["desk", "make_app", "routes", "sixty", "sixty_folder"]
 
 EXTENSION = Path(__file__).parents[2] / "clients" / "slicer"
+
+
+def library(name: str) -> ModuleType:
+    """A file of the module's library, as the module imports it."""
+    folder = str(EXTENSION / "RecursiveReview")
+    if folder not in sys.path:
+        sys.path.append(folder)
+    return importlib.import_module(f"RecursiveReviewLib.{name}")
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""3D Slicer with its MONAILabelReviewer, without a screen: the source that the monailabel wheel installs, unmodified."""
+"""3D Slicer with its MONAILabelReviewer, without a screen: the source in the monailabel wheel, unmodified."""
 
 from __future__ import annotations
 
