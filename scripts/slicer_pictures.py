@@ -68,7 +68,8 @@ def draw_proposal(path: Path) -> None:
     native = np.ascontiguousarray(head.mask.transpose(2, 1, 0))
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "head.nii.gz"
-        geometry = Geometry.of(native.shape, affine)
+        columns, rows, slices = native.shape
+        geometry = Geometry.of((columns, rows, slices), affine)
         volume = Volume(geometry.orientation.to_slices(head.hu.transpose(2, 1, 0)), geometry)
         write_volume(file, volume, fsync=False)
         marked = tuple(int(number) for number in np.flatnonzero(native.any(axis=(0, 1))))
