@@ -233,10 +233,7 @@ def test_a_hundred_times_next_and_the_keys_are_there(radiologist, recursion):
 
 def test_the_next_case_is_there_before_it_is_asked_for_and_nobody_s(radiologist, recursion):
     ann = radiologist()
-    ends = time.monotonic() + 20
-    while ann.session.preloaded is None:
-        assert time.monotonic() < ends
-        ann.widget.tick()
+    wait(ann, lambda: ann.session.preloaded is not None)
     ahead = ann.session.preloaded
     assert holder(recursion, ahead) is None
     # Another reader takes it meanwhile: it is left out, not shown to both.
@@ -271,6 +268,50 @@ def test_a_server_that_is_gone_keeps_the_case_and_gives_one_verdict(radiologist,
     desk.start()
     assert ann.press("a") == case_id
     assert list(standing(recursion)) == [case_id]
+
+
+def test_what_the_server_took_counts_where_its_answer_was_lost(radiologist, recursion, monkeypatch):
+    ann = radiologist()
+    client = ann.session._client
+    real = client.give
+
+    def lost(verdict):
+        real(verdict)
+        monkeypatch.setattr(client, "give", real)
+        raise ann.module.ServerError("the line broke")
+
+    monkeypatch.setattr(client, "give", lost)
+    case_id = ann.press("a")
+    assert (ann.message, ann.case.item.case_id) == ("the line broke", case_id)
+    ann.press("x")
+    assert f"earlier verdict on {case_id} (accept)" in ann.message
+    assert standing(recursion)[case_id].verdict == "accept"
+    ann.press("u")
+    ann.press("x")
+    assert standing(recursion)[case_id].verdict == "reject"
+
+
+def test_a_case_is_the_reader_s_until_its_lease_ends(radiologist, recursion):
+    ann = radiologist()
+    case_id = ann.case.item.case_id
+    ann.widget.exit()
+    recursion.ledger.queue.hold("ann", [case_id], now=time.time() - 1000, lease_seconds=1)
+    ann.widget.tick()
+    assert holder(recursion, case_id) is None
+    ann.widget.enter()
+    wait(ann, lambda: holder(recursion, case_id) == "ann")
+    recursion.ledger.queue.release("ann", [case_id])
+    recursion.ledger.queue.hold("bob", [case_id], now=time.time(), lease_seconds=60)
+    ann.widget.enter()
+    wait(ann, lambda: "no longer yours" in ann.message)
+
+
+def wait(ann, condition):
+    """Let the module's timer fire until something is so."""
+    ends = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < ends
+        ann.widget._timer.timeout.emit()
 
 
 def test_what_somebody_else_decided_is_said(radiologist, recursion):

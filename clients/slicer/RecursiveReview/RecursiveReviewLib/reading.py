@@ -75,7 +75,7 @@ class Reading:
             "visible_seconds": self._visible,
             "slices_seen": sorted(self._slices),
             "window_level": level,
-            "window_width": width,
+            "window_width": max(width, 1e-3),
             "zoom": zoom,
             "overlay": self._overlay,
             "overlay_off_seconds": self._overlay_off,

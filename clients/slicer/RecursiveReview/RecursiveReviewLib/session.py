@@ -74,7 +74,7 @@ class Session:
         self._reading: Reading | None = None
         self._verdict_id = ""
         self._ahead: Background[Ahead] | None = None
-        self._beat: Background[str] | None = None
+        self._beat: tuple[str, Background[str]] | None = None
         self.state = client.state()
         self.case: Case | None = None
         self.wrong: set[int] = set()
@@ -231,7 +231,7 @@ class Session:
             session=self._id, seed=self.state.seed, level=level, width=width, zoom=self.case.zoom, by_key=by_key
         )
         item = self.case.item
-        self._client.give(
+        taken = self._client.give(
             {
                 "id": self._verdict_id,
                 "case_id": item.case_id,
@@ -245,8 +245,12 @@ class Session:
         )
         self.given.append(Given(self._verdict_id, item))
         self._forget()
-        self.message = ""
         self.next()
+        if taken["rejected_slices"] != (list(item.slices) if verdict == "reject" else rejected):
+            # The answer to an earlier key was lost on its way; what the server took counts.
+            self.message = (
+                f"the server has your earlier verdict on {item.case_id} ({taken['verdict']}); undo takes it back"
+            )
 
     def _show(self, fetched: Fetched) -> bool:
         """Lease a case and put it on the screen in place of what is there; False where another reader was faster."""
@@ -338,10 +342,10 @@ class Session:
         return Fetched(item, file, mask)
 
     def _keep_lease(self, seconds: float) -> bool:
-        if self._beat is not None and self._beat.wait(seconds):
-            beat, self._beat = self._beat, None
+        if self._beat is not None and self._beat[1].wait(seconds):
+            (case_id, beat), self._beat = self._beat, None
             with contextlib.suppress(ServerError):
-                if beat.result() != "held" and self.case is not None:
+                if beat.result() != "held" and self.case is not None and self.case.item.case_id == case_id:
                     self.message = "this case is no longer yours: it was judged, or another reader has it; press Next"
                     return True
         elif (
@@ -351,7 +355,7 @@ class Session:
         ):
             self._held = self._now()
             case_id = self.case.item.case_id
-            self._beat = Background(lambda: self._client.hold(case_id))
+            self._beat = case_id, Background(lambda: self._client.hold(case_id))
         return False
 
     def _look(self, seconds: float) -> bool:
