@@ -1,5 +1,6 @@
 """Our Slicer module against a running server: real MRML nodes, real requests, a whole review by keyboard."""
 
+import shutil
 import time
 
 import numpy as np
@@ -11,9 +12,11 @@ pytest.importorskip("slicer_core", reason="needs 3D Slicer's libraries: pip inst
 from recursive_expand.archives.images import read_geometry, write_volume
 from recursive_expand.cases import Geometry, Volume
 from recursive_expand.expand.frozen import frozen_label
+from recursive_expand.expand.registration import register_cases
 from recursive_expand.phantom import CLASSES
 
 from ..server.desk.conftest import DeskServer, open_review
+from .conftest import Radiologist
 
 TILT = np.deg2rad(15)
 AFFINES = {
@@ -68,12 +71,17 @@ def turned_folder(tmp_path_factory, make_head, reopen, freeze):
 
 
 @pytest.fixture
-def turned(turned_folder, reopen, make_app):
-    """A server over those scans, read only."""
-    recursion = reopen(turned_folder)
+def turned(turned_folder, reopen, make_app, tmp_path):
+    """A server over those scans, and a reader in front of it."""
+    shutil.copytree(turned_folder, tmp_path / "turned")
+    recursion = reopen(tmp_path / "turned")
+    register_cases(recursion)
     make_app(recursion)
     server = DeskServer()
-    yield server, recursion
+    ann = Radiologist(server.url, tmp_path)
+    ann.connect()
+    yield ann, recursion
+    ann.widget.cleanup()
     server.stop()
 
 
@@ -86,12 +94,8 @@ def holder(recursion, case_id):
     return next(reader for proposal, reader in page if proposal.case_id == case_id)
 
 
-def test_what_is_shown_is_what_the_server_has(turned, tmp_path):
-    from .conftest import Radiologist
-
-    server, recursion = turned
-    ann = Radiologist(server.url, tmp_path)
-    ann.connect()
+def test_what_is_shown_is_what_the_server_has(turned):
+    ann, recursion = turned
     util, slicer = ann.slicer.util, ann.slicer
     seen = {}
     for _ in range(len(AFFINES) + 1):
@@ -119,7 +123,6 @@ def test_what_is_shown_is_what_the_server_has(turned, tmp_path):
             seen.setdefault(case.item.case_id, []).append(number)
         ann.press("n")
     assert seen == {case_id: list(MARKED) for case_id in AFFINES} | {"flat": [0]}
-    ann.widget.cleanup()
 
 
 def _ras(case):
@@ -150,15 +153,11 @@ def _voxels(slicer, case):
     return found
 
 
-def test_a_whole_review_by_keyboard(radiologist, recursion):
-    ann = radiologist()
-    given = {}
-    for number in range(60):
-        key = ("a", "x", "1", "6")[number % 4]
-        if number == 0:
-            ann.widget.ui.commentText.setText("thin rim")
-        given[ann.press(key)] = key
-    assert ann.case is None and len(given) == 60
+def test_a_whole_review_by_keyboard(turned):
+    ann, recursion = turned
+    ann.widget.ui.commentText.setText("thin rim")
+    given = {ann.press(key): key for key in ("a", "x", "1", "6", "a", "x")}
+    assert ann.case is None and len(given) == 6
     assert "wait" in ann.message.lower() or "round" in ann.message
     found = standing(recursion)
     reasons = {"a": None, "x": None, "1": "bone_or_calcification", "6": "other"}
@@ -168,11 +167,11 @@ def test_a_whole_review_by_keyboard(radiologist, recursion):
     assert {(v.reviewer, v.client) for v in found.values()} == {("ann", "slicer")}
     assert [v.comment for v in found.values() if v.comment] == ["thin rim"]
     facts = [recursion.ledger.readings.facts(v.verdict_id) for v in recursion.ledger.judgements.verdicts()]
-    assert [one.position for one in facts] == list(range(60))
+    assert [one.position for one in facts] == list(range(6))
     assert {(one.view, one.input_device, one.overlay) for one in facts} == {("case", "keyboard", True)}
     assert all(one.slices_seen and one.decided >= one.first_paint for one in facts)
-    assert ann.widget.ui.progress.value == ann.widget.ui.progress.maximum == 60
-    # Nothing of sixty cases is left in the scene.
+    assert ann.widget.ui.progress.value == ann.widget.ui.progress.maximum == 6
+    # Nothing of six cases is left in the scene.
     scene = ann.slicer.mrmlScene
     assert scene.GetNumberOfNodesByClass("vtkMRMLVolumeNode") == 0
     assert scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 0
