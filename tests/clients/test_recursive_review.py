@@ -17,6 +17,7 @@ from recursive_expand.phantom import CLASSES
 
 from ..server.desk.conftest import DeskServer, open_review
 from .conftest import Radiologist
+from .qt_without_screen import Settings
 
 TILT = np.deg2rad(15)
 AFFINES = {
@@ -340,7 +341,32 @@ def test_who_reads_is_asked_for_first(radiologist):
     ann.connect()
     assert ann.session is None and "Who reads?" in ann.message
     assert not ann.widget.ui.user.visible and not ann.widget.ui.password.visible
+    address = ann.widget.ui.address.text
     ann.widget.ui.address.setText("file:///etc")
     ann.widget.ui.reviewer.setText("ann")
     ann.connect()
     assert "is no server's address" in ann.message
+    ann.widget.ui.address.setText(address)
+    ann.widget.ui.reviewer.returnPressed.emit()
+    assert ann.case is not None and Settings.values["RecursiveReview/reviewer"] == "ann"
+
+
+def test_a_server_with_accounts_is_signed_in_to(radiologist, monkeypatch):
+    ann = radiologist("", connect=False)
+    ui, client = ann.widget.ui, ann.module.Client
+    monkeypatch.setattr(client, "needs_sign_in", lambda _: True)
+    tried = []
+    monkeypatch.setattr(client, "sign_in", lambda self, user, password: tried.append((user, password)))
+    ann.connect()
+    assert "user name and password" in ann.message and tried == []
+    assert ui.user.visible and ui.password.visible and not ui.reviewer.visible
+    ui.user.setText("ann")
+    ui.password.setText("secret")
+    ann.connect()
+    assert tried == [("ann", "secret")] and ann.case is not None
+    # A password is kept nowhere.
+    assert ui.password.text == "" and "secret" not in str(Settings.values)
+
+
+def test_slicer_s_own_test_of_the_module_passes(radiologist):
+    radiologist(connect=False).module.RecursiveReviewTest().runTest()

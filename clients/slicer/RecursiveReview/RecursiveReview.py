@@ -29,6 +29,8 @@ from RecursiveReviewLib.shortcuts import Shortcuts
 
 SETTINGS = "RecursiveReview"
 """Where the address and the reader's name are kept; a password never is."""
+FIELDS = ("address", "reviewer", "user", "password")
+"""Lines that say who reads where."""
 TICK_MILLISECONDS = 20
 
 
@@ -69,6 +71,8 @@ class RecursiveReviewWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.reviewer.setText(settings.value(f"{SETTINGS}/reviewer") or "")
         self._show_sign_in(False)
         self.ui.connectButton.clicked.connect(lambda *_: self.connect_to_server())
+        for name in FIELDS:
+            getattr(self.ui, name).returnPressed.connect(lambda: self.connect_to_server())
         for action in ACTIONS:
             button = getattr(self.ui, action.name)
             button.setText(action.label)
@@ -132,6 +136,10 @@ class RecursiveReviewWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             if not self._signing_in:
                 settings.setValue(f"{SETTINGS}/reviewer", client.reviewer)
             self._timer.start()
+            self.ui.password.setText("")
+            for name in FIELDS:
+                # A line that kept the focus would swallow the keys.
+                getattr(self.ui, name).clearFocus()
             self._show(self.session.next())
         self._update()
 
