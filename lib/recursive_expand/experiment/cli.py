@@ -69,6 +69,38 @@ def report_command(
         _report(folder)
 
 
+@app.command("measure")
+def measure_command(
+    workspace: Annotated[
+        Path,
+        typer.Argument(metavar="WORKSPACE", help="The study's workspace, or the folder of studies that holds it."),
+    ],
+    tests: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME=DIR",
+            help="A test set: a folder of studies (every case with a mask in labels/final/), two folders "
+            "IMAGES,MASKS, or `test`: the study's cases with that role. Repeatable.",
+        ),
+    ],
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Where the results go.")] = Path("measured"),
+    studies: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The study's folder, if it does not hold the workspace.")
+    ] = None,
+    task_app: Annotated[
+        Path | None, typer.Option("--app", metavar="DIR", help="The app whose task.yaml it used.")
+    ] = None,
+) -> None:
+    """Measure a study that people reviewed: every round's model on the test sets. The workspace is only read."""
+    from recursive_expand.experiment.config import APP
+    from recursive_expand.experiment.measure import measure_config, measure_study
+
+    with _lines_for_errors():
+        config = measure_config(workspace, _named(tests), output, studies=studies, app=task_app or APP)
+        measure_study(config, on_message=_print)
+        _report(config.output)
+
+
 @app.command("demo")
 def demo_command(
     output: Annotated[Path, typer.Option(metavar="DIR", help="Where the results go.")] = DEMO,
@@ -78,6 +110,17 @@ def demo_command(
 
     with _lines_for_errors():
         _run(demo_config(output))
+
+
+def _named(tests: list[str]) -> dict[str, str]:
+    """NAME=WHERE as a dictionary."""
+    named: dict[str, str] = {}
+    for text in tests:
+        name, _, where = (part.strip() for part in text.partition("="))
+        if not name or not where or name in named:
+            raise InputError(f"--tests {text!r}", "is not NAME=DIR with a name of its own")
+        named[name] = where
+    return named
 
 
 def _run(config: ExperimentConfig) -> None:

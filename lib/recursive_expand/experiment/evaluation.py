@@ -13,10 +13,10 @@ from recursive_expand.archives.images import read_label, read_volume, write_labe
 from recursive_expand.cases import Geometry, LabelMap, Volume
 from recursive_expand.errors import InputError
 from recursive_expand.expand.recursion import choose_device
-from recursive_expand.experiment.data import TestCase
 from recursive_expand.experiment.layout import Rows
 from recursive_expand.experiment.ledger_reading import RunRound
 from recursive_expand.experiment.metrics import Scores, pool, score_mask, score_slices
+from recursive_expand.experiment.test_sets import TestCase
 from recursive_expand.segment.network import build_network
 from recursive_expand.segment.predict import Predictor
 from recursive_expand.segment.weights import load_weights

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from recursive_expand.archives.images import read_label, read_volume
 from recursive_expand.errors import RecursiveExpandError
 from recursive_expand.experiment.config import slug
-from recursive_expand.experiment.data import ExperimentData, TestCase
+from recursive_expand.experiment.data import ExperimentData
 from recursive_expand.experiment.evaluation import VARIANTS, reference
 from recursive_expand.experiment.figures import AFTER, BEFORE
 from recursive_expand.experiment.metrics import ANY
 from recursive_expand.experiment.results import Results
+from recursive_expand.experiment.test_sets import TestCase
 from recursive_expand.segment.regions.registry import region_named
 
 KINDS = {"improved": "Improved", "found": "Newly found", "worsened": "Worsened"}
@@ -150,9 +151,13 @@ def draw(shown: list[Shown], title: str, *, view: dict[str, Any]) -> Figure:
 
 
 def _predictions(run: dict[str, Any], round_index: int, test_set: str) -> Path:
-    """Folder of the masks of a round's model: that of the first round with this model, if the gate kept it."""
-    model = next(r["model_sha256"] for r in run["rounds"] if r["round"] == round_index)
-    first = next(r["round"] for r in run["rounds"] if r["model_sha256"] == model)
+    """Folder of a round's masks: that of the first round with its model and settings, if the gate kept the model."""
+
+    def key(round_: dict[str, Any]) -> tuple[str, str]:
+        return round_["model_sha256"], round_["config_sha256"]
+
+    wanted = next(key(round_) for round_ in run["rounds"] if round_["round"] == round_index)
+    first = next(round_["round"] for round_ in run["rounds"] if key(round_) == wanted)
     return run["folder"] / "predictions" / f"round_{first:04d}" / slug(test_set)
 
 

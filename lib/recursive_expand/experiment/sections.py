@@ -28,6 +28,7 @@ from recursive_expand.experiment.tables import (
     distribution_table,
     file_table,
     result_table,
+    round_table,
     seed_table,
     trace_table,
 )
@@ -104,7 +105,8 @@ def report_sections(results: Results) -> Iterator[Section]:
     )
     yield Section(
         "The recursion",
-        "How far the training set grew, how the models improved, and what the expert accepted.",
+        "How far the training set grew, how the models improved, and what the experts accepted.",
+        tables=tuple(round_table(results, preset) for preset in presets),
         figures=(
             NamedFigure("expansion", "Training slices of each round by source; means over seeds.", expansion(results)),
             NamedFigure("dice", "Dice of every round's model; thin lines are single seeds.", dice_per_round(results)),
