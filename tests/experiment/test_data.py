@@ -115,13 +115,13 @@ def test_cases_that_nobody_could_judge_are_left_out(tmp_path: Path, source: Path
     assert len(FolderArchive(tmp_path / "view", CLASSES).scan().cases) == len(data.cases) == 7
 
 
-@pytest.mark.parametrize("nobody", [{"expert": "people"}, {"max_rounds": 0}])
+@pytest.mark.parametrize("nobody", [{"reviewers": "people"}, {"max_rounds": 0}])
 def test_without_simulated_verdicts_no_truth_is_demanded(tmp_path: Path, source: Path, nobody) -> None:
     studies = {"folder": str(source / "studies")}
     pair = {"images": str(source / "studies"), "masks": str(source / "truth")}
     data = prepare_data(_config(tmp_path, source, studies=studies, tests={"a": pair}, **nobody), CLASSES, 0)
     assert len(data.cases) == 8 and not data.unjudged
-    with pytest.raises(InputError, match=r"studies.truth: has a true mask of none of the 4 cases.*expert: people"):
+    with pytest.raises(InputError, match=r"studies.truth: has a true mask of none of the 4 cases.*reviewers: people"):
         prepare_data(_config(tmp_path, source, studies=studies, tests={"a": pair}), CLASSES, 0)
 
 

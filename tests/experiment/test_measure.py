@@ -116,4 +116,4 @@ def test_a_folder_without_a_ledger_is_named(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["experiment", "measure", str(tmp_path), "--tests", "a=test"])
     assert done.exit_code == 2 and "ledger.sqlite: is not there" in done.output
     done = CliRunner().invoke(app, ["experiment", "measure", str(tmp_path), "--tests", "nothing"])
-    assert done.exit_code == 2 and "is not NAME=DIR" in done.output
+    assert done.exit_code == 2 and "is not NAME=VALUE" in done.output

@@ -96,9 +96,56 @@ def measure_command(
     from recursive_expand.experiment.measure import measure_config, measure_study
 
     with _lines_for_errors():
-        config = measure_config(workspace, _named(tests), output, studies=studies, app=task_app or APP)
+        config = measure_config(workspace, _named("--tests", tests), output, studies=studies, app=task_app or APP)
         measure_study(config, on_message=_print)
         _report(config.output)
+
+
+@app.command("paper")
+def paper_command(
+    physionet: Annotated[Path, typer.Option(metavar="DIR", help="PhysioNet CT-ICH, 1.3.1 or 1.0.0.")],
+    rsna: Annotated[Path, typer.Option(metavar="DIR", help="RSNA 2019.")],
+    cq500: Annotated[Path, typer.Option(metavar="DIR", help="CQ500.")],
+    masks: Annotated[Path, typer.Option(metavar="DIR", help="Masks of CQ500, named for the patients.")],
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Where scans and results go.")] = Path("paper"),
+    presets: Annotated[str, typer.Option(metavar="NAME,NAME", help="Of task.yaml; else the paper's and default.")] = "",
+    seeds: Annotated[str, typer.Option(metavar="0,1,2", help="Seeds of the runs.")] = "0,1,2",
+    truth: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="True masks of RSNA's slices for a simulated expert; else people review."),
+    ] = None,
+    tests: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=DIR", help="A further test set: a folder of studies. Repeatable.")
+    ] = None,
+    conf: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="A setting for all presets. Repeatable.")
+    ] = None,
+    per_class: Annotated[int, typer.Option(min=1, help="Slices of RSNA of each class.")] = 1497,
+    none: Annotated[int, typer.Option(min=0, help="Slices of RSNA without blood.")] = 300,
+    tau: Annotated[float, typer.Option(help="The simulated expert's largest share of wrong voxels.")] = 0.2,
+    max_rounds: Annotated[int, typer.Option(min=0, help="Recursions after round 0.")] = 6,
+) -> None:
+    """The paper's experiment on its data sets: import, run, report. Interrupted, the same command goes on."""
+    from recursive_expand.console import progress_bars
+    from recursive_expand.experiment.paper import PaperSources, import_sources, paper_config
+
+    with _lines_for_errors():
+        sources = PaperSources(physionet, rsna, cq500, masks, per_class=per_class, none=none)
+        data = output / "data"
+        config = paper_config(
+            data,
+            output,
+            presets=[name.strip() for name in presets.split(",") if name.strip()],
+            seeds=_whole_numbers("--seeds", seeds),
+            truth=truth,
+            tests={name: Path(folder) for name, folder in _named("--tests", tests or []).items()},
+            conf=_named("--conf", conf or []),
+            tau=tau,
+            max_rounds=max_rounds,
+        )
+        with progress_bars() as on_progress:
+            import_sources(sources, data, on_message=_print, on_progress=on_progress)
+        _run(config)
 
 
 @app.command("demo")
@@ -112,15 +159,22 @@ def demo_command(
         _run(demo_config(output))
 
 
-def _named(tests: list[str]) -> dict[str, str]:
-    """NAME=WHERE as a dictionary."""
+def _named(option: str, texts: list[str]) -> dict[str, str]:
+    """NAME=VALUE as a dictionary."""
     named: dict[str, str] = {}
-    for text in tests:
-        name, _, where = (part.strip() for part in text.partition("="))
-        if not name or not where or name in named:
-            raise InputError(f"--tests {text!r}", "is not NAME=DIR with a name of its own")
-        named[name] = where
+    for text in texts:
+        name, _, value = (part.strip() for part in text.partition("="))
+        if not name or not value or name in named:
+            raise InputError(f"{option} {text!r}", "is not NAME=VALUE with a name of its own")
+        named[name] = value
     return named
+
+
+def _whole_numbers(option: str, text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise InputError(f"{option} {text!r}", "is no list of numbers; give it like 0,1,2") from error
 
 
 def _run(config: ExperimentConfig) -> None:

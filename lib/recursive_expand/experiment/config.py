@@ -111,8 +111,9 @@ class ExperimentConfig(_Settings):
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     conf: dict[str, Any] = {}
     """`--conf` settings for all presets."""
-    expert: ExpertSettings | Literal["people"] = ExpertSettings()
-    """Who reviews: a simulated expert, or people, for whom the run's server waits."""
+    reviewers: Literal["simulated", "people"] = "simulated"
+    """Who reviews: the simulated expert, or people, for whom the run's server waits."""
+    expert: ExpertSettings = ExpertSettings()
     max_rounds: int = Field(default=6, ge=0)
     """Recursions after round 0, unless it converges earlier."""
     max_verdicts: int = Field(default=0, ge=0)

@@ -88,7 +88,7 @@ def prepare_data(config: ExperimentConfig, classes: Sequence[str], seed: int) ->
         cases = leave_out(cases, left_out)
     truth = {} if truth_folder is None else mask_files(truth_folder)
     # Without recursions nobody judges anything.
-    judged_by_truth = config.expert != "people" and config.max_rounds > 0
+    judged_by_truth = config.reviewers != "people" and config.max_rounds > 0
     unjudged = _unjudged(archive, cases, truth) if judged_by_truth else ()
     if unjudged:
         cases = tuple(case for case in cases if case.case_id not in unjudged)
@@ -96,8 +96,8 @@ def prepare_data(config: ExperimentConfig, classes: Sequence[str], seed: int) ->
             raise InputError(
                 "studies.truth" if truth_folder is None else truth_folder.name,
                 f"has a true mask of none of the {len(unjudged)} cases that get proposals ({', '.join(unjudged[:3])}, "
-                "...), by which the simulated expert judges: add some, let people review (expert: people), or measure "
-                "round 0 alone (max_rounds: 0)",
+                "...), by which the simulated expert judges: add some, let people review (reviewers: people), or "
+                "measure round 0 alone (max_rounds: 0)",
             )
     tests = {name: find_test_set(name, where, archive, cases, truth, classes) for name, where in config.tests.items()}
     hashes = {test.mask: _mask(test.mask) for found in tests.values() for test in found}

@@ -63,7 +63,7 @@ def measure_config(
         "tests": {name: _source(name, text, studies) for name, text in tests.items()},
         "presets": [method["preset"]],
         "seeds": [method["seed"]],
-        "expert": "people",
+        "reviewers": "people",
         "app": str(app),
         "output": str(output),
     }

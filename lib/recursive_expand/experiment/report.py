@@ -95,7 +95,7 @@ def _lead(results: Results) -> str:
         f"{len(results.runs)} of {expected} runs are done: presets {', '.join(results.presets)}, seeds "
         f"{', '.join(map(str, config.seeds))}, {limits}."
     )
-    if expert == "people":
+    if config.reviewers == "people":
         return f"{runs} People reviewed, in the order of the queue."
     return (
         f"{runs} The simulated expert accepts a slice if at most "

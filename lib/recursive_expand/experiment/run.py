@@ -55,7 +55,7 @@ class Run:
             **self.settings.round_config(),
             "review": self.settings.review.model_dump(mode="json"),
             "data_sha256": self.data.sha256,
-            "expert": experiment.model_dump(mode="json", include={"expert"})["expert"],
+            "expert": "people" if experiment.reviewers == "people" else experiment.expert.model_dump(mode="json"),
             "max_rounds": experiment.max_rounds,
             "max_verdicts": experiment.max_verdicts,
             "surface_tolerance": experiment.surface_tolerance,

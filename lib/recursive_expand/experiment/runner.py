@@ -95,7 +95,7 @@ def _run_once(run: Run, on_message: OnMessage) -> None:
         ExitStack() as ends,
     ):
         expert: Expert = People()
-        if config.expert == "people":
+        if config.reviewers == "people":
             on_message(f"review its proposals at {server.url}/review/")
         else:
             name = run.settings.task.name
