@@ -101,6 +101,27 @@ def measure_command(
         _report(config.output)
 
 
+@app.command("nnunet")
+def nnunet_command(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="The experiment whose data it learns from.")],
+    minutes: Annotated[float, typer.Option(min=0.01, help="CPU minutes of its training, for each seed.")] = 10.0,
+    python: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Python of an environment with nnunetv2; else this one.")
+    ] = None,
+) -> None:
+    """Train nnU-Net v2 (2-D) on the same pixel set for a budget of CPU time; its row joins the comparison."""
+    import sys
+
+    from recursive_expand.experiment.config import load_config
+    from recursive_expand.experiment.peer import run_nnunet
+
+    with _lines_for_errors():
+        experiment = load_config(config)
+        run_nnunet(experiment, minutes=minutes, python=python or Path(sys.executable), on_message=_print)
+        _print_comparison(experiment.output)
+        _report(experiment.output)
+
+
 @app.command("paper")
 def paper_command(
     physionet: Annotated[Path, typer.Option(metavar="DIR", help="PhysioNet CT-ICH, 1.3.1 or 1.0.0.")],

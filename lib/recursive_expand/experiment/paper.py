@@ -76,7 +76,7 @@ def import_sources(
     """
     done = data / IMPORTED
     given = {name: str(value.resolve()) if isinstance(value, Path) else value for name, value in vars(sources).items()}
-    begun = json.loads(done.read_bytes()) if done.is_file() else {"sources": given, "done": []}
+    begun: dict[str, Any] = json.loads(done.read_bytes()) if done.is_file() else {"sources": given, "done": []}
     if begun["sources"] != given:
         raise InputError(str(data), "holds scans of other sources or another choice; give another --output")
     data.mkdir(parents=True, exist_ok=True)

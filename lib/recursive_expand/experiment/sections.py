@@ -91,9 +91,9 @@ def report_sections(results: Results) -> Iterator[Section]:
             for preset in presets
         ),
     )
-    if len(presets) > 1:
+    if len(presets) > 1 or len(results.peers):
         yield Section(
-            "Presets side by side",
+            "Side by side",
             "What each preset gained over its own round 0: with no more verdicts than the others, and at its own end.",
             tables=comparison_tables(results),
         )
