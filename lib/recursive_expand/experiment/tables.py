@@ -15,7 +15,8 @@ from recursive_expand.experiment.metrics import ANY, METRICS
 from recursive_expand.experiment.results import Results
 from recursive_expand.experiment.statistics import Comparison, Summary, compare, median_gains, pairs, summarise
 
-_WHAT = {"f+g": "the network refined (f, then g)", "f": "the network alone (f)"}
+WHAT = {"f+g": "the network refined (f, then g)", "f": "the network alone (f)"}
+"""Names of `VARIANTS`."""
 _SUFFIX = {"f+g": "f-then-g", "f": "f"}
 UP, DOWN, SAME, NONE = "▲", "▼", "–", "–"
 _LATEX = {"▲": r"$\blacktriangle$", "▼": r"$\blacktriangledown$", "±": r"$\pm$", "–": "--", "→": r"$\to$"}
@@ -87,7 +88,7 @@ def result_table(results: Results, preset: str, *, variant: str | None = None) -
         rules.add(len(rows) - 1)
     return Table(
         name=f"table1-{_file(preset)}" + ("" if variant == leading else f"-{_SUFFIX[variant]}"),
-        caption=f"Table 1, preset {preset}: {_WHAT[variant]} before and after the recursion, any bleed, over patients",
+        caption=f"Table 1, preset {preset}: {WHAT[variant]} before and after the recursion, any bleed, per patient",
         header=("Data set", "Recursion", *(metric.heading for metric in METRICS.values())),
         rows=tuple(rows),
         rules=frozenset(rules),
@@ -113,7 +114,7 @@ def class_table(results: Results, preset: str) -> Table:
         rules.add(len(rows) - 1)
     return Table(
         name=f"classes-{_file(preset)}",
-        caption=f"By class, preset {preset}, {_WHAT[results.lead(preset)]}: median before → after, over the patients "
+        caption=f"By class, preset {preset}, {WHAT[results.lead(preset)]}: median before → after, over the patients "
         "whose reference holds the class",
         header=("Data set", "Class", "n", *(metric.heading for metric in METRICS.values())),
         rows=tuple(rows),
@@ -139,6 +140,34 @@ def seed_table(results: Results, *, metrics: Sequence[str] = ("dice", "iou", "pr
         rows=tuple(rows),
         note="Mean (median) ± half of the 95 % t-interval, over seeds. Verdicts used: those that the last model could "
         "learn from.",
+    )
+
+
+def round_table(results: Results, preset: str, *, metrics: Sequence[str] = tuple(METRICS)) -> Table:
+    """Every round's model on every test set, over patients: what each review taught."""
+    rounds = results.rounds[results.rounds.preset == preset]
+    rows: list[tuple[str, ...]] = []
+    rules = set()
+    for test_set in results.config.tests:
+        chosen = _select(results.patients, preset, test_set, results.lead(preset), ANY)
+        # Of a recursion that ended in round 0 the same rows are before and after.
+        by_round = chosen.drop_duplicates(["seed", "round", "patient_sha256"])
+        for index in sorted(rounds["round"].unique()):
+            means = by_round[by_round["round"] == index].groupby("patient_sha256")[list(metrics)].mean()
+            of_round = rounds[rounds["round"] == index]
+            learned = summarise(of_round["verdicts_before"].to_numpy())
+            cells = (show(summarise(means[name].to_numpy()), digits=METRICS[name].digits) for name in metrics)
+            first = index == rounds["round"].min()
+            rows.append((test_set if first else "", str(index), str(learned.n), f"{learned.mean:.0f}", *cells))
+        rules.add(len(rows) - 1)
+    return Table(
+        name=f"rounds-{_file(preset)}",
+        caption=f"Round by round, preset {preset}: {WHAT[results.lead(preset)]}, any bleed, per patient",
+        header=("Data set", "Round", "Seeds", "Verdicts learned from", *(METRICS[name].heading for name in metrics)),
+        rows=tuple(rows),
+        rules=frozenset(rules),
+        note="Mean (median) ± half of the 95 % confidence interval of the mean, a t-interval over patients; a "
+        "patient's value is the mean over the seeds that reached the round.",
     )
 
 
@@ -211,8 +240,8 @@ def what_leads(results: Results) -> str:
     for preset in results.presets:
         by_lead.setdefault(results.lead(preset), []).append(preset)
     if len(by_lead) == 1:
-        return _WHAT[next(iter(by_lead))]
-    return "; ".join(f"{', '.join(presets)}: {_WHAT[variant]}" for variant, presets in by_lead.items())
+        return WHAT[next(iter(by_lead))]
+    return "; ".join(f"{', '.join(presets)}: {WHAT[variant]}" for variant, presets in by_lead.items())
 
 
 def show(summary: Summary, *, digits: int = 3) -> str:

@@ -23,11 +23,11 @@ def build_network(settings: Settings) -> nn.Module:
         settings: the number of windows and classes; the network's kind, channels and residual units.
 
     Returns:
-        A module from (B, len(settings.task.windows), H, W) float in 0..1 to logits (B, K + 1, H, W), channel 0 being
+        A module from (B, input_channels(settings), H, W) float in 0..1 to logits (B, K + 1, H, W), channel 0 being
         background. H and W must be multiples of `size_multiple(settings)`.
     """
     chosen, channels = settings.method.network, settings.method.network.channels
-    in_channels, out_channels = len(settings.task.windows), len(settings.task.classes) + 1
+    in_channels, out_channels = input_channels(settings), len(settings.task.classes) + 1
     if chosen.kind == "unet2015":
         return UNet2015(in_channels, out_channels, channels)
     return UNet(
@@ -41,6 +41,11 @@ def build_network(settings: Settings) -> nn.Module:
         # With few slices to learn from, PReLU converges several times faster than ReLU, at the same cost.
         act="prelu",
     )
+
+
+def input_channels(settings: Settings) -> int:
+    """What `apply_windows` makes of a slice and those that f sees with it."""
+    return len(settings.task.windows) * (2 * settings.method.context + 1)
 
 
 def size_multiple(settings: Settings) -> int:
