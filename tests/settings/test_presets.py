@@ -93,7 +93,8 @@ TABLE: dict[str, dict[str, tuple[Any, Any]]] = {
 
 def test_paper_small_is_paper_with_a_quarter_of_the_channels():
     paper, small = (load_settings(TASK_FILE, {"preset": name}) for name in ("paper", "paper-small"))
-    assert small == paper.changed(preset="paper-small", channels=(16, 32, 64, 128, 256))
+    narrow = {"channels": (16, 32, 64, 128, 256), "learning_rate": 0.001, "later_learning_rate": 0.0005}
+    assert small == paper.changed(preset="paper-small", **narrow)
 
 
 @pytest.mark.parametrize(("column", "preset"), [(0, "paper"), (1, "default")])
