@@ -20,7 +20,7 @@ from recursive_expand.cases import Volume
 from recursive_expand.errors import RecursiveExpandError
 from recursive_expand.experiment.config import slug
 from recursive_expand.experiment.data import ExperimentData
-from recursive_expand.experiment.evaluation import VARIANTS, reference
+from recursive_expand.experiment.evaluation import reference
 from recursive_expand.experiment.figures import AFTER, BEFORE
 from recursive_expand.experiment.metrics import ANY
 from recursive_expand.experiment.results import Results
@@ -139,7 +139,7 @@ def choose_found(slices: pd.DataFrame, read: Callable[[str, int], Shown]) -> lis
 
 def _both(slices: pd.DataFrame) -> pd.DataFrame:
     """One row for each slice with enough blood, before and after side by side."""
-    rows = slices[(slices.variant == VARIANTS[0]) & (slices.region == ANY)]
+    rows = slices[slices.leads & (slices.region == ANY)]
     keys = ["case_id", "slice"]
     columns = [*keys, "dice", "true_positive", "false_negative"]
     before, after = (rows.loc[rows.stage == stage, columns] for stage in ("before", "after"))

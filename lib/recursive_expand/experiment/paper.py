@@ -17,10 +17,11 @@ from recursive_expand.experiment.config import APP, ExperimentConfig, parse_conf
 from recursive_expand.experiment.recursion import OnMessage
 from recursive_expand.importers.cq500 import Cq500Importer
 from recursive_expand.importers.importer import Importer
-from recursive_expand.importers.physionet import PhysionetImporter
+from recursive_expand.importers.physionet import PAPER_CLEAN, PhysionetImporter
 from recursive_expand.importers.report import OnProgress, no_progress
 from recursive_expand.importers.rsna import RsnaImporter, Sampling
 from recursive_expand.importers.runner import run_import
+from recursive_expand.importers.typed_masks import Multi
 from recursive_expand.segment.threads import available_cores
 from recursive_expand.settings import load_settings
 
@@ -37,7 +38,7 @@ class PaperSources:
     """The data sets as they are distributed.
 
     Attributes:
-        physionet: PhysioNet CT-ICH, D_pix.
+        physionet: PhysioNet CT-ICH, D_pix: the paper's 393 slices of it.
         rsna: RSNA 2019, D_img.
         cq500: CQ500, the test set.
         masks: its masks, named for the patients.
@@ -83,7 +84,7 @@ def import_sources(
     classes = load_settings(app / "task.yaml").task.classes
     sampling = Sampling(single_class=True, per_class=sources.per_class, none=sources.none, seed=sources.seed)
     importers: Sequence[tuple[Importer, Path]] = (
-        (PhysionetImporter(sources.physionet, classes), data / STUDIES),
+        (PhysionetImporter(sources.physionet, classes, Multi.OUTERMOST, PAPER_CLEAN, sources.seed), data / STUDIES),
         (RsnaImporter(sources.rsna, classes, "slices", sampling), data / STUDIES),
         (Cq500Importer(sources.cq500, classes, masks=sources.masks), data / CQ500),
     )
