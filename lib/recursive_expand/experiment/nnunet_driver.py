@@ -22,8 +22,7 @@ def main(root: Path, seed: int, minutes: float, threads: int, predicted: list[tu
     """Plan, preprocess, train until the budget is spent, predict."""
     for name in ("raw", "preprocessed", "results"):
         os.environ[f"nnUNet_{name}"] = str(root / name)
-    # Batches are made in this process, so that its CPU time counts.
-    os.environ |= {"nnUNet_n_proc_DA": "0", "nnUNet_compile": "f", "nnUNet_def_n_proc": "1"}
+    os.environ |= {"nnUNet_n_proc_DA": "1", "nnUNet_compile": "f", "nnUNet_def_n_proc": "1"}
 
     # After the environment, which nnU-Net reads as it is imported.
     import importlib.metadata
@@ -48,6 +47,9 @@ def main(root: Path, seed: int, minutes: float, threads: int, predicted: list[tu
     plans = json.loads((folder / "nnUNetPlans.json").read_text())
     dataset = json.loads((folder / "dataset.json").read_text())
 
+    # Batches are made in this process, so that its CPU time counts; planning takes the same number for torch's threads.
+    os.environ["nnUNet_n_proc_DA"] = "0"
+    torch.set_num_threads(threads)
     trainer = nnUNetTrainer_1epoch(plans, "2d", FOLD, dataset, device)
     trainer.on_train_start()
     trainer.on_epoch_start()
