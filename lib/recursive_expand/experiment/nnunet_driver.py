@@ -48,7 +48,7 @@ def main(root: Path, seed: int, minutes: float, threads: int, predicted: list[tu
     dataset = json.loads((folder / "dataset.json").read_text())
 
     # Batches are made in this process, so that its CPU time counts; planning takes the same number for torch's threads.
-    os.environ["nnUNet_n_proc_DA"] = "0"
+    os.environ |= {"nnUNet_n_proc_DA": "0"}
     torch.set_num_threads(threads)
     trainer = nnUNetTrainer_1epoch(plans, "2d", FOLD, dataset, device)
     trainer.on_train_start()
