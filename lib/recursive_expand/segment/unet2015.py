@@ -40,7 +40,7 @@ class UNet2015(nn.Module):
         features = levels.pop()
         for up in self.up:
             features = up(features, levels.pop())
-        return self.last(features)  # type: ignore[no-any-return]
+        return self.last(features)
 
 
 def _initialise(module: nn.Module) -> None:
