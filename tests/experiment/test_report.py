@@ -185,8 +185,8 @@ def test_a_region_is_newly_found_where_nothing_of_it_was_marked() -> None:
 def test_newly_found_regions_are_shown_the_largest_first_and_one_slice_a_case(made_up: ExperimentConfig) -> None:
     """Also on slices of which another region was found before."""
     rows = [
-        {"leads": variant == "f", "region": ANY, "stage": stage, "case_id": case, "slice": number, "dice": 0.5,
-         "true_positive": 5 + 20 * (stage == "after"), "false_negative": 40}
+        {"variant": variant, "leads": variant == "f", "region": ANY, "stage": stage, "case_id": case, "slice": number,
+         "dice": 0.5, "true_positive": 5 + 20 * (stage == "after"), "false_negative": 40}
         for variant in VARIANTS for stage in ("before", "after") for case, number in (("a", 0), ("a", 1), ("b", 0))
     ]  # fmt: skip
     sizes = {("a", 0): 4, ("a", 1): 6, ("b", 0): 5}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -47,10 +48,9 @@ def write_outcome(run: Run, *, recorded: RunRecord | None = None, on_message: On
     task = run.settings.task
     classes = task.classes
     recorded = recorded or read_run(run.workspace, classes)
-    rounds = recorded.rounds
-    if run.experiment.studies.workspace is None:
-        # Where nobody is asked, the next round has begun before the run ends.
-        rounds = tuple(one for one in rounds if one.index <= run.experiment.max_rounds)
+    # Where nobody is asked, the next round has begun before the run ends; of a study that people review all count.
+    last = math.inf if run.experiment.studies.workspace else run.experiment.max_rounds
+    rounds = [one for one in recorded.rounds if one.index <= last]
     patients, slices = _measure_all(run, rounds, on_message)
     (run.folder / RESULT).unlink(missing_ok=True)
     write_csv(run.folder / PATIENTS, patients)

@@ -80,7 +80,8 @@ def report_sections(results: Results) -> Iterator[Section]:
     presets = results.presets
     yield Section(
         "Before and after the recursion",
-        "Round 0's model (before) and the last round's (after) on cases that neither of them learned from.",
+        "Round 0's model (before) and the last round's (after), on cases that neither of them learned from unless the "
+        "test set's name says so.",
         tables=(*(result_table(results, preset) for preset in presets), seed_table(results)),
         figures=tuple(
             NamedFigure(

@@ -15,8 +15,7 @@ from recursive_expand.experiment.metrics import ANY, METRICS
 from recursive_expand.experiment.results import Results
 from recursive_expand.experiment.statistics import Comparison, Summary, compare, median_gains, pairs, summarise
 
-WHAT = {"f+g": "the network refined (f, then g)", "f": "the network alone (f)"}
-"""Names of `VARIANTS`."""
+_WHAT = {"f+g": "the network refined (f, then g)", "f": "the network alone (f)"}
 _SUFFIX = {"f+g": "f-then-g", "f": "f"}
 UP, DOWN, SAME, NONE = "▲", "▼", "–", "–"
 _LATEX = {"▲": r"$\blacktriangle$", "▼": r"$\blacktriangledown$", "±": r"$\pm$", "–": "--", "→": r"$\to$"}
@@ -88,7 +87,7 @@ def result_table(results: Results, preset: str, *, variant: str | None = None) -
         rules.add(len(rows) - 1)
     return Table(
         name=f"table1-{_file(preset)}" + ("" if variant == leading else f"-{_SUFFIX[variant]}"),
-        caption=f"Table 1, preset {preset}: {WHAT[variant]} before and after the recursion, any bleed, per patient",
+        caption=f"Table 1, preset {preset}: {_WHAT[variant]} before and after the recursion, any bleed, per patient",
         header=("Data set", "Recursion", *(metric.heading for metric in METRICS.values())),
         rows=tuple(rows),
         rules=frozenset(rules),
@@ -114,7 +113,7 @@ def class_table(results: Results, preset: str) -> Table:
         rules.add(len(rows) - 1)
     return Table(
         name=f"classes-{_file(preset)}",
-        caption=f"By class, preset {preset}, {WHAT[results.lead(preset)]}: median before → after, over the patients "
+        caption=f"By class, preset {preset}, {_WHAT[results.lead(preset)]}: median before → after, over the patients "
         "whose reference holds the class",
         header=("Data set", "Class", "n", *(metric.heading for metric in METRICS.values())),
         rows=tuple(rows),
@@ -162,7 +161,7 @@ def round_table(results: Results, preset: str, *, metrics: Sequence[str] = tuple
         rules.add(len(rows) - 1)
     return Table(
         name=f"rounds-{_file(preset)}",
-        caption=f"Round by round, preset {preset}: {WHAT[results.lead(preset)]}, any bleed, per patient",
+        caption=f"Round by round, preset {preset}: {_WHAT[results.lead(preset)]}, any bleed, per patient",
         header=("Data set", "Round", "Seeds", "Verdicts learned from", *(METRICS[name].heading for name in metrics)),
         rows=tuple(rows),
         rules=frozenset(rules),
@@ -240,8 +239,8 @@ def what_leads(results: Results) -> str:
     for preset in results.presets:
         by_lead.setdefault(results.lead(preset), []).append(preset)
     if len(by_lead) == 1:
-        return WHAT[next(iter(by_lead))]
-    return "; ".join(f"{', '.join(presets)}: {WHAT[variant]}" for variant, presets in by_lead.items())
+        return _WHAT[next(iter(by_lead))]
+    return "; ".join(f"{', '.join(presets)}: {_WHAT[variant]}" for variant, presets in by_lead.items())
 
 
 def show(summary: Summary, *, digits: int = 3) -> str:

@@ -27,13 +27,13 @@ def build_network(settings: Settings) -> nn.Module:
         background. H and W must be multiples of `size_multiple(settings)`.
     """
     chosen, channels = settings.method.network, settings.method.network.channels
-    in_channels, out_channels = input_channels(settings), len(settings.task.classes) + 1
+    inputs, outputs = input_channels(settings), len(settings.task.classes) + 1
     if chosen.kind == "unet2015":
-        return UNet2015(in_channels, out_channels, channels)
+        return UNet2015(inputs, outputs, channels=channels)
     return UNet(
         spatial_dims=2,
-        in_channels=in_channels,
-        out_channels=out_channels,
+        in_channels=inputs,
+        out_channels=outputs,
         channels=channels,
         strides=(2,) * (len(channels) - 1),
         num_res_units=chosen.residual_units,

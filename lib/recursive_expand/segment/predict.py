@@ -164,8 +164,7 @@ class Predictor:
 
     def _cut(self, taken: _Slice) -> _Cut | None:
         """The part of a slice that f sees, or None where there is nothing to look at."""
-        # Read from the file once; torch wants arrays that it may write to.
-        hu = np.array(taken.seen[len(taken.seen) // 2])
+        hu = np.array(taken.seen[len(taken.seen) // 2])  # read from the file once; torch writes to its arrays
         box = self._area.box(hu) if self._area.worth_a_look(hu, taken.spacing) else None
         if box is None:
             return None
