@@ -48,10 +48,11 @@ export class Viewer {
     const viewport = await this._viewport(displaySet);
     const images = this._images(overlay, displaySet);
     const segmentationId = `proposal-${item.proposal}-${item.case_id}`;
-    viewport.setProperties({ voiRange: { lower: window_.level - window_.width / 2, upper: window_.level + window_.width / 2 } });
     const first = overlay.planes[0]?.number ?? 0;
     this.touched = false;
     await this._goTo(viewport, images[first]);
+    // OHIF has set the images' own window by now.
+    viewport.setProperties({ voiRange: { lower: window_.level - window_.width / 2, upper: window_.level + window_.width / 2 } });
     await this._draw(segmentationId, viewport, displaySet, images, overlay, classes, `Proposal of round ${item.round}`);
     const listens = () => {
       const { slice } = this;

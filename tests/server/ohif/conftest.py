@@ -37,28 +37,33 @@ SERIES: dict[str, tuple[dict[str, Any], dict[int, tuple[int, ...]]]] = {
 CONVERTED = {"big-endian": ("dcmconv", "+tb"), "jpeg 2000": ("gdcmconv", "--j2k")}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[debian.Orthanc]:
-    """With the series, their scouts, and a study that has nothing but a scout; `cases`: their UIDs by name."""
+    """With the series, their scouts, and a study that has nothing but a scout; `cases`, `images`, `files`: by name."""
     if not debian.installed():
         pytest.skip(f"Orthanc is not installed: {debian.INSTALL}")
     folder = tmp_path_factory.mktemp("ohif")
     server = debian.Orthanc(folder / "orthanc", users={USER: PASSWORD}).start()
-    server.cases = {}
+    server.cases, server.images, server.files = {}, {}, {}
     for number, (name, (options, _)) in enumerate(SERIES.items()):
         head = make_head(number, size=SIZE, slices=SLICES)
         files = write_dicom_series(folder / name, head, seed=number, patient_id=f"SHOWN-{number}", **options)
         if name in CONVERTED:
             files = [_converted(path, *CONVERTED[name]) for path in files]
-        server.cases[name] = str(pydicom.dcmread(files[0], stop_before_pixels=True).SeriesInstanceUID)
+        headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in files]
+        server.cases[name] = str(headers[0].SeriesInstanceUID)
+        # Written from inferior to superior, which is the order of slice numbers.
+        server.images[name] = [str(header.SOPInstanceUID) for header in headers]
+        server.files[name] = files
         server.load([*files, write_scout(folder / name, head, seed=number, patient_id=f"SHOWN-{number}")])
     head = make_head(99, size=SIZE, slices=SLICES)
-    server.load([write_scout(folder / "hidden", head, seed=99, patient_id="HIDDEN-99")])
+    server.hidden = write_scout(folder / "hidden", head, seed=99, patient_id="HIDDEN-99")
+    server.load([server.hidden])
     yield server
     server.kill()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def proposed_folder(
     orthanc: debian.Orthanc, reopen: Callable[..., Recursion], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:

@@ -1,4 +1,4 @@
-"""OHIF's way to the PACS: searches, headers and frames of the studies' own series; read only, never by its credentials."""
+"""OHIF's way to the PACS: searches, headers and frames of the studies' own series, read only."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _ADDRESSES = ("00081190", "0008119A")
 T = TypeVar("T")
 _limiter = anyio.CapacityLimiter(AT_ONCE)
 
-router = APIRouter(prefix="/proxy/dicom", tags=["Others"], dependencies=[USER])
+router = APIRouter(prefix="/proxy/dicom", include_in_schema=False, dependencies=[USER])
 
 
 @router.get("/qido/{path:path}", summary=f"{RBAC_USER}The PACS for OHIF: the studies' own series, read only")
@@ -62,8 +62,8 @@ async def get_dicomweb(path: str, request: Request) -> Response:
     """
     archive = dicomweb_archive()
     if match := _SEARCH.fullmatch(path):
-        query = request.url.query
-        found = await _in_thread(lambda: _search(archive, path, match["study"], match["series"], query))
+        where, query = (match["study"], match["series"]), request.url.query
+        found = await _in_thread(lambda: _search(archive, path, *where, query))
         return JSONResponse(found, headers=HEADERS, media_type="application/dicom+json")
     if match := _METADATA.fullmatch(path):
         _check(archive, match["study"], match["series"])
@@ -93,7 +93,8 @@ def _search(
     cases = archive.case_studies()
     if study is None:
         seen, tag = set(cases.values()), STUDY
-        filters.append(("ModalitiesInStudy", archive.modality))
+        if all(name != "ModalitiesInStudy" for name, _ in filters):
+            filters.append(("ModalitiesInStudy", archive.modality))
     else:
         seen, tag = {uid for uid, of in cases.items() if of == study}, SERIES
         if not seen or (series is not None and series not in seen):
@@ -129,9 +130,7 @@ def _metadata(pacs: Pacs, path: str) -> list[dict[str, Any]]:
     return [_own(entry) for entry in answer.json()]
 
 
-def _frame(
-    pacs: Pacs, path: str, study: str, series: str, instance: str, frame: int
-) -> tuple[str, Iterator[bytes]]:
+def _frame(pacs: Pacs, path: str, study: str, series: str, instance: str, frame: int) -> tuple[str, Iterator[bytes]]:
     """A frame's media type, and its multipart body as it comes."""
     try:
         answer = pacs.request("GET", f"{pacs.url}/{path}", stream=True, **_options(FRAMES))
@@ -183,7 +182,7 @@ async def _in_thread(act: Callable[[], T]) -> T:
 
 
 def _check(archive: DicomwebArchive, study: str, series: str) -> None:
-    if archive.case_studies().get(series) != study:
+    if archive.study_of(series) != study:
         raise HTTPException(404, "this server's studies have no such series")
 
 
@@ -199,7 +198,9 @@ def _options(accept: str) -> dict[str, Any]:
 def _own(entry: dict[str, Any]) -> dict[str, Any]:
     """Without the PACS's addresses: of itself, and of values that are fetched apart, also inside sequences."""
     return {
-        tag: {**value, "Value": [_own(item) for item in value["Value"]]} if value.get("vr") == "SQ" and "Value" in value else value
+        tag: {**value, "Value": [_own(item) for item in value["Value"]]}
+        if value.get("vr") == "SQ" and "Value" in value
+        else value
         for tag, value in entry.items()
         if tag not in _ADDRESSES and "BulkDataURI" not in value
     }
@@ -207,4 +208,3 @@ def _own(entry: dict[str, Any]) -> dict[str, Any]:
 
 def _text(entry: dict[str, Any], tag: str) -> str:
     return str(((entry.get(tag) or {}).get("Value") or [""])[0])
-
