@@ -41,7 +41,7 @@ export class Viewer {
   }
 
   // Open an item's series with its proposal; `onSlice` is told each slice number that is seen.
-  async show(item, overlay, classes, window_, onSlice) {
+  async show(item, overlay, classes, display, onSlice) {
     this.hide();
     this._openStudy(overlay.study);
     const displaySet = await until(() => this._displaySet(overlay.series), "The PACS did not send this study");
@@ -52,7 +52,7 @@ export class Viewer {
     this.touched = false;
     await this._goTo(viewport, images[first]);
     // OHIF has set the images' own window by now.
-    viewport.setProperties({ voiRange: { lower: window_.level - window_.width / 2, upper: window_.level + window_.width / 2 } });
+    viewport.setProperties({ voiRange: window.cornerstone.utilities.windowLevel.toLowHighRange(display.width, display.level) });
     await this._draw(segmentationId, viewport, displaySet, images, overlay, classes, `Proposal of round ${item.round}`);
     const listens = () => {
       const { slice } = this;
@@ -107,8 +107,9 @@ export class Viewer {
 
   get facts() {
     const { lower, upper } = this.shown.viewport.getProperties().voiRange ?? { lower: 0, upper: 1 };
-    const zoom = this.shown.viewport.getZoom?.() ?? 1;
-    return { window_level: (lower + upper) / 2, window_width: Math.max(1, upper - lower), zoom: zoom > 0 ? zoom : 1 };
+    const { windowWidth, windowCenter } = window.cornerstone.utilities.windowLevel.toWindowLevel(lower, upper);
+    const zoom = this.shown.viewport.getZoom();
+    return { window_level: windowCenter, window_width: Math.max(1, windowWidth), zoom: zoom > 0 ? zoom : 1 };
   }
 
   // Without loading the page anew: OHIF's router follows the address.
@@ -180,7 +181,6 @@ export class Viewer {
       const pixels = image.getPixelData();
       if (pixels.length !== overlay.rows * overlay.columns) throw new NotShown("The images have another size than the proposal.");
       for (const [first, length, value] of runs) pixels.fill(value, first, first + length);
-      image.voxelManager?.setScalarData?.(pixels);
     }
     await segmentationService.addSegmentationRepresentation(viewport.id, { segmentationId, type: LABELMAP });
     classes.forEach((name, k) => segmentationService.setSegmentColor(viewport.id, segmentationId, k + 1, rgba(colourOf(k + 1))));

@@ -107,7 +107,8 @@ def shows_the_proposal(orthanc, proposed_mask):
             assert drawn[uid] == native[:, :, number].T.ravel().tolist()
         shown = person.page.evaluate(SHOWN)
         assert shown["type"] == "stack"
-        assert shown["voi"] == {"lower": 0, "upper": 80}
+        # Level 40, width 80, as PS3.3 C.11.2.1.2 has it.
+        assert shown["voi"] == {"lower": 0, "upper": 79}
         assert shown["image"] == orthanc.images[name][min(SERIES[name][1], default=0)]
         file = orthanc.files[name][orthanc.images[name].index(shown["image"])]
         stored = pydicom.dcmread(file).pixel_array.astype(int)
