@@ -61,7 +61,7 @@ SERVED: dict[Operation, str] = {
     ("GET", "/datastore/label"): "viewers download it",
     ("GET", "/datastore/label/info"): "the verdict behind a label",
     ("PUT", "/datastore/label/info"): "clients' own notes; never the verdict",
-    ("PUT", "/datastore/updatelabelinfo"): "the reviewer module's notes",
+    ("PUT", "/datastore/updatelabelinfo"): "the reviewer module's approvals: verdicts",
     ("GET", "/datastore/dataset"): "the data set for other programs",
     ("GET", "/ohif/{path:path}"): "OHIF, where the studies are a PACS",
     ("GET", "/proxy/dicom/wado/{path:path}"): "OHIF's images: the studies' own series, read only",

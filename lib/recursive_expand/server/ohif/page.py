@@ -42,8 +42,8 @@ def _policy(index: str) -> str:
     return (
         # The build makes functions of text, for its decoders (WebAssembly, in workers) and for drawing.
         f"default-src 'none'; script-src 'self' {hashes} 'unsafe-eval' 'wasm-unsafe-eval'; worker-src 'self'; "
-        "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data:; "
-        "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' "
+        "data:; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
 
 
