@@ -51,19 +51,27 @@ export class Viewer {
     const first = overlay.planes[0]?.number ?? 0;
     this.touched = false;
     await this._goTo(viewport, images[first]);
-    // OHIF has set the images' own window by now.
-    viewport.setProperties({ voiRange: window.cornerstone.utilities.windowLevel.toLowHighRange(display.width, display.level) });
-    await this._draw(segmentationId, viewport, displaySet, images, overlay, classes, `Proposal of round ${item.round}`);
-    const listens = () => {
-      const { slice } = this;
-      if (slice !== first && !this.touched && performance.now() - began < OWN_MIND) this._jump(viewport, images[first]);
-      else onSlice(slice);
-    };
-    const name = window.cornerstone.Enums.Events.STACK_NEW_IMAGE;
-    viewport.element.addEventListener(name, listens);
-    const stop = () => viewport.element.removeEventListener(name, listens);
-    this.shown = { viewport, overlay, segmentationId, stop };
+    const { Events } = window.cornerstone.Enums;
+    const voiRange = window.cornerstone.utilities.windowLevel.toLowHighRange(display.width, display.level);
     const began = performance.now();
+    const mayInsist = () => !this.touched && performance.now() - began < OWN_MIND;
+    const onWindow = ({ detail }) => {
+      const other = detail.range.lower !== voiRange.lower || detail.range.upper !== voiRange.upper;
+      if (other && mayInsist()) viewport.setProperties({ voiRange });
+    };
+    const onImage = () => {
+      if (this.slice !== first && mayInsist()) this._jump(viewport, images[first]);
+      else onSlice(this.slice);
+    };
+    viewport.element.addEventListener(Events.VOI_MODIFIED, onWindow);
+    viewport.setProperties({ voiRange });
+    await this._draw(segmentationId, viewport, displaySet, images, overlay, classes, `Proposal of round ${item.round}`);
+    viewport.element.addEventListener(Events.STACK_NEW_IMAGE, onImage);
+    const stop = () => {
+      viewport.element.removeEventListener(Events.VOI_MODIFIED, onWindow);
+      viewport.element.removeEventListener(Events.STACK_NEW_IMAGE, onImage);
+    };
+    this.shown = { viewport, overlay, segmentationId, stop };
     onSlice(this.slice);
   }
 

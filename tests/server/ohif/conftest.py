@@ -48,6 +48,12 @@ def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[debian.Orthanc
     for number, (name, (options, _)) in enumerate(SERIES.items()):
         head = make_head(number, size=SIZE, slices=SLICES)
         files = write_dicom_series(folder / name, head, seed=number, patient_id=f"SHOWN-{number}", **options)
+        if name == "one":
+            for path in files:
+                # Not the task's window.
+                dataset = pydicom.dcmread(path)
+                dataset.WindowCenter, dataset.WindowWidth = 600, 2800
+                dataset.save_as(path)
         if name in CONVERTED:
             files = [_converted(path, *CONVERTED[name]) for path in files]
         headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in files]
