@@ -14,11 +14,10 @@ from recursive_expand.experiment.calibration import (
     first_quarter_lift,
     predicted_acceptance,
 )
-from recursive_expand.experiment.evaluation import VARIANTS
 from recursive_expand.experiment.metrics import ANY
 from recursive_expand.experiment.results import Results
 from recursive_expand.experiment.statistics import Summary, summarise
-from recursive_expand.experiment.tables import NONE, Table
+from recursive_expand.experiment.tables import NONE, Table, what_leads
 
 GAINS = ("dice", "recall")
 """Metrics whose median is compared with round 0's."""
@@ -151,7 +150,7 @@ def comparison_tables(results: Results) -> tuple[Table, Table]:
     patients, rounds, verdicts = (
         frame[frame["seed"].isin(seeds)] for frame in (results.patients, results.rounds, results.verdicts)
     )
-    patients = patients[(patients.variant == VARIANTS[0]) & (patients.region == ANY)]
+    patients = patients[patients.leads & (patients.region == ANY)]
     limit = results.config.max_verdicts
     budgets = verdict_budgets(rounds, max_verdicts=limit)
     ends = pd.Series(np.inf, index=budgets.index)
@@ -176,7 +175,7 @@ def comparison_tables(results: Results) -> tuple[Table, Table]:
             rules.add(len(rows) - 1)
         return Table(
             name=name,
-            caption=f"{title}: proposals (f, then g), any bleed, medians over patients",
+            caption=f"{title}: {what_leads(results)}, any bleed, medians over patients",
             header=("Data set", "Preset", "Seeds", *(heading for heading, _, _ in _COLUMNS)),
             rows=tuple(rows),
             rules=frozenset(rules),

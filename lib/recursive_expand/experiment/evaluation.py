@@ -24,7 +24,7 @@ from recursive_expand.segment.weights import load_weights
 from recursive_expand.settings import Settings
 
 VARIANTS = ("f+g", "f")
-"""What is measured: the proposal as experts see it (f, then g), and the network alone. Tables start with the first."""
+"""What is measured: f, then g; and the network alone, with nothing dropped or added."""
 
 
 @dataclass
@@ -40,6 +40,12 @@ class Measured:
     slices: Rows = field(default_factory=list)
 
 
+def lead(settings: Settings) -> str:
+    """The variant that leads tables and figures: what proposes. With `refine: after_review` that is f alone, as in the
+    paper."""
+    return "f+g" if settings.method.refinement.refine == "before_review" else "f"
+
+
 def predictor_of(settings: Settings, round_: RunRound, variant: str) -> Predictor:
     """The model of a round, with the round's own settings.
 
@@ -52,8 +58,8 @@ def predictor_of(settings: Settings, round_: RunRound, variant: str) -> Predicto
         InputError: the weights' file is missing or differs from the ledger's record.
     """
     settings = settings.under(round_.record.config)
-    if variant == "f":
-        settings = settings.changed(mode="off")
+    alone = {"mode": "off", "min_area": 0.0}
+    settings = settings.changed(**(alone if variant == "f" else {"refine": "before_review"}))
     network = build_network(settings)
     load_weights(network, round_.weights, round_.model)
     return Predictor(settings, network, choose_device())

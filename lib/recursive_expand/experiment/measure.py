@@ -13,7 +13,7 @@ from recursive_expand.archives.atomic import write_atomic
 from recursive_expand.archives.images import read_label
 from recursive_expand.errors import InputError
 from recursive_expand.expand.workspace import Workspace
-from recursive_expand.experiment.config import APP, ExperimentConfig, PresetSettings, parse_config
+from recursive_expand.experiment.config import APP, ExperimentConfig, parse_config
 from recursive_expand.experiment.data import ExperimentData, prepare_data
 from recursive_expand.experiment.distribution import distribution_rows
 from recursive_expand.experiment.layout import CONFIG, DATA, RESULT, write_csv
@@ -21,7 +21,7 @@ from recursive_expand.experiment.ledger_reading import RunRecord, read_run
 from recursive_expand.experiment.outcome import write_outcome
 from recursive_expand.experiment.recursion import OnMessage
 from recursive_expand.experiment.run import Run
-from recursive_expand.settings import load_settings
+from recursive_expand.settings import load_settings, preset_names
 
 TITLE = "What people's verdicts taught"
 
@@ -83,7 +83,9 @@ def measure_study(config: ExperimentConfig, *, on_message: OnMessage) -> None:
     """
     preset, seed = config.presets[0], config.seeds[0]
     assert config.studies.workspace is not None
-    present = load_settings(config.app / "task.yaml", {"preset": preset.preset} if _known(config, preset) else {})
+    task_file = config.app / "task.yaml"
+    # task.yaml may have lost the preset that the study began with; its settings are recorded either way.
+    present = load_settings(task_file, {"preset": preset.preset} if preset.preset in preset_names(task_file) else {})
     recorded = read_run(Workspace(config.studies.workspace))
     # What the rounds share is the first one's; each is measured under its own settings.
     settings = present.under(recorded.rounds[0].record.config)
@@ -101,12 +103,6 @@ def measure_study(config: ExperimentConfig, *, on_message: OnMessage) -> None:
     write_csv(config.output / DATA, [{"data_sha256": data.sha256, **row} for row in rows])
     write_outcome(run, recorded=recorded, on_message=on_message)
     on_message(f"rounds measured: {len(recorded.rounds)}")
-
-
-def _known(config: ExperimentConfig, preset: PresetSettings) -> bool:
-    """Whether task.yaml still has the preset that the study began with; its settings are recorded either way."""
-    presets = yaml.safe_load((config.app / "task.yaml").read_text(encoding="utf-8")).get("presets") or {}
-    return preset.preset in presets
 
 
 def _source(name: str, text: str, studies: Path | None) -> Any:

@@ -15,15 +15,14 @@ import sys
 import time
 from pathlib import Path
 
-DATASET_ID, FOLD = 501, "all"
+DATASET_ID, FOLD, TRAINER = 501, "all", "nnUNetTrainer_1epoch"
 
 
 def main(root: Path, seed: int, minutes: float, threads: int, predicted: list[tuple[str, str]]) -> None:
     """Plan, preprocess, train until the budget is spent, predict."""
     for name in ("raw", "preprocessed", "results"):
         os.environ[f"nnUNet_{name}"] = str(root / name)
-    # Batches are made in this process, so that its CPU time counts.
-    os.environ |= {"nnUNet_n_proc_DA": "0", "nnUNet_compile": "f", "nnUNet_def_n_proc": "1"}
+    os.environ |= {"nnUNet_n_proc_DA": "1", "nnUNet_compile": "f", "nnUNet_def_n_proc": "1"}
 
     # After the environment, which nnU-Net reads as it is imported.
     import importlib.metadata
@@ -33,7 +32,7 @@ def main(root: Path, seed: int, minutes: float, threads: int, predicted: list[tu
     from nnunetv2.experiment_planning.plan_and_preprocess_api import extract_fingerprints, plan_experiments, preprocess
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
     from nnunetv2.paths import nnUNet_preprocessed
-    from nnunetv2.training.nnUNetTrainer.variants.training_length.nnUNetTrainer_Xepochs import nnUNetTrainer_1epoch
+    from nnunetv2.run.run_training import get_trainer_from_args
     from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
 
     torch.set_num_threads(threads)
@@ -45,10 +44,12 @@ def main(root: Path, seed: int, minutes: float, threads: int, predicted: list[tu
     plan_experiments([DATASET_ID])
     preprocess([DATASET_ID], configurations=["2d"], num_processes=[1])
     folder = Path(str(nnUNet_preprocessed)) / maybe_convert_to_dataset_name(DATASET_ID)
-    plans = json.loads((folder / "nnUNetPlans.json").read_text())
     dataset = json.loads((folder / "dataset.json").read_text())
 
-    trainer = nnUNetTrainer_1epoch(plans, "2d", FOLD, dataset, device)
+    # Batches are made in this process, so that its CPU time counts; planning takes the same number for torch's threads.
+    os.environ |= {"nnUNet_n_proc_DA": "0"}
+    torch.set_num_threads(threads)
+    trainer = get_trainer_from_args(str(DATASET_ID), "2d", FOLD, TRAINER, device=device)
     trainer.on_train_start()
     trainer.on_epoch_start()
     trainer.on_train_epoch_start()

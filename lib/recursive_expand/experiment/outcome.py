@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from typing import Any
 from recursive_expand.archives.atomic import write_atomic
 from recursive_expand.cases import Role
 from recursive_expand.experiment.config import slug
-from recursive_expand.experiment.evaluation import VARIANTS, Measured, measure, predictor_of
+from recursive_expand.experiment.evaluation import VARIANTS, Measured, lead, measure, predictor_of
 from recursive_expand.experiment.layout import (
     MEASURED,
     PATIENTS,
@@ -47,11 +48,14 @@ def write_outcome(run: Run, *, recorded: RunRecord | None = None, on_message: On
     task = run.settings.task
     classes = task.classes
     recorded = recorded or read_run(run.workspace, classes)
-    patients, slices = _measure_all(run, recorded.rounds, on_message)
+    # Where nobody is asked, the next round has begun before the run ends; of a study that people review all count.
+    last = math.inf if run.experiment.studies.workspace else run.experiment.max_rounds
+    rounds = [one for one in recorded.rounds if one.index <= last]
+    patients, slices = _measure_all(run, rounds, on_message)
     (run.folder / RESULT).unlink(missing_ok=True)
     write_csv(run.folder / PATIENTS, patients)
     write_csv(run.folder / SLICES, slices)
-    write_csv(run.folder / ROUNDS, round_rows(recorded.rounds))
+    write_csv(run.folder / ROUNDS, round_rows(rounds))
     write_csv(run.folder / VERDICTS, verdict_rows(recorded.reviewed, classes), COLUMNS)
     result = {
         "preset": run.preset.name,
@@ -59,6 +63,7 @@ def write_outcome(run: Run, *, recorded: RunRecord | None = None, on_message: On
         "settings_sha256": run.settings_sha256,
         "experiment_sha256": run.experiment.sha256(),
         "data_sha256": run.data.sha256,
+        "lead": lead(run.settings),
         "classes": list(classes),
         "view": {"region": task.region, **task.windows[0].model_dump()},
         "cases": {role: recorded.roles[role] for role in Role},
@@ -71,7 +76,7 @@ def write_outcome(run: Run, *, recorded: RunRecord | None = None, on_message: On
                 "training_set_sha256": one.record.training_set_sha256,
                 "config_sha256": one.record.config_sha256,
             }
-            for one in recorded.rounds
+            for one in rounds
         ],
         "ledger": "hash chain unbroken",
         "ledger_head": recorded.head,
@@ -88,14 +93,14 @@ def json_bytes(value: Any) -> bytes:
 
 
 def _measure_all(run: Run, rounds: Sequence[RunRound], on_message: OnMessage) -> tuple[Rows, Rows]:
-    """Every round's model on every test set; slices, masks and f alone only before and after the recursion."""
+    """Every round's model on every test set; slices, masks and the other variant only before and after it."""
     last = rounds[-1].index
     ends = {_key(rounds[0]), _key(rounds[-1])}
     patients: Rows = []
     slices: Rows = []
     for variant in VARIANTS:
         for one in rounds:
-            if variant != VARIANTS[0] and _key(one) not in ends:
+            if variant != lead(run.settings) and _key(one) not in ends:
                 continue
             # The gate may have kept the model of the round before: then it was measured as that round's.
             first = next(earlier for earlier in rounds if _key(earlier) == _key(one))
@@ -126,10 +131,10 @@ def _measured(
 ) -> Measured:
     """A round's model on a test set, from the file of an earlier call where it is there: an interrupted one goes on.
 
-    Its masks are kept where `keep` asks for them, of the first variant.
+    Its masks are kept where `keep` asks for them, of the variant that leads.
     """
     predictions = None
-    if keep and variant == VARIANTS[0]:
+    if keep and variant == lead(run.settings):
         predictions = run.folder / "predictions" / f"round_{round_.index:04d}" / slug(test_set)
     identity = {
         "model": round_.model,

@@ -20,7 +20,7 @@ from recursive_expand.cases import Volume
 from recursive_expand.errors import RecursiveExpandError
 from recursive_expand.experiment.config import slug
 from recursive_expand.experiment.data import ExperimentData
-from recursive_expand.experiment.evaluation import VARIANTS, reference
+from recursive_expand.experiment.evaluation import reference
 from recursive_expand.experiment.figures import AFTER, BEFORE
 from recursive_expand.experiment.metrics import ANY
 from recursive_expand.experiment.results import Results
@@ -139,7 +139,7 @@ def choose_found(slices: pd.DataFrame, read: Callable[[str, int], Shown]) -> lis
 
 def _both(slices: pd.DataFrame) -> pd.DataFrame:
     """One row for each slice with enough blood, before and after side by side."""
-    rows = slices[(slices.variant == VARIANTS[0]) & (slices.region == ANY)]
+    rows = slices[slices.leads & (slices.region == ANY)]
     keys = ["case_id", "slice"]
     columns = [*keys, "dice", "true_positive", "false_negative"]
     before, after = (rows.loc[rows.stage == stage, columns] for stage in ("before", "after"))
@@ -179,7 +179,7 @@ def overlay_figures(results: Results, run: dict[str, Any], data: ExperimentData,
     dice = _both(slices).set_index(["case_id", "slice"])[["dice_before", "dice_after"]]
 
     def read(case_id: str, number: int) -> Shown:
-        volume, *found = cached(case_id)
+        volume, found = cached(case_id)
         title = case_id if len(volume.hu) == 1 else f"{case_id}, slice {number}"
         truth, before, after = (mask[number] > 0 for mask in found)
         return Shown(title, volume.hu[number], truth, before, after, tuple(dice.loc[(case_id, number)]))
@@ -242,12 +242,12 @@ def _predictions(run: dict[str, Any], round_index: int, test_set: str) -> Path:
     return run["folder"] / "predictions" / f"round_{first:04d}" / slug(test_set)
 
 
-def _read_case(case: TestCase, masks: list[Path], classes: list[str]) -> tuple[Volume, *tuple[NDArray[np.uint8], ...]]:
+def _read_case(case: TestCase, masks: list[Path], classes: list[str]) -> tuple[Volume, list[NDArray[np.uint8]]]:
     """A case's voxels and its (slices, rows, columns) masks: the reference, before, after."""
     volume = read_volume(case.image)
     orientation = volume.geometry.orientation
-    predicted = (orientation.to_slices(read_label(folder / f"{case.case_id}.nii.gz").native) for folder in masks)
-    return volume, reference(case, volume.geometry, len(classes)), *predicted
+    predicted = [orientation.to_slices(read_label(folder / f"{case.case_id}.nii.gz").native) for folder in masks]
+    return volume, [reference(case, volume.geometry, len(classes)), *predicted]
 
 
 def _crop(hu: NDArray[np.int16], region: str) -> tuple[slice, slice]:

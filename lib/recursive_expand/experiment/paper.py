@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from recursive_expand.archives.atomic import write_atomic
 from recursive_expand.errors import InputError
@@ -17,12 +16,13 @@ from recursive_expand.experiment.config import APP, ExperimentConfig, parse_conf
 from recursive_expand.experiment.recursion import OnMessage
 from recursive_expand.importers.cq500 import Cq500Importer
 from recursive_expand.importers.importer import Importer
-from recursive_expand.importers.physionet import PhysionetImporter
+from recursive_expand.importers.physionet import PAPER_CLEAN, PhysionetImporter
 from recursive_expand.importers.report import OnProgress, no_progress
 from recursive_expand.importers.rsna import RsnaImporter, Sampling
 from recursive_expand.importers.runner import run_import
+from recursive_expand.importers.typed_masks import Multi
 from recursive_expand.segment.threads import available_cores
-from recursive_expand.settings import load_settings
+from recursive_expand.settings import load_settings, preset_names
 
 PER_CLASS, NONE = 1497, 300
 """Slices of RSNA of each class and without blood (appendix A, Table 2)."""
@@ -37,7 +37,7 @@ class PaperSources:
     """The data sets as they are distributed.
 
     Attributes:
-        physionet: PhysioNet CT-ICH, D_pix.
+        physionet: PhysioNet CT-ICH, D_pix: the paper's 393 slices of it.
         rsna: RSNA 2019, D_img.
         cq500: CQ500, the test set.
         masks: its masks, named for the patients.
@@ -83,7 +83,7 @@ def import_sources(
     classes = load_settings(app / "task.yaml").task.classes
     sampling = Sampling(single_class=True, per_class=sources.per_class, none=sources.none, seed=sources.seed)
     importers: Sequence[tuple[Importer, Path]] = (
-        (PhysionetImporter(sources.physionet, classes), data / STUDIES),
+        (PhysionetImporter(sources.physionet, classes, Multi.OUTERMOST, PAPER_CLEAN, sources.seed), data / STUDIES),
         (RsnaImporter(sources.rsna, classes, "slices", sampling), data / STUDIES),
         (Cq500Importer(sources.cq500, classes, masks=sources.masks), data / CQ500),
     )
@@ -159,7 +159,7 @@ def paper_config(
 
 def default_presets(app: Path = APP) -> tuple[str, ...]:
     """The published method as this machine can bear it, and `default`, as far as task.yaml has them."""
-    known = yaml.safe_load((app / "task.yaml").read_text(encoding="utf-8")).get("presets") or {}
+    known = preset_names(app / "task.yaml")
     able = torch.cuda.is_available() or available_cores() >= CORES_FOR_PAPER
     published = SMALL_PRESET if SMALL_PRESET in known and not able else "paper"
     return tuple(name for name in (published, "default") if name in known)

@@ -90,9 +90,9 @@ def _drive(
     arguments = [str(folder), str(seed), str(minutes), str(threads), *(str(path) for pair in pairs for path in pair)]
     log = folder / "nnunet.log"
     with log.open("wb") as out:
-        done = subprocess.run(
-            [str(python), str(nnunet_driver.__file__), *arguments], stdout=out, stderr=subprocess.STDOUT, cwd=folder
-        )
+        # Isolated: the driver's own folder holds modules named as some of Python's.
+        command = [str(python), "-I", str(nnunet_driver.__file__), *arguments]
+        done = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, cwd=folder)
     lines = log.read_text(errors="replace").splitlines()
     if done.returncode != 0 or not lines:
         last = lines[-1] if lines else "it said nothing"

@@ -25,7 +25,8 @@ class Results:
         folder: the experiment's output folder.
         config: the experiment's.
         runs: `result.json` of every run that is done, and its `folder`.
-        patients: one row per run, test set, variant, stage, round, patient and region, with the metrics.
+        patients: one row per run, test set, variant, stage, round, patient and region, with the metrics; `leads` says
+            whether the variant is the one that leads its run's tables (`evaluation.lead`).
         slices: the same by slice, before and after only.
         rounds: one row per run and round.
         verdicts: one row per accepted or rejected slice.
@@ -54,6 +55,10 @@ class Results:
     def classes(self) -> list[str]:
         """Class names."""
         return self.runs[0]["classes"]
+
+    def lead(self, preset: str) -> str:
+        """The variant that leads the preset's tables and figures."""
+        return next(run["lead"] for run in self.runs if run["preset"] == preset)
 
 
 def load_results(folder: Path) -> Results:
@@ -104,6 +109,7 @@ def _read_run(path: Path) -> dict[str, Any]:
     run = json.loads(path.read_bytes())
     if "study_sha256" in run:  # its name in 0.1.0
         run["experiment_sha256"] = run.pop("study_sha256")
+    run.setdefault("lead", "f+g")  # until version 0.2, of every preset
     run.setdefault("view", {"region": "head", "level": 40, "width": 80})  # 0.1.0 knew heads alone
     return {**run, "folder": path.parent}
 
@@ -114,6 +120,8 @@ def _read_table(path: Path, run: dict[str, Any]) -> pd.DataFrame:
         raise InputError(
             str(path), "was written by an earlier version; remove its run's folder and run the experiment again"
         )
+    if "variant" in frame:
+        frame["leads"] = frame["variant"] == run["lead"]
     for column in ("data_sha256", "seed", "preset"):
         frame.insert(0, column, run[column])
     return frame

@@ -80,7 +80,8 @@ def report_sections(results: Results) -> Iterator[Section]:
     presets = results.presets
     yield Section(
         "Before and after the recursion",
-        "Round 0's model (before) and the last round's (after) on cases that neither of them learned from.",
+        "Round 0's model (before) and the last round's (after), on cases that neither of them learned from unless the "
+        "test set's name says so.",
         tables=(*(result_table(results, preset) for preset in presets), seed_table(results)),
         figures=tuple(
             NamedFigure(
@@ -139,15 +140,19 @@ def report_sections(results: Results) -> Iterator[Section]:
     )
     yield Section("Data", tables=(distribution_table(results),))
     yield Section(
-        "By class, and without g",
-        "Proposals by class; and the network without the refinement g.",
+        "By class, and with or without g",
+        "What leads by class; and the other of the two: f alone, or with g.",
         tables=(
             *(class_table(results, preset) for preset in presets),
-            *(result_table(results, preset, variant=VARIANTS[1]) for preset in presets),
+            *(result_table(results, preset, variant=other) for preset in presets for other in _others(results, preset)),
         ),
     )
     yield Section("Definitions", DEFINITIONS.format(tolerance=results.config.surface_tolerance))
     yield Section("Where every number comes from", tables=(trace_table(results), file_table(results)))
+
+
+def _others(results: Results, preset: str) -> list[str]:
+    return [variant for variant in VARIANTS if variant != results.lead(preset)]
 
 
 def _overlays(results: Results) -> tuple[tuple[NamedFigure, ...], str]:

@@ -59,6 +59,9 @@ def fingerprint(
     """
     method = settings.method.model_dump(mode="json", include=_DECIDING)
     # Names and content of version 0.1.0, so that a training that it began goes on: its one region was the head.
+    del method["training"]["dice_loss"], method["training"]["clean_slices"]  # the examples tell
+    if method["network"]["kind"] == "residual":
+        del method["network"]["kind"]
     if method["context"] == 0:
         del method["context"]
     if method["training"]["replay_share"] == 0:

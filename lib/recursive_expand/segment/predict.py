@@ -1,4 +1,4 @@
-"""The fast path of f and g: proposals for many cases, on the region's box of slices that may hold any class."""
+"""The fast path of f and g: proposals for many cases, on the part of each slice that f needs to see."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ class Prediction:
     """What f and g make of one case.
 
     Attributes:
-        mask: (slices, rows, columns) uint8 class values after g, image-level labels obeyed.
+        mask: (slices, rows, columns) uint8 class values, image-level labels obeyed; after g, unless
+            `Refinement.refine` leaves that for after the review.
         ignore: (slices, rows, columns) bool, the ignore band: foreground probability between confident background
             and confident foreground, or at odds with the mask.
         confidence: (slices,) float32, mean probability of the mask's class over the mask's voxels; nan where the
@@ -81,6 +82,8 @@ class Predictor:
     ) -> None:
         self._settings = settings
         self._region = region_named(settings.task.region)
+        whole = settings.method.proposing_area == "as_trained" and not settings.method.training.crop_to_region
+        self._area = region_named("whole") if whole else self._region
         self._device = torch.device(device)
         self._half = has_fast_half(self._device) if half is None else half
         self._dtype = _half_type(self._device) if self._half else torch.float32
@@ -102,8 +105,8 @@ class Predictor:
 
         Image-level labels are obeyed exactly: a slice that is labelled clean is all background; where one class is
         present, all foreground is that class; where several are, each pixel gets the most probable of these and
-        background. Slices that are not worth a look, and what is outside
-        the region's box, are background.
+        background. Slices that are not worth a look, and what is outside the region's box, are background, unless
+        `Method.proposing_area` is the whole of every slice.
 
         Args:
             volumes: (case id, volume); taken from a few at a time, as memory allows.
@@ -160,11 +163,9 @@ class Predictor:
             self._refine(cut, self._decide(taken, self._views([cut])[0]))
 
     def _cut(self, taken: _Slice) -> _Cut | None:
-        """The region's box of a slice, or None where there is nothing to look at."""
-        hu = np.array(
-            taken.seen[len(taken.seen) // 2]
-        )  # read from the file once; torch wants arrays that it may write to
-        box = self._region.box(hu) if self._region.worth_a_look(hu, taken.spacing) else None
+        """The part of a slice that f sees, or None where there is nothing to look at."""
+        hu = np.array(taken.seen[len(taken.seen) // 2])  # read from the file once; torch writes to its arrays
+        box = self._area.box(hu) if self._area.worth_a_look(hu, taken.spacing) else None
         if box is None:
             return None
         box = _on_common_shapes(box, hu.shape, size_multiple(self._settings))
@@ -232,7 +233,9 @@ class Predictor:
         inside = self._region.inside(cut.hu, cut.taken.spacing) if len(found.pixels) else None
         if inside is not None:
             found = found.within(inside)
-        mask = refine(found.mask, cut.hu, refinement, self._settings.task.windows[0])
+        mask = found.mask
+        if refinement.refine == "before_review":
+            mask = refine(mask, cut.hu, refinement, self._settings.task.windows[0])
         mask = drop_specks(mask, min_pixels=refinement.min_area / math.prod(cut.taken.spacing))
         ignore = found.ignore_band(mask, training.confident_background, training.confident_foreground)
         cut.box.write(out.mask[number], mask)

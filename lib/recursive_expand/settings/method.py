@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 from pydantic import Field, field_validator
 
@@ -38,6 +39,12 @@ class Method(Section):
     position, the volume's last slice repeated. 0: the slice alone, as in the paper."""
     flips: bool = False
     """Average f's probabilities over each slice and its left-right mirror image; proposing takes twice as long."""
+    proposing_area: Literal["region", "as_trained"] = "as_trained"
+    """Where f looks when it proposes: as it is trained, at the region's box on slices that may hold any class, or with
+    `crop_to_region` off at the whole of every slice; or at the region's box in any case (until version 0.2)."""
+    review: Literal["every_round", "once"] = "every_round"
+    """Experts judge every round's proposals; or round 0's alone (the paper): from then on slices on which f marks
+    something for the first time join without a verdict, until none is left."""
     use_image_labels: bool = True
     """Image-level labels constrain proposals, and slices labelled clean join as background."""
     gate: bool = True

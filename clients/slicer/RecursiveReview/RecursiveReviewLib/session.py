@@ -11,16 +11,15 @@ from pathlib import Path
 from .background import Background
 from .case import Case, Fetched, UnreadableImage
 from .client import Client, Item, ServerError, State
+from .fetching import fetch, waiting
 from .grid import NotOnTheGrid
-from .nrrd import UnreadableMask, read_mask
+from .nrrd import UnreadableMask
 from .reading import Reading, make_id
 
 LOOK_AGAIN_SECONDS = 5.0
 """How often the server is asked while nothing waits."""
 LEASE_SHARE = 3
 """A lease is lengthened when a third of it is over."""
-MOST_ITEMS = 200
-"""Most proposals that the server lists at once."""
 UNUSABLE = (UnreadableImage, UnreadableMask, NotOnTheGrid)
 """What is wrong with a case that cannot be shown."""
 
@@ -86,8 +85,8 @@ class Session:
     @property
     def progress(self) -> tuple[int, int]:
         """(verdicts of this session, those and what still waits)."""
-        waiting = max(0, self.state.remaining - (len(self.given) - self._counted))
-        return len(self.given), len(self.given) + waiting
+        remaining = max(0, self.state.remaining - (len(self.given) - self._counted))
+        return len(self.given), len(self.given) + remaining
 
     @property
     def preloaded(self) -> str | None:
@@ -170,7 +169,7 @@ class Session:
                 self.given.pop()
             raise
         self.given.pop()
-        shown = self._show(self._fetch(last.item))
+        shown = self._show(fetch(self._client, self._folder, last.item))
         self.message = "" if shown else f"another reader has case {last.item.case_id} now"
         return self.case
 
@@ -301,8 +300,8 @@ class Session:
     def _search(self, passed: set[str]) -> Ahead:
         """Where the review stands and the next case, fetched; nothing is leased. It runs in a thread of its own."""
         counted, state = len(self.given), self._client.state()
-        found = [item for item in self._client.items(_enough(passed)) if item.case_id not in passed]
-        return Ahead(state, counted, self._fetch(found[0]) if found else None)
+        found, _ = waiting(self._client, passed)
+        return Ahead(state, counted, fetch(self._client, self._folder, found[0]) if found else None)
 
     def _take_ahead(self, unusable: list[str]) -> Fetched | None:
         ahead, self._ahead = self._ahead, None
@@ -318,28 +317,17 @@ class Session:
     def _find(self, unusable: list[str]) -> Fetched | None:
         """The next case, fetched now; those that were passed come again when nothing else is left."""
         self.state, self._counted = self._client.state(), len(self.given)
-        items = self._client.items(_enough(self._passed))
-        waiting = [item for item in items if item.case_id not in self._passed]
-        if not waiting and not unusable:
+        found, again = waiting(self._client, self._passed)
+        if not found and not unusable:
             self._passed.clear()
-            waiting = items
-        for item in waiting:
+            found = again
+        for item in found:
             try:
-                return self._fetch(item)
+                return fetch(self._client, self._folder, item)
             except UNUSABLE as error:
                 unusable.append(str(error))
                 self._passed.add(item.case_id)
         return None
-
-    def _fetch(self, item: Item) -> Fetched:
-        sha256, content = self._client.mask(item.case_id)
-        if sha256 != item.proposal:
-            raise ServerError(f"case {item.case_id} has a newer proposal; press Next", 409)
-        mask = read_mask(content)
-        extension, image = self._client.image(item.case_id)
-        file = self._folder / f"{make_id()}{extension}"
-        file.write_bytes(image)
-        return Fetched(item, file, mask)
 
     def _keep_lease(self, seconds: float) -> bool:
         if self._beat is not None and self._beat[1].wait(seconds):
@@ -379,8 +367,3 @@ class Session:
 
     def _nothing(self) -> str:
         return self.state.message or "Nothing waits for a verdict."
-
-
-def _enough(passed: set[str]) -> int:
-    """How many proposals to ask for, so that one comes that was not passed."""
-    return min(len(passed) + 1, MOST_ITEMS)
