@@ -77,6 +77,25 @@ class DicomwebArchive:
         """The PACS's host."""
         return self._pacs.name
 
+    @property
+    def pacs(self) -> Pacs:
+        """The connection."""
+        return self._pacs
+
+    @property
+    def modality(self) -> str:
+        """What the filters ask for: CT."""
+        return self._filters.dicomweb_modality
+
+    def study_of(self, case_id: str) -> str | None:
+        """StudyInstanceUID of a case, as of the last look; None where the series is none."""
+        entry = self._seen().series.get(case_id)
+        return None if entry is None or entry.left_out is not None else entry.study
+
+    def case_studies(self) -> dict[str, str]:
+        """StudyInstanceUID of each case, by SeriesInstanceUID, as of the last look."""
+        return {uid: entry.study for uid, entry in self._seen().series.items() if entry.left_out is None}
+
     def scan(self) -> Scan:
         """Ask the PACS what it has; where it is down, what it had last."""
         set_aside: list[SetAside] = []

@@ -1,7 +1,12 @@
-// Requests to the server that served this page.
+// Requests to the server that served this module.
 
-const BASE = new URL("../recursive/", location.href);
-export const CLIENT = "desk";
+const BASE = new URL("../../recursive/", import.meta.url);
+// What calls itself so in the ledger; OHIF's module gives its own name.
+export let CLIENT = "desk";
+
+export function actAs(client) {
+  CLIENT = client;
+}
 
 // The server did not answer, or could not: the same request may do later.
 export class Unreachable extends Error {}

@@ -149,6 +149,8 @@ def _start(options: argparse.Namespace, log_config: dict[str, Any]) -> None:
     app_instance()
     desk = desk_address(options.host, options.port)
     print(f"Review desk: {desk}", flush=True)
+    if isinstance(options.studies, str):
+        print(f"OHIF: {desk.replace('/review/', '/ohif/')}", flush=True)
     if options.open:
         threading.Thread(target=_open_when_up, args=(desk,), daemon=True).start()
     uvicorn.run(

@@ -104,7 +104,7 @@ def get_pixels(
     """
     recursion = _recursion()
     with as_http():
-        frozen = _proposal(recursion, case_id, proposal)
+        frozen = proposal_of(recursion, case_id, proposal)
         volume = recursion.volume(case_id)
         label = frozen_label(recursion.workspace, frozen, recursion.settings.task.classes)
         numbers = list(frozen.slices) if which == "marked" else list(range(volume.hu.shape[0]))
@@ -262,7 +262,12 @@ def _item(recursion: Recursion, proposal: ProposalRecord) -> Item:
     )
 
 
-def _proposal(recursion: Recursion, case_id: str, sha256: str) -> ProposalRecord:
+def proposal_of(recursion: Recursion, case_id: str, sha256: str) -> ProposalRecord:
+    """A case's proposal by its SHA-256, the newest of that name.
+
+    Raises:
+        UnknownCase, StaleProposal: there is none.
+    """
     recursion.ledger.cases.get(case_id)
     found = [one for one in recursion.ledger.proposals.of_case(case_id) if one.sha256 == sha256]
     if not found:
