@@ -131,6 +131,8 @@ class SeriesReference:
         pixel_spacing: (2,) float64, mm between rows, then between columns.
         tilt_degrees: angle between the slices' normal and the line through their positions.
         slice_spacings_mm: (slices - 1,) float64, distances between neighbours along the normal, in mm.
+        frame_numbers: by slice number, which frame of its multi-frame instance it is, from 1; empty where each
+            instance is one slice.
     """
 
     series_instance_uid: str
@@ -141,10 +143,17 @@ class SeriesReference:
     pixel_spacing: NDArray[np.float64]
     tilt_degrees: float
     slice_spacings_mm: NDArray[np.float64]
+    frame_numbers: tuple[int, ...] = ()
+
+    @property
+    def slice_names(self) -> tuple[tuple[str, int], ...]:
+        """(SOPInstanceUID, frame number or 0) by slice number."""
+        return tuple(zip(self.sop_instance_uids, self.frame_numbers or [0] * len(self.sop_instance_uids), strict=True))
 
     def to_json(self) -> dict[str, Any]:
         """What `geometry/<case>.geometry.json` holds of it: names as DICOM has them, distances to 0.1 micrometres."""
-        return {
+        frames = {"frame_numbers": list(self.frame_numbers)} if self.frame_numbers else {}
+        return frames | {
             "series_instance_uid": self.series_instance_uid,
             "study_instance_uid": self.study_instance_uid,
             "sop_instance_uids": list(self.sop_instance_uids),
@@ -179,6 +188,7 @@ class SeriesReference:
                 np.array(content["pixel_spacing_mm"], np.float64).reshape(2),
                 float(content["tilt_degrees"]),
                 np.array(content["slice_spacings_mm"], np.float64).reshape(len(uids) - 1),
+                tuple(int(number) for number in content.get("frame_numbers") or ()),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InputError("geometry.json", f"does not place a series ({error}); import the series anew") from error

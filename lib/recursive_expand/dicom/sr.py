@@ -14,7 +14,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from recursive_expand.cases import SeriesReference
 from recursive_expand.dicom.coding import Coding, Origin, uid_of
-from recursive_expand.dicom.derived import DEVICE_SERIAL, MANUFACTURER, MODEL_NAME, settle, source_headers
+from recursive_expand.dicom.derived import DEVICE_SERIAL, MANUFACTURER, MODEL_NAME, instance_headers, settle
 
 COMPREHENSIVE_SR = "1.2.840.10008.5.1.4.1.1.88.33"
 
@@ -80,7 +80,7 @@ def make_sr(
     Raises:
         InputError: headers lack what an object needs.
     """
-    sources = source_headers(series, headers)
+    sources = instance_headers(series, headers)
     identity = (origin.case_id, origin.round, origin.verdict, tag, str(seg.SOPInstanceUID))
     reader = person_name(judgement.reader)
     report = hd.sr.MeasurementReport(
