@@ -21,7 +21,7 @@ INSTALL = "apt-get install --no-install-recommends orthanc orthanc-dicomweb"
 
 _WRITE = """
 import pathlib, sys
-from recursive_expand.archives.dicomweb import coding_of
+from recursive_expand.dicom.coding import coding_of
 from recursive_expand.archives.pacs.demo import write_pacs_demo
 from recursive_expand.settings import load_settings
 task = load_settings(pathlib.Path(sys.argv[1])).task

@@ -21,6 +21,10 @@ MIN_SIDE = 4
 """Fewest rows and columns of a slice."""
 
 
+TILTED, UNEVEN, GAP = 0.1, 0.05, 1.5
+"""What is remarked: a tilt in degrees, distances of slices that differ in mm, a distance of so many usual ones."""
+
+
 class Role(StrEnum):
     """What a case may be used for (DESIGN.md, "Words")."""
 
@@ -149,6 +153,19 @@ class SeriesReference:
     def slice_names(self) -> tuple[tuple[str, int], ...]:
         """(SOPInstanceUID, frame number or 0) by slice number."""
         return tuple(zip(self.sop_instance_uids, self.frame_numbers or [0] * len(self.sop_instance_uids), strict=True))
+
+    @property
+    def remarks(self) -> list[str]:
+        """One clause for each thing about the slices' places that is not as in most series; nothing is resampled."""
+        said = []
+        steps = np.abs(self.slice_spacings_mm)
+        if self.tilt_degrees > TILTED:
+            said.append(f"tilted by {self.tilt_degrees:.1f} degrees")
+        if len(steps) and steps.max() - steps.min() > UNEVEN:
+            said.append(f"slices {steps.min():.2f} to {steps.max():.2f} mm apart")
+            gaps = np.flatnonzero(steps > GAP * np.median(steps))
+            said += [f"a gap of {steps[number]:.2f} mm after slice {number}" for number in gaps[:3]]
+        return said
 
     def to_json(self) -> dict[str, Any]:
         """What `geometry/<case>.geometry.json` holds of it: names as DICOM has them, distances to 0.1 micrometres."""

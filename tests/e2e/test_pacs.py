@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from recursive_expand.archives.dicomweb import coding_of
 from recursive_expand.archives.pacs.demo import write_pacs_demo
 from recursive_expand.cases import Role
+from recursive_expand.dicom.coding import coding_of
 from recursive_expand.dicom.derived import decode
 from recursive_expand.dicom.seg import read_seg
 from recursive_expand.dicom.series import read_series

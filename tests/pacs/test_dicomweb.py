@@ -13,11 +13,12 @@ import pydicom
 import pytest
 from pydicom.uid import RLELossless
 
-from recursive_expand.archives.dicomweb import DicomwebArchive, coding_of
+from recursive_expand.archives.dicomweb import DicomwebArchive
 from recursive_expand.archives.pacs.connection import Pacs
 from recursive_expand.archives.pacs.objects import LabelObjects, Written
 from recursive_expand.archives.pacs.removal import Remover
 from recursive_expand.cases import Role
+from recursive_expand.dicom.coding import coding_of
 from recursive_expand.dicom.derived import decode, encode
 from recursive_expand.dicom.seg import make_seg, read_seg
 from recursive_expand.dicom.series import read_series
@@ -320,7 +321,7 @@ def test_a_broken_transfer_is_mended_one_by_one(archive, source, monkeypatch):
 
 def test_an_instance_that_does_not_come_fails_the_series(archive, source, monkeypatch):
     monkeypatch.setattr(archive._pacs, "instances", lambda study, series: iter(()))
-    monkeypatch.setattr(archive._pacs, "instance", lambda *uids: source.headers[0])
+    monkeypatch.setattr(archive._pacs, "instance", lambda *uids: pydicom.dcmread(source.files[0]))
     with pytest.raises(Unreachable, match="another instance"):
         archive.read_volume(source.series.series_instance_uid)
 

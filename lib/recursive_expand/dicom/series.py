@@ -179,7 +179,7 @@ def _instances(files: Sequence[Path], omitted: _Omissions) -> _Instances:
     found = _Instances()
     scouts = 0
     for number, path in enumerate(files):
-        headers: list[SliceHeader] = []
+        slices: list[SliceHeader] = []
         try:
             dataset = read_dicom(path, stop_before_pixels=True)
             if str(dataset.get("SOPClassUID") or "").startswith(_SECONDARY_CAPTURE):
@@ -191,15 +191,15 @@ def _instances(files: Sequence[Path], omitted: _Omissions) -> _Instances:
                     scouts += 1
                     continue
                 _check_slice(header)
-                headers.append(SliceHeader.of(header, number, frame=frame if multi_frame else 0))
+                slices.append(SliceHeader.of(header, number, frame=frame if multi_frame else 0))
         except InputError as error:
             omitted.slices.append(f"{path.name} {error.reason}; left out")
             continue
         except Exception as error:  # malformed values raise only when they are looked at
             omitted.slices.append(f"{path.name} has a malformed header ({type(error).__name__}); left out")
             continue
-        for header in headers:
-            found.add(header, path, omitted)
+        for slice_ in slices:
+            found.add(slice_, path, omitted)
     if scouts:
         omitted.harmless.append(f"{scouts} scout images (ImageType LOCALIZER); left out")
     if scouts and not found.headers and not omitted.slices and len(omitted.harmless) == 1:

@@ -226,3 +226,21 @@ def _vector(dataset: Dataset, name: str, length: int) -> NDArray[np.float64]:
     if name == "ImageOrientationPatient" and abs(np.linalg.norm(np.cross(vector[:3], vector[3:])) - 1) > 1e-2:
         raise ValueError("ImageOrientationPatient is not orthonormal")
     return vector
+
+
+def instance_order(headers: Sequence[Dataset]) -> tuple[str, ...]:
+    """SOP Instance UIDs of a series' slices in its volume's order, as headers alone tell it.
+
+    Args:
+        headers: of all its instances, in any order; scouts are passed over.
+
+    Raises:
+        InputError: they are no stack, or multi-frame instances, which name no slice.
+    """
+    if any(int(header.get("NumberOfFrames") or 1) > 1 for header in headers):
+        raise InputError("series", "has multi-frame instances; name its slices by number")
+    slices = [header for header in headers if "LOCALIZER" not in (header.get("ImageType") or [])]
+    if not slices:
+        raise InputError("series", "has no slices")
+    stack = Stack.of([SliceHeader.of(header, number) for number, header in enumerate(slices)])
+    return tuple(header.sop_instance_uid for header in stack.slices)

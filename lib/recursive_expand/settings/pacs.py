@@ -31,7 +31,7 @@ class PacsSettings(Section):
     pacs_poll_seconds: float = Field(default=300.0, ge=5)
     """How often the PACS is asked for new studies."""
     pacs_cache_gb: float = Field(default=50.0, gt=0)
-    """Images kept for clients, in 10^9 bytes: the least recently used go first and are fetched again when needed."""
+    """Decoded voxels and clients' images, half each, in 10^9 bytes: the least recently used go, to be fetched again."""
     pacs_kind: Literal["auto", "orthanc", "plain"] = "auto"
     """How superseded objects are removed: by Orthanc's REST interface, or not at all. auto: find out."""
     reader_organization: str = ""

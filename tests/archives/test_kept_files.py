@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from recursive_expand.archives.pacs.kept_files import IN_USE_SECONDS, KeptFiles
+from recursive_expand.archives.kept_files import IN_USE_SECONDS, KeptFiles
 from recursive_expand.archives.pacs.pseudonyms import pseudonym, salt_of
 
 
