@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import threading
 import tracemalloc
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -14,58 +12,8 @@ from recursive_expand.archives.pacs import connection
 from recursive_expand.archives.pacs.connection import Gone, Pacs
 from recursive_expand.archives.pacs.credentials import Credentials
 from recursive_expand.archives.pacs.listing import Listing, look
-from recursive_expand.archives.pacs.removal import Remover
 from recursive_expand.errors import InputError, Unreachable
 from recursive_expand.settings import PacsSettings
-
-
-class FakePacs:
-    """Answers what it is told to; keeps what it was asked."""
-
-    def __init__(self):
-        self.answer = lambda path, query: (200, "application/dicom+json", b"[]")
-        self.asked = []
-        fake = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self):
-                parts = urlsplit(self.path)
-                length = int(self.headers.get("Content-Length") or 0)
-                self.rfile.read(length)
-                fake.asked.append((self.command, parts.path, dict(self.headers)))
-                answer = fake.answer(parts.path, {key: value[0] for key, value in parse_qs(parts.query).items()})
-                status, kind, body, *told = answer
-                self.send_response(status)
-                self.send_header("Content-Type", kind)
-                self.send_header("Content-Length", str(told[0] if told else len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-                if told:
-                    self.close_connection = True
-
-            def do_POST(self):
-                self.do_GET()
-
-            def do_DELETE(self):
-                self.do_GET()
-
-            def log_message(self, *arguments):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.handle_error = lambda *_: None  # clients that go away
-        self.url = f"http://127.0.0.1:{self.server.server_port}/dicom-web"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-
-@pytest.fixture
-def fake():
-    fake = FakePacs()
-    yield fake
-    fake.server.shutdown()
-    fake.server.server_close()
 
 
 def search(pacs):
@@ -214,14 +162,3 @@ def test_a_pacs_that_ignores_offset_or_repeats_ends(fake):
     fake.answer = lambda *_: (200, "application/dicom+json", page)
     assert sum(map(len, search(Pacs(fake.url)))) == connection.PAGE
     assert len(fake.asked) == 2
-
-
-def test_only_an_orthanc_is_asked_to_remove(fake):
-    fake.answer = lambda path, _: (200 if path == "/system" else 404, "application/json", b'{"Name": "other"}')
-    assert not Remover(Pacs(fake.url)).remove(["1.2.3"])
-    fake.answer = lambda *_: (403, "text/plain", b"")
-    assert not Remover(Pacs(fake.url)).remove(["1.2.3"])
-    fake.answer = lambda *_: (503, "text/plain", b"")
-    with pytest.raises(Unreachable):
-        Remover(Pacs(fake.url)).remove(["1.2.3"])
-    assert not Remover(Pacs(fake.url), "plain").remove(["1.2.3"])

@@ -190,16 +190,18 @@ def test_without_a_way_to_remove_the_earlier_ones_stay(orthanc, source, tmp_path
 
 
 def test_rejects_and_reports_are_stored_as_told(orthanc, source, tmp_path):
-    archive = archive_of(orthanc, tmp_path / "workspace", written=Written("seg", rejected=True))
-    archive.scan()
     case_id = source.series.series_instance_uid
-    archive.put_label(case_id, "rejected", source.label, INFO | {"verdict": "reject"})
-    assert [seg.ContentLabel for seg in stored(orthanc, "SEG")] == ["REJECTED"]
-    assert stored(orthanc, "SR") == []
-    nothing = archive_of(orthanc, tmp_path / "other", written=Written("none"))
-    nothing.scan()
-    nothing.put_label(case_id, "final", source.label, INFO)
-    assert len(stored(orthanc, "SEG")) == 1
+    wanted = {"none": (0, 0), "seg": (1, 0), "sr": (0, 1), "all": (1, 1)}
+    for objects, (masks, reports) in wanted.items():
+        archive = archive_of(orthanc, tmp_path / objects, written=Written(objects))
+        archive.scan()
+        archive.put_label(case_id, "rejected", source.label, INFO | {"verdict": "reject", "reason": "too large"})
+        labels = [seg.ContentLabel for seg in stored(orthanc, "SEG")]
+        assert labels == (["REJECTED"] if objects == "all" else [])
+        archive.remove_label(case_id, "rejected")
+        archive.put_label(case_id, "final", source.label, INFO)
+        assert (len(stored(orthanc, "SEG")), len(stored(orthanc, "SR"))) == (masks, reports)
+        archive.remove_label(case_id, "final")
 
 
 def test_anothers_segmentation_is_an_experts_mask_and_ours_is_none(orthanc, archive, source, tmp_path):

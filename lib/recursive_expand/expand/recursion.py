@@ -140,7 +140,7 @@ def open_archive(studies: str, settings: Settings, workspace: Workspace) -> Arch
         return FolderArchive(Path(studies), classes, max_case_bytes=limit)
     pacs, chosen = Pacs(studies, Credentials.from_environment()), settings.pacs
     coding = coding_of(classes, settings.task.codes)
-    written = Written(chosen.pacs_write, chosen.pacs_write_rejected, chosen.reader_organization)
+    written = Written(chosen.pacs_write, chosen.reader_organization)
     objects = LabelObjects(
         pacs, coding, written, Remover(pacs, chosen.pacs_kind), __version__, workspace.pacs / "objects"
     )
