@@ -19,6 +19,7 @@ from _bench.infer import measure_infer
 from _bench.machine import machine, machine_line
 from _bench.memory import measure_memory
 from _bench.next_sample import measure_queue
+from _bench.pacs import measure_pacs
 from _bench.propose import measure_propose
 from _bench.report import Section, as_json, table
 from _bench.scale import FULL, QUICK, Scale
@@ -32,6 +33,7 @@ SECTIONS: dict[str, Callable[[Scale, int], Section]] = {
     "queue": measure_queue,
     "memory": measure_memory,
     "desk": measure_desk,
+    "pacs": measure_pacs,
 }
 
 

@@ -19,7 +19,7 @@ from pydicom.uid import (
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
-    JPEGLossless,
+    JPEGLosslessP14,
     JPEGLosslessSV1,
     JPEGLSLossless,
     JPEGLSNearLossless,
@@ -41,7 +41,7 @@ _UID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}")
 _TEXTS = ("LO", "LT", "PN", "SH", "ST", "UC", "UT", "UN")
 _DECODED = (
     *(ExplicitVRLittleEndian, ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian),
-    *(JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1, JPEGLSLossless, JPEGLSNearLossless),
+    *(JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLosslessP14, JPEGLosslessSV1, JPEGLSLossless, JPEGLSNearLossless),
     *(JPEG2000Lossless, JPEG2000, RLELossless),
 )
 """Transfer syntaxes that the installed decoders read."""

@@ -1,0 +1,67 @@
+"""CT series for the PACS's section: a head in noise that fills the field, in several transfer syntaxes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import gdcm
+import numpy as np
+from numpy.typing import NDArray
+
+from _bench.material import SIZE
+from recursive_expand.dicom.series import read_series
+from recursive_expand.phantom import CLASSES, make_head, write_dicom_series
+
+NOISE_HU = 40.0
+UNCOMPRESSED = "uncompressed"
+COMPRESSED = {
+    "JPEG lossless": gdcm.TransferSyntax.JPEGLosslessProcess14_1,
+    "JPEG 2000": gdcm.TransferSyntax.JPEG2000Lossless,
+    "RLE": gdcm.TransferSyntax.RLELossless,
+}
+
+
+@dataclass(frozen=True)
+class BenchSeries:
+    """A series as files.
+
+    Attributes:
+        uid: SeriesInstanceUID.
+        files: one a slice.
+        hu: (slices, rows, columns) int16, what must be read.
+    """
+
+    uid: str
+    files: list[Path]
+    hu: NDArray[np.int16]
+
+
+def write_noisy(folder: Path, seed: int, slices: int, syntax: str = UNCOMPRESSED) -> BenchSeries:
+    """Write a head whose noise reaches into the corners: nothing in it compresses well."""
+    head = make_head(seed, size=SIZE, slices=slices, bleeds=[CLASSES[seed % 5]], domain="thick")
+    noise = np.random.default_rng(seed).normal(0, NOISE_HU, head.hu.shape)
+    noisy = replace(head, hu=(head.hu + noise).clip(-1024, 3071).astype(np.int16))
+    files = write_dicom_series(folder / "plain", noisy, seed=seed)
+    series = read_series(files).volume
+    assert series.series is not None
+    if syntax != UNCOMPRESSED:
+        files = [_packed(path, folder / path.name, COMPRESSED[syntax]) for path in files]
+    return BenchSeries(series.series.series_instance_uid, files, series.hu)
+
+
+def _packed(source: Path, target: Path, syntax: int) -> Path:
+    reader = gdcm.ImageReader()
+    reader.SetFileName(str(source))
+    change = gdcm.ImageChangeTransferSyntax()
+    change.SetTransferSyntax(gdcm.TransferSyntax(syntax))
+    writer = gdcm.ImageWriter()
+    writer.SetFileName(str(target))
+    if reader.Read():
+        change.SetInput(reader.GetImage())
+        if change.Change():
+            writer.SetFile(reader.GetFile())
+            writer.SetImage(change.GetOutput())
+            if writer.Write():
+                return target
+    raise RuntimeError(f"{source.name} cannot be packed")
