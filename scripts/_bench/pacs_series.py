@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import gdcm
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from _bench.material import SIZE
 from recursive_expand.dicom.series import read_series
 from recursive_expand.phantom import CLASSES, make_head, write_dicom_series
+from recursive_expand.phantom.head import Phantom
 
 NOISE_HU = 40.0
 UNCOMPRESSED = "uncompressed"
@@ -38,16 +40,27 @@ class BenchSeries:
 
 
 def write_noisy(folder: Path, seed: int, slices: int, syntax: str = UNCOMPRESSED) -> BenchSeries:
-    """Write a head whose noise reaches into the corners: nothing in it compresses well."""
-    head = make_head(seed, size=SIZE, slices=slices, bleeds=[CLASSES[seed % 5]], domain="thick")
-    noise = np.random.default_rng(seed).normal(0, NOISE_HU, head.hu.shape)
-    noisy = replace(head, hu=(head.hu + noise).clip(-1024, 3071).astype(np.int16))
-    files = write_dicom_series(folder / "plain", noisy, seed=seed)
+    """Write a head whose noise reaches into the corners: nothing in it compresses well.
+
+    Args:
+        folder: made if missing.
+        seed: makes the UIDs; the voxels are always the same.
+        slices: of 512 x 512.
+        syntax: `UNCOMPRESSED` or one of `COMPRESSED`.
+    """
+    files = write_dicom_series(folder / "plain", _noisy(slices), seed=seed)
     series = read_series(files).volume
     assert series.series is not None
     if syntax != UNCOMPRESSED:
         files = [_packed(path, folder / path.name, COMPRESSED[syntax]) for path in files]
     return BenchSeries(series.series.series_instance_uid, files, series.hu)
+
+
+@cache
+def _noisy(slices: int) -> Phantom:
+    head = make_head(0, size=SIZE, slices=slices, bleeds=CLASSES[:1], domain="thick")
+    noise = np.random.default_rng(0).normal(0, NOISE_HU, head.hu.shape)
+    return replace(head, hu=(head.hu + noise).clip(-1024, 3071).astype(np.int16))
 
 
 def _packed(source: Path, target: Path, syntax: int) -> Path:

@@ -21,7 +21,7 @@ class FakePacs:
             def do_GET(self):
                 parts = urlsplit(self.path)
                 length = int(self.headers.get("Content-Length") or 0)
-                self.rfile.read(length)
+                fake.body = self.rfile.read(length)
                 fake.asked.append((self.command, parts.path, dict(self.headers)))
                 answer = fake.answer(parts.path, {key: value[0] for key, value in parse_qs(parts.query).items()})
                 status, kind, body, *told = answer

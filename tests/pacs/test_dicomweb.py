@@ -236,6 +236,7 @@ def test_what_is_unusual_is_said_and_kept(orthanc, tmp_path):
     for part in ("tilted by 15.0 degrees", "mm apart", "after slice 2", "1.2.3.4 is at the position of another slice"):
         assert part in said
     assert archive.fetching() == {}
+    assert archive_of(orthanc, tmp_path / "workspace").remarked() == {case.case_id: archive.remarks(case.case_id)}
 
 
 def stored(orthanc, modality):

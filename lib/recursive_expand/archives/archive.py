@@ -106,6 +106,9 @@ class Archive(Protocol):
     def remarks(self, case_id: str) -> list[str]:
         """One clause for each thing in the case's image that is not as usual, and is kept as it is."""
 
+    def remarked(self) -> dict[str, list[str]]:
+        """The remarks of all cases of a PACS that have any, by case id; read quickly."""
+
     def fetching(self) -> dict[str, tuple[int, int]]:
         """Images that are on their way from elsewhere: (parts that have come, parts in all) by case id."""
 

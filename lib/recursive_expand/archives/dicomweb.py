@@ -74,6 +74,7 @@ class DicomwebArchive:
         self._listing = Listing.load(folder / "listing.json")
         self._arriving: dict[str, ListedSeries] = {}  # found by the look that is under way
         self._fetching: dict[str, tuple[int, int]] = {}
+        self._remarks: dict[str, list[str]] = _read_json(folder / "remarks.json")
         self._locks = tuple(threading.Lock() for _ in range(64))
 
     @property
@@ -210,13 +211,14 @@ class DicomwebArchive:
         if volume.hu.nbytes > self._max_bytes:
             raise InputError("series", f"has {volume.hu.nbytes} bytes; no more than {self._max_bytes} are read")
         assert volume.series is not None
-        content = {
-            "signature": self.signature(entry.uid),
-            "series": volume.series.to_json(),
-            "left_out": list(series.left_out),
-        }
+        content = {"signature": self.signature(entry.uid), "series": volume.series.to_json()}
         write_volume(self._images.folder / name, volume, fsync=False)
         write_atomic(self._folder / "series" / f"{entry.uid}.json", json.dumps(content).encode())
+        remarks = [*volume.series.remarks, *series.left_out]
+        if remarks != self._remarks.get(entry.uid, []):
+            self._remarks = {key: value for key, value in self._remarks.items() if key != entry.uid}
+            self._remarks |= {entry.uid: remarks} if remarks else {}
+            write_atomic(self._folder / "remarks.json", json.dumps(self._remarks).encode())
 
     def read_expert_label(self, case_id: str) -> LabelMap:
         """Read the case's expert mask: one drawn here, else the newest segmentation that no verdict made."""
@@ -293,8 +295,11 @@ class DicomwebArchive:
 
     def remarks(self, case_id: str) -> list[str]:
         """Of a case that was read."""
-        reference = self.reference(case_id)
-        return [] if reference is None else [*reference.remarks, *self._known(case_id).get("left_out", ())]
+        return self._remarks.get(check_id(case_id), [])
+
+    def remarked(self) -> dict[str, list[str]]:
+        """Of all cases that were read."""
+        return dict(self._remarks)
 
     def fetching(self) -> dict[str, tuple[int, int]]:
         """Series that somebody waits for."""
@@ -361,10 +366,7 @@ class DicomwebArchive:
         return kept if self._known(case_id).get("signature") == self.signature(case_id) else None
 
     def _known(self, case_id: str) -> dict[str, Any]:
-        try:
-            return dict(json.loads((self._folder / "series" / f"{case_id}.json").read_bytes()))
-        except (OSError, ValueError):
-            return {}
+        return _read_json(self._folder / "series" / f"{case_id}.json")
 
     def _seen(self) -> Listing:
         if self._listing is None:
@@ -386,3 +388,10 @@ class DicomwebArchive:
     def _check_tag(self, tag: str) -> None:
         if tag not in TAGS:
             raise InputError(f"label tag {tag[:40]!a}", f"is not known; choose one of {', '.join(TAGS)}")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_bytes()))
+    except (OSError, ValueError):
+        return {}

@@ -249,6 +249,10 @@ class FolderArchive:
             return []
         return [] if series is None else series.remarks
 
+    def remarked(self) -> dict[str, list[str]]:
+        """None: an import's report names them."""
+        return {}
+
     def fetching(self) -> dict[str, tuple[int, int]]:
         """None: everything is here."""
         return {}
