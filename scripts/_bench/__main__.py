@@ -40,6 +40,7 @@ SECTIONS: dict[str, Callable[[Scale, int], Section]] = {
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="bench.py", description="Ratios measured in one run on this machine.")
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help="these sections (all), as with --only")
     parser.add_argument("--only", nargs="+", choices=list(SECTIONS), help="these sections (all)")
     parser.add_argument(
         "--against",
@@ -57,6 +58,10 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         options.against = options.against.resolve()
         if not (options.against / "lib" / "recursive_expand").is_dir():
             parser.error(f"--against {options.against}: give the root of a checkout, with lib/recursive_expand in it")
+    unknown = [name for name in options.sections if name not in SECTIONS]
+    if unknown:
+        parser.error(f"no section {unknown[0]}: choose from {', '.join(SECTIONS)}")
+    options.only = options.only or options.sections or None
     if options.only is None:
         options.only = [] if options.against else list(SECTIONS)
     return options
