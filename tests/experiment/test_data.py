@@ -104,17 +104,38 @@ def test_an_empty_test_set_is_refused(tmp_path: Path, source: Path) -> None:
         prepare_data(_config(tmp_path, source, tests={"x": pair}), CLASSES, 0)
 
 
-def test_cases_that_cannot_be_judged_are_refused(tmp_path: Path, source: Path) -> None:
+def test_cases_that_nobody_could_judge_are_left_out(tmp_path: Path, source: Path) -> None:
     shutil.copytree(source / "truth", tmp_path / "truth")
     (tmp_path / "truth" / "image-002.nii.gz").unlink()
     studies = {"folder": str(source / "studies"), "truth": str(tmp_path / "truth")}
-    with pytest.raises(InputError, match=r"no true mask of 1 cases.*image-002"):
-        prepare_data(_config(tmp_path, source, studies=studies), CLASSES, 0)
+    data = prepare_data(_config(tmp_path, source, studies=studies), CLASSES, 0)
+    assert data.unjudged == ("image-002",)
+    write_view(data, tmp_path / "view")
+    assert "image-002.nii.gz" not in {path.name for path in (tmp_path / "view").iterdir()}
+    assert len(FolderArchive(tmp_path / "view", CLASSES).scan().cases) == len(data.cases) == 7
 
 
-def test_without_truth_no_case_may_get_proposals(tmp_path: Path, source: Path) -> None:
-    with pytest.raises(InputError, match=r"studies.truth: has no true mask of 4 cases"):
-        prepare_data(_config(tmp_path, source, studies={"folder": str(source / "studies")}), CLASSES, 0)
+@pytest.mark.parametrize("nobody", [{"reviewers": "people"}, {"max_rounds": 0}])
+def test_without_simulated_verdicts_no_truth_is_demanded(tmp_path: Path, source: Path, nobody) -> None:
+    studies = {"folder": str(source / "studies")}
+    pair = {"images": str(source / "studies"), "masks": str(source / "truth")}
+    data = prepare_data(_config(tmp_path, source, studies=studies, tests={"a": pair}, **nobody), CLASSES, 0)
+    assert len(data.cases) == 8 and not data.unjudged
+    with pytest.raises(InputError, match=r"studies.truth: has a true mask of none of the 4 cases.*reviewers: people"):
+        prepare_data(_config(tmp_path, source, studies=studies, tests={"a": pair}), CLASSES, 0)
+
+
+def test_a_case_that_is_labelled_clean_needs_no_mask_to_be_judged(tmp_path: Path, source: Path) -> None:
+    shutil.copytree(source, tmp_path / "copy")
+    (tmp_path / "copy" / "truth" / "image-001.nii.gz").unlink()
+    table = tmp_path / "copy" / "studies" / "image_labels.csv"
+    header, *rows = table.read_text().splitlines()
+    others = [row for row in rows if not row.startswith("image-001")]
+    clean = ",".join("image-001" if name == "case_id" else "" if name == "slice" else "0" for name in header.split(","))
+    table.write_text("\n".join([header, clean, *others]) + "\n")
+    data = prepare_data(_config(tmp_path, tmp_path / "copy"), CLASSES, 0)
+    assert not data.unjudged
+    assert not data.true_mask("image-001").filled and data.true_mask("image-001").native.shape == (32, 32, 1)
 
 
 def test_every_seed_leaves_another_patient_out(tmp_path: Path, patients: Path) -> None:

@@ -12,10 +12,10 @@ import pytest
 from recursive_expand.archives.images import read_geometry, read_label
 from recursive_expand.cases import Volume
 from recursive_expand.errors import InputError
-from recursive_expand.experiment.data import TestCase
 from recursive_expand.experiment.evaluation import measure, predictor_of
 from recursive_expand.experiment.ledger_reading import read_run
 from recursive_expand.experiment.metrics import ANY
+from recursive_expand.experiment.test_sets import TestCase
 from recursive_expand.phantom import CLASSES, write_study
 from recursive_expand.segment.predict import Prediction
 

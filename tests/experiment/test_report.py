@@ -11,14 +11,18 @@ from pathlib import Path
 from typing import Self
 
 import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
 from recursive_expand.errors import InputError
 from recursive_expand.experiment.config import ExperimentConfig
+from recursive_expand.experiment.evaluation import VARIANTS
 from recursive_expand.experiment.figures import acceptance, calibration, risk_coverage
 from recursive_expand.experiment.layout import CONFIG, RESULT, write_csv
-from recursive_expand.experiment.overlays import choose
+from recursive_expand.experiment.metrics import ANY
+from recursive_expand.experiment.overlays import Shown, choose, choose_found, newly_found
 from recursive_expand.experiment.report import write_report
 from recursive_expand.experiment.results import load_results
 from recursive_expand.experiment.sections import report_sections
@@ -141,6 +145,38 @@ def test_overlays_show_the_largest_changes_and_one_slice_a_case(made_up: Experim
     assert not len(chosen["worsened"])
     swapped = one.assign(stage=one.stage.map({"before": "after", "after": "before"}))
     assert len(choose(swapped)["worsened"])
+
+
+def test_a_region_is_newly_found_where_nothing_of_it_was_marked() -> None:
+    truth = np.zeros((20, 20), bool)
+    truth[2:6, 2:6] = truth[10:15, 10:15] = True
+    truth[6, 6] = True  # touches the first region by its corner
+    nothing, first = np.zeros_like(truth), np.zeros_like(truth)
+    first[2, 2] = True
+    assert newly_found(truth, nothing, nothing) == 0
+    assert newly_found(truth, nothing, first) == 17
+    assert newly_found(truth, first, truth) == 25  # the first was seen before
+    assert newly_found(truth, first, first) == 0
+    assert newly_found(truth, ~truth, truth) == 42  # marks beside a region do not find it
+
+
+def test_newly_found_regions_are_shown_the_largest_first_and_one_slice_a_case(made_up: ExperimentConfig) -> None:
+    """Also on slices of which another region was found before."""
+    rows = [
+        {"variant": variant, "region": ANY, "stage": stage, "case_id": case, "slice": number, "dice": 0.5,
+         "true_positive": 5 + 20 * (stage == "after"), "false_negative": 40}
+        for variant in VARIANTS for stage in ("before", "after") for case, number in (("a", 0), ("a", 1), ("b", 0))
+    ]  # fmt: skip
+    sizes = {("a", 0): 4, ("a", 1): 6, ("b", 0): 5}
+
+    def read(case: str, number: int) -> Shown:
+        truth = np.zeros((20, 20), bool)
+        truth[: sizes[case, number], : sizes[case, number]] = truth[15:, 15:] = True
+        seen = np.zeros_like(truth)
+        seen[15:, 15:] = True
+        return Shown(f"{case}{number}", np.zeros((20, 20), np.int16), truth, seen, truth, (0.5, 0.5))
+
+    assert [one.title for one in choose_found(pd.DataFrame(rows), read)] == ["a1", "b0"]
 
 
 def test_the_page_holds_everything_and_links_to_nothing(made_up: ExperimentConfig, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ TABLE: dict[str, dict[str, tuple[Any, Any]]] = {
         "preset": ("paper", "default"),
         "seed": (0, 0),
         "working_spacing": (None, 1.2),
+        "context": (0, 0),
         "pretrain": ("none", "synthetic"),
         "pretrain_slices": (0, 0),
         "pretrain_epochs": (4, 4),

@@ -15,6 +15,7 @@ from recursive_expand.expand.recursion import Recursion
 from recursive_expand.expand.targets import PredictSlices
 from recursive_expand.expand.training_set import AcceptedSlices, TrainingSet
 from recursive_expand.ledger import ProposalRecord
+from recursive_expand.segment.context import seen_slices
 from recursive_expand.segment.examples import IGNORE, REJECTED, Example
 from recursive_expand.segment.replay import replay_count, replay_examples
 
@@ -40,13 +41,13 @@ def build_examples(
         case = recursion.ledger.cases.get(case_id)
         volume = recursion.volume(case_id)
         targets = _keep(recursion, round_index, f"{case_id}.pixel", recursion.expert_label(case).slices)
-        examples += [_example(case_id, volume, n, targets[n], with_dice=True) for n in range(case.slices)]
+        examples += [_example(recursion, case_id, volume, n, targets[n], with_dice=True) for n in range(case.slices)]
     for accepted in training_set.accepted:
         volume = recursion.volume(accepted.case_id)
         masks = _accepted_targets(recursion, accepted, volume, predict)
         targets = _keep(recursion, round_index, f"{accepted.case_id}.{accepted.round}", masks)
         for n, target in zip(accepted.slices, targets, strict=True):
-            examples.append(_example(accepted.case_id, volume, n, target, accepted=True))
+            examples.append(_example(recursion, accepted.case_id, volume, n, target, accepted=True))
     # A round that failed may go on under settings that want none.
     wanted = training_set.rejected if recursion.settings.method.training.rejects == "not_confident" else ()
     for rejected in wanted:
@@ -54,11 +55,13 @@ def build_examples(
         masks = _frozen_slices(recursion, _proposal(recursion, rejected))[list(rejected.slices)]
         regions = np.where(masks > 0, np.uint8(REJECTED), np.uint8(IGNORE))
         targets = _keep(recursion, round_index, f"{rejected.case_id}.{rejected.round}.rejected", regions)
-        examples += [_example(rejected.case_id, volume, n, t) for n, t in zip(rejected.slices, targets, strict=True)]
+        examples += [
+            _example(recursion, rejected.case_id, volume, n, t) for n, t in zip(rejected.slices, targets, strict=True)
+        ]
     for case_id, numbers in training_set.clean:
         volume = recursion.volume(case_id)
         background = np.broadcast_to(np.uint8(0), volume.hu.shape[1:])
-        examples += [_example(case_id, volume, n, background) for n in numbers]
+        examples += [_example(recursion, case_id, volume, n, background) for n in numbers]
     return examples + _replayed(recursion, round_index, replay_count(recursion.settings, len(examples)))
 
 
@@ -73,6 +76,7 @@ def _replayed(recursion: Recursion, round_index: int, number: int) -> list[Examp
 
 
 def _example(
+    recursion: Recursion,
     case_id: str,
     volume: Volume,
     number: int,
@@ -82,7 +86,10 @@ def _example(
     accepted: bool = False,
 ) -> Example:
     spacing = volume.geometry.spacing[1:]
-    return Example(f"{case_id}:{number}", volume.hu[number], target, with_dice, spacing, accepted)
+    context = recursion.settings.method.context
+    beside = seen_slices(number, len(volume.hu), context)
+    neighbours = tuple(volume.hu[n] for n in beside[:context] + beside[context + 1 :])
+    return Example(f"{case_id}:{number}", volume.hu[number], target, with_dice, spacing, accepted, neighbours)
 
 
 def _accepted_targets(

@@ -199,7 +199,12 @@ def _config(settings: Settings, before: RoundRecord | None) -> dict[str, Any]:
     if before is None:
         return config
     earlier = settings.under(before.config).round_config()
-    for section, name in (("method", "network"), ("method", "working_spacing"), ("task", "windows")):
+    for section, name in (
+        ("method", "network"),
+        ("method", "working_spacing"),
+        ("method", "context"),
+        ("task", "windows"),
+    ):
         if config[section][name] != earlier[section][name]:
             logger.warning("The recursion keeps the %s that it began with: %s", name, earlier[section][name])
             config[section][name] = earlier[section][name]

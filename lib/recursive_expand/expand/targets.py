@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +11,7 @@ from recursive_expand.cases import Volume
 from recursive_expand.expand.constraints import allowed_classes
 from recursive_expand.expand.recursion import Recursion, choose_device
 from recursive_expand.ledger import RoundRecord
+from recursive_expand.segment.constrain import AllowedClasses
 from recursive_expand.segment.losses import IGNORE
 from recursive_expand.segment.predict import Predictor
 from recursive_expand.segment.weights import mean_weights
@@ -61,14 +61,15 @@ def _predict_by(recursion: Recursion, predictor: Predictor) -> PredictSlices:
     method = recursion.settings.method
 
     def predict(case_id: str, volume: Volume, slices: tuple[int, ...]) -> NDArray[np.uint8]:
-        allowed = None
+        known: AllowedClasses = [None] * len(volume.hu)
         if method.use_image_labels:
             case = recursion.ledger.cases.get(case_id)
             known = allowed_classes(case.image_labels, case.slices)
-            allowed = [known[number] for number in slices]
-        prediction = predictor.predict(replace(volume, hu=volume.hu[list(slices)]), allowed)
+        # The whole volume, for a slice may be seen with its neighbours; where nothing is allowed, nothing is predicted.
+        wanted = [known[number] if number in slices else frozenset[str]() for number in range(len(volume.hu))]
+        prediction = predictor.predict(volume, wanted)
         if method.training.ignore_band:
             prediction.mask[prediction.ignore] = IGNORE
-        return prediction.mask
+        return prediction.mask[list(slices)]
 
     return predict

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pandas as pd
 
 from recursive_expand.errors import InputError
 from recursive_expand.experiment.config import ExperimentConfig, load_config
-from recursive_expand.experiment.layout import CONFIG, DATA, PATIENTS, RESULT, TABLES, config_file
+from recursive_expand.experiment.layout import CONFIG, DATA, PATIENTS, PEER, PEERS, RESULT, TABLES, config_file
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class Results:
         rounds: one row per run and round.
         verdicts: one row per accepted or rejected slice.
         data: one row per data set and kind of slice: their number.
+        peers: one row per peer, seed, test set, patient and region, with the columns `peer` (its name and budget),
+            `seed` and the metrics; empty without a peer.
     """
 
     folder: Path
@@ -40,6 +42,7 @@ class Results:
     rounds: pd.DataFrame
     verdicts: pd.DataFrame
     data: pd.DataFrame
+    peers: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def presets(self) -> list[str]:
@@ -79,7 +82,22 @@ def load_results(folder: Path) -> Results:
         raise InputError(str(folder), "holds no run that is done; `experiment run` continues those that are not")
     whole = {name: pd.concat([f for f in found if len(f)] or found[:1]) for name, found in frames.items()}
     patients, slices, rounds, verdicts = (whole[name].reset_index(drop=True) for name in TABLES)
-    return Results(folder, load_config(file), runs, patients, slices, rounds, verdicts, pd.read_csv(folder / DATA))
+    data = pd.read_csv(folder / DATA)
+    return Results(folder, load_config(file), runs, patients, slices, rounds, verdicts, data, _read_peers(folder))
+
+
+def _read_peers(folder: Path) -> pd.DataFrame:
+    frames = []
+    for path in sorted((folder / PEERS).glob(f"*/*/{PEER}")):
+        peer = json.loads(path.read_bytes())
+        table = path.with_name(PATIENTS)
+        if hashlib.sha256(table.read_bytes()).hexdigest() != peer["files"][PATIENTS]:
+            raise InputError(str(table), f"has changed since it was measured; remove {path} and run the peer again")
+        frame = pd.read_csv(table, dtype={"patient": str})
+        frame.insert(0, "seed", peer["seed"])
+        frame.insert(0, "peer", f"{peer['name']}, {peer['minutes']:g} CPU minutes")
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
 def _read_run(path: Path) -> dict[str, Any]:

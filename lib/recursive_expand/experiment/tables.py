@@ -16,6 +16,8 @@ from recursive_expand.experiment.metrics import ANY, METRICS
 from recursive_expand.experiment.results import Results
 from recursive_expand.experiment.statistics import Comparison, Summary, compare, median_gains, pairs, summarise
 
+WHAT = {"f+g": "the proposals (f, then g)", "f": "the network alone (f)"}
+"""Names of `VARIANTS`."""
 UP, DOWN, SAME, NONE = "▲", "▼", "–", "–"
 _LATEX = {"▲": r"$\blacktriangle$", "▼": r"$\blacktriangledown$", "±": r"$\pm$", "–": "--", "→": r"$\to$"}
 _LATEX |= {"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "<": "$<$", ">": "$>$"}
@@ -76,10 +78,9 @@ def result_table(results: Results, preset: str, *, variant: str = VARIANTS[0]) -
         rows.append(("", "Median change", *changes))
         rows.append(("", "Wilcoxon p", *(_p(compared[metric].p) for metric in METRICS)))
         rules.add(len(rows) - 1)
-    what = "the proposals (f, then g)" if variant == VARIANTS[0] else "the network alone (f)"
     return Table(
         name=f"table1-{_file(preset)}" + ("" if variant == VARIANTS[0] else "-f"),
-        caption=f"Table 1, preset {preset}: {what} before and after the recursion, any bleed, over patients",
+        caption=f"Table 1, preset {preset}: {WHAT[variant]} before and after the recursion, any bleed, per patient",
         header=("Data set", "Recursion", *(metric.heading for metric in METRICS.values())),
         rows=tuple(rows),
         rules=frozenset(rules),
@@ -130,6 +131,34 @@ def seed_table(results: Results, *, metrics: Sequence[str] = ("dice", "iou", "pr
         rows=tuple(rows),
         note="Mean (median) ± half of the 95 % t-interval, over seeds. Verdicts used: those that the last model could "
         "learn from.",
+    )
+
+
+def round_table(results: Results, preset: str, *, metrics: Sequence[str] = tuple(METRICS)) -> Table:
+    """Every round's model on every test set, over patients: what each review taught."""
+    rounds = results.rounds[results.rounds.preset == preset]
+    rows: list[tuple[str, ...]] = []
+    rules = set()
+    for test_set in results.config.tests:
+        chosen = _select(results.patients, preset, test_set, VARIANTS[0], ANY)
+        # Of a recursion that ended in round 0 the same rows are before and after.
+        by_round = chosen.drop_duplicates(["seed", "round", "patient_sha256"])
+        for index in sorted(rounds["round"].unique()):
+            means = by_round[by_round["round"] == index].groupby("patient_sha256")[list(metrics)].mean()
+            of_round = rounds[rounds["round"] == index]
+            learned = summarise(of_round["verdicts_before"].to_numpy())
+            cells = (show(summarise(means[name].to_numpy()), digits=METRICS[name].digits) for name in metrics)
+            first = index == rounds["round"].min()
+            rows.append((test_set if first else "", str(index), str(learned.n), f"{learned.mean:.0f}", *cells))
+        rules.add(len(rows) - 1)
+    return Table(
+        name=f"rounds-{_file(preset)}",
+        caption=f"Round by round, preset {preset}: {WHAT[VARIANTS[0]]}, any bleed, per patient",
+        header=("Data set", "Round", "Seeds", "Verdicts learned from", *(METRICS[name].heading for name in metrics)),
+        rows=tuple(rows),
+        rules=frozenset(rules),
+        note="Mean (median) ± half of the 95 % confidence interval of the mean, a t-interval over patients; a "
+        "patient's value is the mean over the seeds that reached the round.",
     )
 
 

@@ -22,13 +22,13 @@ def build_network(settings: Settings) -> nn.Module:
         settings: the number of windows and classes, channels and residual units.
 
     Returns:
-        A module from (B, len(settings.task.windows), H, W) float in 0..1 to logits (B, K + 1, H, W), channel 0 being
+        A module from (B, input_channels(settings), H, W) float in 0..1 to logits (B, K + 1, H, W), channel 0 being
         background. H and W must be multiples of `size_multiple(settings)`.
     """
     channels = settings.method.network.channels
     return UNet(
         spatial_dims=2,
-        in_channels=len(settings.task.windows),
+        in_channels=input_channels(settings),
         out_channels=len(settings.task.classes) + 1,
         channels=channels,
         strides=(2,) * (len(channels) - 1),
@@ -37,6 +37,11 @@ def build_network(settings: Settings) -> nn.Module:
         # With few slices to learn from, PReLU converges several times faster than ReLU, at the same cost.
         act="prelu",
     )
+
+
+def input_channels(settings: Settings) -> int:
+    """What `apply_windows` makes of a slice and those that f sees with it."""
+    return len(settings.task.windows) * (2 * settings.method.context + 1)
 
 
 def size_multiple(settings: Settings) -> int:

@@ -16,6 +16,7 @@ from torch.nn import functional
 from recursive_expand.cases import AIR_HU, Volume
 from recursive_expand.segment.box import Box
 from recursive_expand.segment.constrain import AllowedClasses, SliceProbabilities, constrain
+from recursive_expand.segment.context import seen_slices
 from recursive_expand.segment.metrics import Counts
 from recursive_expand.segment.network import fold_batch_norm, size_multiple
 from recursive_expand.segment.refine import refine
@@ -62,7 +63,7 @@ class Predictor:
     all cases in flight are batched by the shape of their boxes while threads cut, and refine, other slices.
 
     Args:
-        settings: windows, region, working spacing, refinement, confidence limits, threads.
+        settings: windows, region, context, working spacing, refinement, confidence limits, threads.
         network: f with its weights; copied, so later training does not change this predictor.
         device: where f runs.
         half: run f in half precision; None: where the device has fast instructions for it.
@@ -147,7 +148,8 @@ class Predictor:
         first_stage = self._whole_way if self._batch_size == 1 else self._cut
         for number, names in enumerate(allowed):
             if names is None or names:
-                taken = _Slice(prediction, number, volume.hu[number], spacing, names)
+                seen = tuple(volume.hu[n] for n in seen_slices(number, slices, self._settings.method.context))
+                taken = _Slice(prediction, number, seen, spacing, names)
                 case.jobs.append(pool.submit(first_stage, taken))
         return case
 
@@ -159,12 +161,17 @@ class Predictor:
 
     def _cut(self, taken: _Slice) -> _Cut | None:
         """The region's box of a slice, or None where there is nothing to look at."""
-        hu = np.array(taken.hu)  # read from the file once; torch wants arrays that it may write to
+        hu = np.array(
+            taken.seen[len(taken.seen) // 2]
+        )  # read from the file once; torch wants arrays that it may write to
         box = self._region.box(hu) if self._region.worth_a_look(hu, taken.spacing) else None
         if box is None:
             return None
         box = _on_common_shapes(box, hu.shape, size_multiple(self._settings))
-        return _Cut(taken, box, np.ascontiguousarray(box.read(hu, AIR_HU)))
+        centre = np.ascontiguousarray(box.read(hu, AIR_HU))
+        if len(taken.seen) == 1:
+            return _Cut(taken, box, centre, centre[None])
+        return _Cut(taken, box, centre, np.stack([box.read(plane, AIR_HU) for plane in taken.seen]))
 
     def _forward(self, window: list[_Case], pool: ThreadPoolExecutor) -> None:
         """Run f over batches of slices of all cases of a window, handing each slice on to g in the pool."""
@@ -190,7 +197,7 @@ class Predictor:
     @torch.inference_mode()
     def _views(self, cuts: Sequence[_Cut]) -> Tensor:
         """f on boxes of one shape (h, w), as they are and, with flips, mirrored: (B, 1 or 2, K + 1, h, w)."""
-        hu = torch.stack([torch.from_numpy(cut.hu) for cut in cuts]).to(self._device)
+        hu = torch.stack([torch.from_numpy(cut.seen) for cut in cuts]).to(self._device)
         shape = self._working_shape(cuts[0])
         hu = to_working(hu, shape)
         native = cuts[0].box.shape
@@ -200,7 +207,7 @@ class Predictor:
         return torch.stack([plain, to_native(self._logits(hu.flip(-1), shape).flip(-1), native)], dim=1)
 
     def _logits(self, hu: Tensor, shape: tuple[int, int]) -> Tensor:
-        """f on (B, *shape) HU: (B, K + 1, *shape) on the device."""
+        """f on (B, S, *shape) HU: (B, K + 1, *shape) on the device."""
         multiple = size_multiple(self._settings)
         hu = functional.pad(hu, (0, -shape[1] % multiple, 0, -shape[0] % multiple), value=AIR_HU)
         images = apply_windows(hu, self._settings.task.windows).to(self._dtype, memory_format=torch.channels_last)
@@ -244,22 +251,24 @@ class _Case:
 
 @dataclass(frozen=True)
 class _Slice:
-    """One slice of a case: `hu` is (R, C) int16, `spacing` in mm along rows and columns."""
+    """One slice of a case: `seen` are the (R, C) int16 that f sees, itself in the middle; `spacing` in mm along rows
+    and columns."""
 
     prediction: Prediction
     number: int
-    hu: NDArray[np.int16]
+    seen: tuple[NDArray[np.int16], ...]
     spacing: tuple[float, float]
     allowed: frozenset[str] | None
 
 
 @dataclass(frozen=True)
 class _Cut:
-    """The box of a slice that f sees: `hu` has the box's shape."""
+    """The box of a slice: `hu` is the slice in it, `seen` (S, h, w) all that f sees."""
 
     taken: _Slice
     box: Box
     hu: NDArray[np.int16]
+    seen: NDArray[np.int16]
 
 
 def _finished(case: _Case) -> tuple[str, Prediction]:

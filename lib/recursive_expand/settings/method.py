@@ -33,6 +33,9 @@ class Method(Section):
     training: Training = Training()
     working_spacing: float | None = Field(default=None, gt=0)
     """In-plane spacing in mm at which f works; None: the image's own."""
+    context: int = Field(default=0, ge=0, le=4)
+    """Slices on each side that f sees beside the one it marks, as further input channels (2.5-D): neighbours by
+    position, the volume's last slice repeated. 0: the slice alone, as in the paper."""
     flips: bool = False
     """Average f's probabilities over each slice and its left-right mirror image; proposing takes twice as long."""
     use_image_labels: bool = True
