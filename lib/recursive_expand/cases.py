@@ -21,6 +21,10 @@ MIN_SIDE = 4
 """Fewest rows and columns of a slice."""
 
 
+TILTED, UNEVEN, GAP = 0.1, 0.05, 1.5
+"""What is remarked: a tilt in degrees, distances of slices that differ in mm, a distance of so many usual ones."""
+
+
 class Role(StrEnum):
     """What a case may be used for (DESIGN.md, "Words")."""
 
@@ -148,6 +152,8 @@ class SeriesReference:
         pixel_spacing: (2,) float64, mm between rows, then between columns.
         tilt_degrees: angle between the slices' normal and the line through their positions.
         slice_spacings_mm: (slices - 1,) float64, distances between neighbours along the normal, in mm.
+        frame_numbers: by slice number, which frame of its multi-frame instance it is, from 1; empty where each
+            instance is one slice.
     """
 
     series_instance_uid: str
@@ -158,10 +164,30 @@ class SeriesReference:
     pixel_spacing: NDArray[np.float64]
     tilt_degrees: float
     slice_spacings_mm: NDArray[np.float64]
+    frame_numbers: tuple[int, ...] = ()
+
+    @property
+    def slice_names(self) -> tuple[tuple[str, int], ...]:
+        """(SOPInstanceUID, frame number or 0) by slice number."""
+        return tuple(zip(self.sop_instance_uids, self.frame_numbers or [0] * len(self.sop_instance_uids), strict=True))
+
+    @property
+    def remarks(self) -> list[str]:
+        """One clause for each thing about the slices' places that is not as in most series; nothing is resampled."""
+        said = []
+        steps = np.abs(self.slice_spacings_mm)
+        if self.tilt_degrees > TILTED:
+            said.append(f"tilted by {self.tilt_degrees:.1f} degrees")
+        if len(steps) and steps.max() - steps.min() > UNEVEN:
+            said.append(f"slices {steps.min():.2f} to {steps.max():.2f} mm apart")
+            gaps = np.flatnonzero(steps > GAP * np.median(steps))
+            said += [f"a gap of {steps[number]:.2f} mm after slice {number}" for number in gaps[:3]]
+        return said
 
     def to_json(self) -> dict[str, Any]:
         """What `geometry/<case>.geometry.json` holds of it: names as DICOM has them, distances to 0.1 micrometres."""
-        return {
+        frames = {"frame_numbers": list(self.frame_numbers)} if self.frame_numbers else {}
+        return frames | {
             "series_instance_uid": self.series_instance_uid,
             "study_instance_uid": self.study_instance_uid,
             "sop_instance_uids": list(self.sop_instance_uids),
@@ -196,6 +222,7 @@ class SeriesReference:
                 np.array(content["pixel_spacing_mm"], np.float64).reshape(2),
                 float(content["tilt_degrees"]),
                 np.array(content["slice_spacings_mm"], np.float64).reshape(len(uids) - 1),
+                tuple(int(number) for number in content.get("frame_numbers") or ()),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InputError("geometry.json", f"does not place a series ({error}); import the series anew") from error

@@ -103,7 +103,7 @@ class Server:
 
 @contextmanager
 def serve(
-    app: Path, studies: Path, conf: Mapping[str, object], log: Path, environment: Mapping[str, str] = os.environ
+    app: Path, studies: Path | str, conf: Mapping[str, object], log: Path, environment: Mapping[str, str] = os.environ
 ) -> Iterator[Server]:
     """Start `monailabel start_server` on loopback and a free port; it ends with the block, and all its children do."""
     with socket.socket() as probe:

@@ -72,6 +72,17 @@ def test_a_rejection_says_why_and_nothing_shown_speaks_of_the_series(plain):
     assert document.CodingSchemeIdentificationSequence[0].CodingSchemeDesignator == "99RECURSIVE"
 
 
+def test_without_a_stored_mask_nothing_refers_to_it(plain, tmp_path):
+    seg = make_seg(plain.mask((2, 4)), plain.series, plain.headers, CODING, ORIGIN)
+    document = make_sr(Judgement(True, "anna"), seg, plain.series, plain.headers, CODING, ORIGIN, stored=False)
+    assert assessments(document) == [(None, "ACCEPTED")] * 2
+    assert str(seg.SOPInstanceUID) not in str(document)
+    assert CODING.types[3].meaning in str(document)
+    path = tmp_path / "sr.dcm"
+    path.write_bytes(encode(document))
+    assert not faults(path)
+
+
 def test_only_an_authenticated_person_verifies(plain):
     flags = {name: report(plain, judgement)[1].VerificationFlag for name, (judgement, _) in CASES.items()}
     assert {name for name, flag in flags.items() if flag == "VERIFIED"} == {"verified"}

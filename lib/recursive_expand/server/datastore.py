@@ -98,9 +98,20 @@ class RecursiveDatastore(Datastore):
         return str(path)
 
     def get_image_info(self, image_id: str) -> dict[str, Any]:
-        """What clients attached to the image, and its file's name."""
+        """What clients attached to the image, its file's name, and what is unusual in the series that it is of."""
         case = self._case(image_id)
-        return case.info | {"name": case.name}
+        with as_http():
+            series = self._recursion.archive.reference(image_id)
+            remarks = self._recursion.archive.remarks(image_id)
+        if series is None:
+            return case.info | {"name": case.name}
+        steps = series.slice_spacings_mm
+        about = {
+            "tilt_degrees": round(series.tilt_degrees, 2),
+            "slice_spacing_mm": [round(float(step), 3) for step in (steps.min(), steps.max())] if len(steps) else [],
+            "remarks": remarks,
+        }
+        return case.info | {"name": case.name, "series": about}
 
     def get_label_info(self, label_id: str, label_tag: str) -> dict[str, Any]:
         """The verdict behind a label, or the proposal, and what clients attached to it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Literal, cast
 
 from pydantic import BaseModel, Field
@@ -12,6 +13,7 @@ from recursive_expand.expand.steps import Step, next_step
 from recursive_expand.ledger import RoundState
 from recursive_expand.server.conductor import Conductor
 
+MOST_REMARKS = 100
 State = Literal["waiting_for_pixel_labels", "training", "proposing", "reviewing", "converged", "stopped", "failed"]
 
 
@@ -42,6 +44,14 @@ class OutboxStatus(BaseModel):
     error: str | None = Field(description="Why the newest one could not be written.")
 
 
+class FetchStatus(BaseModel):
+    """A series on its way from the PACS."""
+
+    case_id: str
+    come: int = Field(description="Instances that are here.")
+    total: int
+
+
 class Status(BaseModel):
     """Where the recursion stands."""
 
@@ -55,7 +65,9 @@ class Status(BaseModel):
     undecided: int = Field(description="Proposals that wait for a verdict.")
     verdicts: dict[str, int] = Field(description="Standing verdicts and slices of all rounds.")
     outbox: OutboxStatus
+    fetching: list[FetchStatus] = Field(description="Series on their way from the PACS.")
     set_aside: list[SetAsideStatus]
+    remarks: list[SetAsideStatus] = Field(description="What is unusual in input that is used, as it is: at most 100.")
     last_error: str | None
     model_sha256: str | None
     preset: str
@@ -91,6 +103,14 @@ def read_status(recursion: Recursion, conductor: Conductor) -> Status:
         undecided=undecided,
         verdicts=ledger.judgements.count(),
         outbox=OutboxStatus(**vars(ledger.outbox.count())),
+        fetching=[
+            FetchStatus(case_id=case_id, come=come, total=total)
+            for case_id, (come, total) in recursion.archive.fetching().items()
+        ],
+        remarks=[
+            SetAsideStatus(source=case_id, reason="; ".join(said))
+            for case_id, said in islice(recursion.archive.remarked().items(), MOST_REMARKS)
+        ],
         set_aside=[SetAsideStatus(source=source, reason=reason) for source, reason in ledger.cases.list_set_aside()],
         last_error=conductor.held or (round_.error if round_ else None) or conductor.problem,
         model_sha256=model[1] if model else None,

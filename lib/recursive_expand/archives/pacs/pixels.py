@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pydicom import Dataset
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
+from pydicom.sequence import Sequence
+from pydicom.uid import (
+    JPEG2000,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLosslessP14,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
 
 from recursive_expand.archives.pacs.connection import Pacs
-from recursive_expand.cases import Volume
-from recursive_expand.dicom.series import read_series
+from recursive_expand.dicom.frames import FUNCTIONAL_GROUPS, MACROS
+from recursive_expand.dicom.series import Series, read_series
 from recursive_expand.errors import InputError, Unreachable
 
 _NEEDED = (
@@ -21,17 +37,32 @@ _NEEDED = (
     *("SliceThickness", "PixelData"),
 )
 """What reading a series needs, beside group 0028: nothing else of an instance touches this machine's disk."""
+_UID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}")
 _TEXTS = ("LO", "LT", "PN", "SH", "ST", "UC", "UT", "UN")
-_HTJ2K = ("1.2.840.10008.1.2.4.201", "1.2.840.10008.1.2.4.202", "1.2.840.10008.1.2.4.203")
+_DECODED = (
+    *(ExplicitVRLittleEndian, ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian),
+    *(JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLosslessP14, JPEGLosslessSV1, JPEGLSLossless, JPEGLSNearLossless),
+    *(JPEG2000Lossless, JPEG2000, RLELossless),
+)
+"""Transfer syntaxes that the installed decoders read."""
+_UNDECODED = {
+    "1.2.840.10008.1.2.4.201": "HTJ2K",
+    "1.2.840.10008.1.2.4.202": "HTJ2K",
+    "1.2.840.10008.1.2.4.203": "HTJ2K",
+}
+
+OnInstance = Callable[[int, int], None]
+"""Called with (instances that have come, instances in all)."""
 
 
-def fetch_volume(pacs: Pacs, study: str, series: str, folder: Path) -> Volume:
+def fetch_series(pacs: Pacs, study: str, series: str, folder: Path, on_instance: OnInstance | None = None) -> Series:
     """Fetch and decode a series.
 
     Args:
         pacs: the PACS.
         study, series: its UIDs.
         folder: where slices lie in the meantime, without anything that tells of a patient.
+        on_instance: is told how far it is.
 
     Raises:
         InputError: it cannot be used, with the reason.
@@ -49,13 +80,24 @@ def fetch_volume(pacs: Pacs, study: str, series: str, folder: Path) -> Volume:
         for instance in _arriving(pacs, study, series):
             uid = str(instance.get("SOPInstanceUID") or "")
             if uid in expected and uid not in files and _whole(instance):
-                files[uid] = _written(instance, Path(temporary) / f"{len(files):05d}")
+                files[uid] = _written(instance, Path(temporary) / _file_name(uid))
+                if on_instance is not None:
+                    on_instance(len(files), len(expected))
         for uid in sorted(expected - files.keys()):
             instance = pacs.instance(study, series, uid)
             if str(instance.get("SOPInstanceUID") or "") != uid:
                 raise Unreachable(f"{pacs.name} sent another instance than it was asked for")
-            files[uid] = _written(instance, Path(temporary) / f"{len(files):05d}")
-        return read_series(sorted(files.values())).volume
+            if not _whole(instance):
+                raise Unreachable(f"{pacs.name} sent half an instance")
+            files[uid] = _written(instance, Path(temporary) / _file_name(uid))
+        return read_series(sorted(files.values()))
+
+
+def _file_name(uid: str) -> str:
+    """What the slice is called in remarks: its UID, where that is one; another PACS could send a path."""
+    if not _UID.fullmatch(uid):
+        raise InputError("series", "has an instance whose SOP Instance UID is none")
+    return uid
 
 
 def _arriving(pacs: Pacs, study: str, series: str) -> Iterator[Dataset]:
@@ -68,7 +110,8 @@ def _arriving(pacs: Pacs, study: str, series: str) -> Iterator[Dataset]:
 
 def _whole(instance: Dataset) -> bool:
     """Whether uncompressed pixels are all there; of compressed ones a part's end tells."""
-    if instance.file_meta.TransferSyntaxUID in _HTJ2K or instance.file_meta.TransferSyntaxUID.is_compressed:
+    syntax = instance.file_meta.TransferSyntaxUID
+    if syntax not in _DECODED or syntax.is_compressed:
         return True
     size = int(instance.get("Rows", 0)) * int(instance.get("Columns", 0)) * int(instance.get("BitsAllocated", 0)) // 8
     frames = int(instance.get("NumberOfFrames") or 1) * int(instance.get("SamplesPerPixel") or 1)
@@ -77,8 +120,9 @@ def _whole(instance: Dataset) -> bool:
 
 def _written(instance: Dataset, path: Path) -> Path:
     syntax = instance.file_meta.TransferSyntaxUID
-    if syntax in _HTJ2K:
-        raise InputError("series", "is compressed as HTJ2K, which nothing here decodes; have the PACS decompress it")
+    if syntax not in _DECODED:
+        name = _UNDECODED.get(syntax, f"transfer syntax {str(syntax)[:64]}")
+        raise InputError("series", f"is compressed as {name}, which nothing here decodes; have the PACS decompress it")
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = instance.SOPClassUID
     meta.MediaStorageSOPInstanceUID = instance.SOPInstanceUID
@@ -92,5 +136,19 @@ def _written(instance: Dataset, path: Path) -> Path:
     for element in instance.group_dataset(0x0028):
         if element.VR not in _TEXTS:
             kept[element.tag] = element
+    for name in FUNCTIONAL_GROUPS:
+        if name in instance:
+            setattr(kept, name, Sequence(_macros(group) for group in instance[name].value))
     kept.save_as(path, write_like_original=False)
     return path
+
+
+def _macros(group: Dataset) -> Dataset:
+    """Of a functional group what places a frame, without texts."""
+    kept = Dataset()
+    for name in MACROS:
+        if name in group:
+            item = Dataset()
+            item.update({element.tag: element for element in group[name].value[0] if element.VR not in _TEXTS})
+            setattr(kept, name, Sequence([item]))
+    return kept

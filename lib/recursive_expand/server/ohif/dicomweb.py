@@ -18,7 +18,7 @@ from requests import RequestException
 
 from recursive_expand.archives.dicomweb import DicomwebArchive
 from recursive_expand.archives.pacs.connection import CONNECT_SECONDS, PAGE, Gone, Pacs, Refused
-from recursive_expand.dicom.frames import frame_bytes
+from recursive_expand.dicom.stored_frame import frame_bytes
 from recursive_expand.errors import InputError, Unreachable
 from recursive_expand.server.ohif.source import dicomweb_archive
 from recursive_expand.server.roles import USER
