@@ -96,7 +96,7 @@ def _anatomy(rng: np.random.Generator) -> Anatomy:
         bone=rng.uniform(3, 10),
         scalp=rng.uniform(2.5, 9),
     )
-    wide = rng.uniform(0.6, 1.7)
+    wide = rng.uniform(0.6, 2.1)
     return replace(
         anatomy,
         outline=outline,
