@@ -19,7 +19,7 @@ def painted():
 
 @pytest.fixture(scope="module")
 def imaged(painted):
-    return [acquire(one, np.random.default_rng(number)) for number, one in enumerate(painted)]
+    return [acquire(one, np.random.default_rng(100 + number)) for number, one in enumerate(painted)]
 
 
 def test_the_same_number_gives_the_same_slice(painted):

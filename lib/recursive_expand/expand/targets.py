@@ -42,7 +42,7 @@ def target_predictor(recursion: Recursion, round_: RoundRecord) -> PredictSlices
 def _previous(recursion: Recursion, round_: RoundRecord) -> PredictSlices | None:
     if round_.base_model is None:
         return None
-    without_g = recursion.settings.changed(mode="off", min_area=0.0)
+    without_g = recursion.settings.changed(mode="off", min_area=0.0, min_depth=0.0)
     return _predict_by(recursion, Predictor(without_g, recursion.network(round_.base_model), choose_device()))
 
 

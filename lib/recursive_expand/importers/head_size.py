@@ -1,4 +1,4 @@
-"""The pixel spacing of head pictures, which they do not tell: the one at which the skulls in them are as large as adults'."""
+"""The pixel spacing of head pictures, which they do not tell: the one at which their skulls are as large as adults'."""
 
 from __future__ import annotations
 

@@ -36,8 +36,8 @@ class SliceSettings:
         level: centre of the CT window that the pictures show, in HU.
         width: width of that window: black is level - width / 2, white is level + width / 2.
         role: `pixel` (needs masks), `test` (with or without), or `image` (masks only tell which classes are present).
-        spacing: mm between pixels, which pictures do not tell; None: the one at which the heads in them are of an adult's
-            size, and where none is seen `SPACING_MM`.
+        spacing: mm between pixels, which pictures do not tell; None: the one at which the heads are as large as
+            adults', and where none is seen `SPACING_MM`.
         mask_class: class that binary masks mark.
         class_values: class name by the masks' value, for masks that hold several.
         mask_colour: the colour that marks the class; None: whatever is not background.

@@ -39,7 +39,7 @@ _DENSITY: dict[type[Bleed], tuple[float, float]] = {
     Subarachnoid: (36, 76),
     Subdural: (42, 80),
 }
-"""Least and most HU: older blood fades, and in CSF it is diluted."""
+"""Least and most HU, the higher ones more often: older blood fades, and in CSF it is diluted."""
 
 
 def draw_bleeds(rng: np.random.Generator, z: float) -> list[Bleed]:
@@ -59,10 +59,11 @@ def draw_bleeds(rng: np.random.Generator, z: float) -> list[Bleed]:
 
 
 def _draw(kind: type[Bleed], rng: np.random.Generator, z: float) -> Bleed:
+    low, high = _DENSITY[kind]
     common: dict[str, Any] = {
         "side": int(rng.choice([-1, 1])),
         "level": z + rng.normal(0, 8),
-        "hu": rng.uniform(*_DENSITY[kind]),
+        "hu": high - (high - low) * rng.beta(1, 2),
         "mixed": rng.uniform(6, 28) if rng.random() < 0.4 else 0.0,
     }
     if kind is Epidural:

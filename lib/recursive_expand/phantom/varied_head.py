@@ -101,7 +101,7 @@ def _anatomy(rng: np.random.Generator) -> Anatomy:
         anatomy,
         outline=outline,
         ventricles={name: points * (1, 1, 1, wide) for name, points in anatomy.ventricles.items()},
-        atrophy=rng.uniform(0, 1.3),
+        atrophy=rng.uniform(-0.4, 1.2),  # below 0: no CSF parts the brain from the skull
         dura_hu=rng.uniform(42, 76),
         sinus_hu=rng.uniform(44, 74),
     )
