@@ -2,8 +2,8 @@
 
     python scripts/real_slices.py [--leave-one-out] [--conf KEY VALUE ...] [--weights FILE] [--csv FILE]
 
-It takes the 36 slices of CT-ICH 1.0.0 and the clean head of `../shared/data` (--data). Patients and types of the regions
-are those of docs/measured/ct_ich_v1.csv, told by eye: the data set has neither. It runs in the environment of
+It takes the 36 slices of CT-ICH 1.0.0 and the clean head of `../shared/data` (--data). Patients and types of the
+regions are those of docs/measured/ct_ich_v1.csv, told by eye: the data set has neither. It runs in the environment of
 `scripts/test.py`; the start from synthetic heads is taken from the user's cache, or made.
 """
 
@@ -103,7 +103,8 @@ def measured(settings: Settings, network: nn.Module, slices: Iterable[RealSlice]
     """One row a slice: Dice, precision and recall of any bleed, and voxels."""
     predictor, rows = Predictor(settings, network), []
     for one in slices:
-        found, true = predictor.predict(one.volume).mask[0] > 0, one.mask > 0
+        prediction = predictor.predict(one.volume)
+        found, true = prediction.mask[0] > 0, one.mask > 0
         both = int(np.count_nonzero(found & true))
         counts = Counts(both, int(found.sum()) - both, int(true.sum()) - both)
         rows.append(
@@ -114,6 +115,7 @@ def measured(settings: Settings, network: nn.Module, slices: Iterable[RealSlice]
                 "true": int(true.sum()),
                 "marked": int(found.sum()),
                 "both": both,
+                "confidence": float(prediction.confidence[0]),
             }
         )
     return rows
@@ -130,7 +132,8 @@ def told(title: str, rows: Sequence[Mapping[str, object]]) -> str:
         f"{title}: Dice {table['dice'].mean():.3f} ({table['dice'].median():.3f}) over {len(table)} slices, "
         f"{patients.mean():.3f} over {len(patients)} patients ({', '.join(f'{dice:.3f}' for dice in patients)}); "
         f"precision {both / max(1, marked):.2f}, recall {both / true:.2f}; "
-        f"{accepted} of {len(proposed)} proposals acceptable at {TAU}"
+        f"{accepted} of {len(proposed)} proposals acceptable at {TAU}, "
+        f"mean confidence {proposed['confidence'].mean():.2f}"
     )
 
 
@@ -169,9 +172,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=REPOSITORY.parent / "shared" / "data")
-    parser.add_argument(
-        "--leave-one-out", action="store_true", help="tune on four patients, measure the fifth, in turn"
-    )
+    parser.add_argument("--leave-one-out", action="store_true", help="tune on all patients but one, in turn")
     parser.add_argument("--conf", nargs=2, action="append", default=[], metavar=("KEY", "VALUE"))
     parser.add_argument("--weights", type=Path, help="f's start; default: from synthetic heads, as pretrain says")
     parser.add_argument("--spacing", type=float, help="mm between pixels; default: what fits the heads")
@@ -184,9 +185,7 @@ def main() -> None:
         start = build_network(settings)
         start.load_state_dict(load_file(asked.weights))
     elif settings.method.pretrain != "none":
-        start = pretrained(
-            settings, CPU, on_step=lambda done, all_, loss: print(f"\r{done}/{all_} {loss:.3f} ", end="")
-        )
+        start = pretrained(settings, CPU, on_step=lambda *now: print("\r%d/%d, loss %.3f " % now, end="", flush=True))
     if start is not None:
         rows = measured(settings, start, slices)
         print(told("no real mask", rows))
