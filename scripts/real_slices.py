@@ -168,6 +168,10 @@ def clean_head_ml(settings: Settings, network: nn.Module, folder: Path) -> float
     return marked * math.prod(volume.geometry.spacing) / 1000
 
 
+def _shown(done: int, total: int, loss: float) -> None:
+    print(f"\r{done}/{total} synthetic slices, loss {loss:.3f} ", end="\n" if done == total else "", flush=True)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -185,7 +189,7 @@ def main() -> None:
         start = build_network(settings)
         start.load_state_dict(load_file(asked.weights))
     elif settings.method.pretrain != "none":
-        start = pretrained(settings, CPU, on_step=lambda *now: print("\r%d/%d, loss %.3f " % now, end="", flush=True))
+        start = pretrained(settings, CPU, on_step=_shown)
     if start is not None:
         rows = measured(settings, start, slices)
         print(told("no real mask", rows))
