@@ -71,7 +71,7 @@ def test_the_paper_s_targets_of_earlier_rounds_are_f_s_own_of_the_recursion_befo
     targets = taught(paper)
     round_2 = paper.ledger.rounds.get(2)
     assert round_2.base_model == round_1.model
-    f_alone = paper.settings.changed(mode="off", min_area=0.0)
+    f_alone = paper.settings.changed(mode="off", min_area=0.0, min_depth=0.0)
     without_g_differs = 0
     earlier = {key for key in targets if int(key.split(":")[1]) not in waiting.get(key.split(":")[0], ())}
     assert {key.split(":")[0] for key in earlier} == {"i0", "i1", "u0"}

@@ -83,6 +83,26 @@ def test_the_assumed_spacing_is_said(pictures):
     assert check_case(pictures.archive, pictures.case("a"))[0].geometry.spacing[1:] == pytest.approx((0.4, 0.4))
 
 
+def test_the_spacing_is_the_one_that_fits_the_heads(pictures):
+    across = np.arange(300) - 150
+    radius = np.hypot(across[:, None], across)
+    Image.fromarray(np.select([radius > 126, radius > 118], [0, 255], 90).astype(np.uint8)).save(
+        pictures.images / "a.png"
+    )
+    (pictures.images / "b.png").write_bytes(b"no picture")
+    report = pictures.load(masks=False, role=Role.IMAGE)
+    assert "fits the size of the heads" in report.notes[0]
+    spacing = check_case(pictures.archive, pictures.case("a"))[0].geometry.spacing[1]
+    assert 253 * spacing == pytest.approx(167, rel=0.01)  # the ring is 253 pixels wide
+    (pictures.images / "a.png").unlink()
+    pictures.add("c")
+    assert (
+        pictures.load(masks=False, role=Role.IMAGE)
+        .notes[0]
+        .endswith("no skull tells it: 0.5 mm is assumed (--spacing)")
+    )
+
+
 def test_test_slices_are_held_out_from_the_moment_they_are_there(pictures, monkeypatch):
     pictures.add("a")
     pictures.add("b", None)

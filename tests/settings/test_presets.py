@@ -59,6 +59,7 @@ TABLE: dict[str, dict[str, tuple[Any, Any]]] = {
         "overlap": (0.5, 0.5),
         "min_dice": (0.5, 0.5),
         "min_area": (0, 10),
+        "min_depth": (0, 3),
     },
     "training": {
         "epochs": (120, 120),

@@ -52,7 +52,7 @@ def taught_as_accepted(training: Training, accepted: AcceptedSlices) -> bool:
 def _previous(recursion: Recursion, round_: RoundRecord) -> PredictSlices | None:
     if round_.base_model is None:
         return None
-    without_g = recursion.settings.changed(mode="off", min_area=0.0)
+    without_g = recursion.settings.changed(mode="off", min_area=0.0, min_depth=0.0)
     return _predict_by(recursion, Predictor(without_g, recursion.network(round_.base_model), choose_device()))
 
 

@@ -78,8 +78,11 @@ def slices_command(
     ] = None,
     role: Annotated[str, typer.Option(help="pixel (expert masks), image (only which classes) or test.")] = "pixel",
     spacing: Annotated[
-        float, typer.Option(help="Millimetres between pixels, which pictures do not tell; 0.5 is usual for a head.")
-    ] = 0.5,
+        float | None,
+        typer.Option(
+            help="Millimetres between pixels, which pictures do not tell.", show_default="from the heads' size"
+        ),
+    ] = None,
     task: TaskFile = TASK,
 ) -> None:
     """Import single slices from pictures (PNG, JPEG, TIFF, BMP): one case per picture."""

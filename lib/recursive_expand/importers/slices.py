@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from recursive_expand.cases import MIN_SIDE, Geometry, LabelMap, Role, Volume
 from recursive_expand.errors import InputError
+from recursive_expand.importers.head_size import spacing_of_heads
 from recursive_expand.importers.importer import CaseContent, ImportContext, Importer, PlannedCase, case_of_name
 from recursive_expand.importers.mask_files import labels_of
 from recursive_expand.importers.pictures import EXTENSIONS, read_binary_mask, read_class_mask, read_grey
@@ -19,6 +21,10 @@ from recursive_expand.importers.report import ImportReport, LeftOut
 
 SLICE_THICKNESS = 5.0
 """Millimetres along the slice axis, which no single slice can tell; nothing is computed from it."""
+SPACING_MM = 0.5
+"""Where no head tells better: 250 mm over 512 pixels."""
+SLICES_SEEN = 200
+"""So many pictures of a folder are looked at for the size of their heads."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,8 @@ class SliceSettings:
         level: centre of the CT window that the pictures show, in HU.
         width: width of that window: black is level - width / 2, white is level + width / 2.
         role: `pixel` (needs masks), `test` (with or without), or `image` (masks only tell which classes are present).
-        spacing: mm between pixels. Pictures do not tell; 0.5 is usual for a head (250 mm over 512 pixels).
+        spacing: mm between pixels, which pictures do not tell; None: the one at which the heads are as large as
+            adults', and where none is seen `SPACING_MM`.
         mask_class: class that binary masks mark.
         class_values: class name by the masks' value, for masks that hold several.
         mask_colour: the colour that marks the class; None: whatever is not background.
@@ -40,7 +47,7 @@ class SliceSettings:
     level: float
     width: float
     role: Role = Role.PIXEL
-    spacing: float = 0.5
+    spacing: float | None = None
     mask_class: str | None = None
     class_values: Mapping[int, str] = field(default_factory=dict)
     mask_colour: tuple[int, int, int] | None = None
@@ -75,9 +82,9 @@ class SlicesImporter(Importer):
         """One case a picture."""
         values = _check(self.source, self.masks, self.settings)
         report = context.report
-        report.note(f"pixel spacing is not in a picture: {self.settings.spacing:g} mm is assumed (--spacing)")
         pictures = _by_stem(self.source, report)
         masks = _by_stem(self.masks, report) if self.masks else None
+        settings = replace(self.settings, spacing=_spacing(pictures, self.settings, report))
         planned: dict[str, PlannedCase] = {}
         for stem, path in sorted(pictures.items()):
             try:
@@ -85,7 +92,7 @@ class SlicesImporter(Importer):
             except InputError as error:
                 report.leave_out(path.name, f"{error.reason}; rename it")
                 continue
-            read = partial(_read_case, path, masks, self.settings, values)
+            read = partial(_read_case, path, masks, settings, values)
             first = planned.setdefault(case_id.casefold(), PlannedCase(case_id, path.name, read))
             if first.source != path.name:
                 reason = f"would be case {case_id}, as {first.source} is; rename one"
@@ -100,7 +107,7 @@ def _check(source: Path, masks: Path | None, settings: SliceSettings) -> dict[in
     for folder in (source, *([masks] if masks else [])):
         if not folder.is_dir():
             raise InputError(folder.name or str(folder), "is no folder; give a folder of pictures")
-    if settings.width <= 0 or settings.spacing <= 0:
+    if settings.width <= 0 or (settings.spacing is not None and settings.spacing <= 0):
         raise InputError("--width and --spacing", "must be above 0")
     if settings.role not in (Role.PIXEL, Role.IMAGE, Role.TEST):
         raise InputError(f"--role {settings.role}", "is not possible here; choose pixel, image or test")
@@ -133,13 +140,36 @@ def _by_stem(folder: Path, report: ImportReport) -> dict[str, Path]:
     return {stem: paths[0] for stem, paths in found.items() if len(paths) == 1}
 
 
+def _spacing(pictures: Mapping[str, Path], settings: SliceSettings, report: ImportReport) -> float:
+    """mm between pixels, as it is given or as the heads' size tells, which the report says."""
+    if settings.spacing is not None:
+        report.note(f"pixel spacing is not in a picture: {settings.spacing:g} mm is assumed (--spacing)")
+        return settings.spacing
+    paths = list(pictures.values())
+    spacing = spacing_of_heads(_readable(paths[:: -(-len(paths) // SLICES_SEEN) or 1], settings))
+    if spacing is None:
+        report.note(
+            f"pixel spacing is not in a picture, and no skull tells it: {SPACING_MM:g} mm is assumed (--spacing)"
+        )
+        return SPACING_MM
+    report.note(f"pixel spacing is not in a picture: {spacing:g} mm fits the size of the heads (--spacing)")
+    return spacing
+
+
+def _readable(paths: Sequence[Path], settings: SliceSettings) -> Iterator[NDArray[np.int16]]:
+    """The pictures that can be read; the import tells of the others."""
+    for path in paths:
+        with suppress(InputError):
+            yield _hounsfield(path, settings)
+
+
 def _read_case(
     path: Path, masks: Mapping[str, Path] | None, settings: SliceSettings, values: Mapping[int, int]
 ) -> CaseContent:
     hu = _hounsfield(path, settings)
     mask = None if masks is None else _mask(path, masks.get(path.stem), hu.shape, settings, values)
     content = CaseContent(
-        Volume(hu[None], _geometry(hu.shape, settings.spacing)),
+        Volume(hu[None], _geometry(hu.shape, settings.spacing or SPACING_MM)),
         f"{hu.shape[1]} x {hu.shape[0]} pixels, {settings.role}",
         # The other roles follow from the labels.
         role=Role.TEST if settings.role is Role.TEST else None,

@@ -13,6 +13,9 @@ WINDOWED = 0.5
 """Share of slices that are pictures of a display window: their values end there, and are of 8 bits."""
 WINDOWS = ((-20.0, 100.0), (0.0, 80.0), (-160.0, 240.0), (-60.0, 140.0), (-100.0, 150.0), (0.0, 100.0))
 """Lower and upper ends, HU; each picture's differ a little."""
+DENSEST_BLOOD_HU = 100.0
+"""Where a voxel is denser once the scanner has blurred it, bone outshines the blood in it: nobody would mark it, and f
+would learn to mark the inner table."""
 
 
 def acquire(painted: Painted, rng: np.random.Generator) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
@@ -30,12 +33,13 @@ def acquire(painted: Painted, rng: np.random.Generator) -> tuple[NDArray[np.int1
     if rng.random() < 0.06:
         hu = _moved(hu, rng, pixel)
     body = np.clip((hu + 500) / 400, 0, 1)
-    hu = gaussian_filter(hu, rng.uniform(0.15, 1.3) / pixel)
+    hu = gaussian_filter(hu, rng.uniform(0.15, 1.1) / pixel)
+    mask = np.where(hu > DENSEST_BLOOD_HU, 0, mask).astype(np.uint8)
     sharpening = rng.uniform(0, 0.9) if rng.random() < 0.5 else 0.0
     if sharpening:
         hu += sharpening * (hu - gaussian_filter(hu, 0.9 / pixel))
     hu = _calibrated(hu, depth, body, rng)
-    if rng.random() < 0.6:
+    if rng.random() < 0.8:
         hu += _glare(hu, pixel, rng) * body
     if rng.random() < 0.06:
         hu += _streaks(hu.shape, rng) * body
@@ -82,9 +86,12 @@ def _calibrated(
 
 
 def _glare(hu: NDArray[np.float32], pixel: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Bone makes what lies beside it brighter, most where it is thick: hardened and scattered rays."""
+    """Bone makes what lies beside it brighter, most where it is thick: hardened and scattered rays.
+
+    On a real head without blood the brain is 13 HU brighter 3 mm from the skull than 15 mm from it, at the vertex 16.
+    """
     bone = np.clip((hu - 200) / 600, 0, 1).astype(np.float32)
-    return gaussian_filter(bone, rng.uniform(1.5, 10) / pixel) * np.float32(60 * rng.beta(1, 1.8))
+    return gaussian_filter(bone, rng.uniform(2, 10) / pixel) * np.float32(85 * rng.beta(1, 1.8))
 
 
 def _streaks(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:

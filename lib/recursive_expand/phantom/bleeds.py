@@ -16,7 +16,7 @@ from recursive_expand.phantom.streams import stream
 
 OEDEMA_HU = 20.0
 BLOOD_HU = (46.0, 82.0)
-"""Least and most density of blood, before the scanner."""
+"""Least and most density of blood, before the scanner; a bleed that is fainter as a whole is as faint as it is."""
 
 _Image = NDArray[np.float32]
 _Table = NDArray[np.float64]
@@ -86,7 +86,8 @@ class Bleed:
     def density(self, spaces: Spaces) -> _Image:
         """(R, C) float32 HU of its blood."""
         unclotted = np.clip(0.2 - 1.2 * spaces.wobble, 0, 1)
-        return np.clip(self.hu + 2.2 * spaces.texture - self.mixed * unclotted, *BLOOD_HU).astype(np.float32)
+        least = min(BLOOD_HU[0], self.hu)
+        return np.clip(self.hu + 2.2 * spaces.texture - self.mixed * unclotted, least, BLOOD_HU[1]).astype(np.float32)
 
 
 @dataclass(frozen=True)

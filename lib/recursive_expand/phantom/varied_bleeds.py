@@ -30,6 +30,16 @@ _SHARES: dict[type[Bleed], float] = {
 }
 _VENTRICLES, _VENTRICULAR = (-4.0, 66.0), 0.3
 """Heights between which there are ventricles, mm, and the share of bleeds in them there."""
+_FOURTH_ALONE = 26.0
+"""Below this height the fourth ventricle alone is seen, which blood fills as a cast."""
+_DENSITY: dict[type[Bleed], tuple[float, float]] = {
+    Epidural: (42, 80),
+    Intraparenchymal: (42, 80),
+    Intraventricular: (28, 76),
+    Subarachnoid: (36, 76),
+    Subdural: (42, 80),
+}
+"""Least and most HU, the higher ones more often: older blood fades, and in CSF it is diluted."""
 
 
 def draw_bleeds(rng: np.random.Generator, z: float) -> list[Bleed]:
@@ -49,10 +59,11 @@ def draw_bleeds(rng: np.random.Generator, z: float) -> list[Bleed]:
 
 
 def _draw(kind: type[Bleed], rng: np.random.Generator, z: float) -> Bleed:
+    low, high = _DENSITY[kind]
     common: dict[str, Any] = {
         "side": int(rng.choice([-1, 1])),
         "level": z + rng.normal(0, 8),
-        "hu": rng.uniform(52, 80),
+        "hu": high - (high - low) * rng.beta(1, 2),
         "mixed": rng.uniform(6, 28) if rng.random() < 0.4 else 0.0,
     }
     if kind is Epidural:
@@ -87,7 +98,10 @@ def _draw(kind: type[Bleed], rng: np.random.Generator, z: float) -> Bleed:
         )
     if kind is Intraventricular:
         return Intraventricular(
-            **common, cast=bool(rng.random() < 0.25), surface=rng.uniform(18, 54), other_surface=rng.uniform(24, 66)
+            **common,
+            cast=bool(rng.random() < (0.8 if z < _FOURTH_ALONE else 0.25)),
+            surface=rng.uniform(18, 54),
+            other_surface=rng.uniform(24, 66),
         )
     return Subarachnoid(
         **common,

@@ -96,12 +96,12 @@ def _anatomy(rng: np.random.Generator) -> Anatomy:
         bone=rng.uniform(3, 10),
         scalp=rng.uniform(2.5, 9),
     )
-    wide = rng.uniform(0.6, 1.7)
+    wide = rng.uniform(0.6, 2.1)
     return replace(
         anatomy,
         outline=outline,
         ventricles={name: points * (1, 1, 1, wide) for name, points in anatomy.ventricles.items()},
-        atrophy=rng.uniform(0, 1.3),
+        atrophy=rng.uniform(-0.4, 1.2),  # below 0: no CSF parts the brain from the skull
         dura_hu=rng.uniform(42, 76),
         sinus_hu=rng.uniform(44, 74),
     )

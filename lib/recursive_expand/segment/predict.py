@@ -22,6 +22,7 @@ from recursive_expand.segment.network import fold_batch_norm, size_multiple
 from recursive_expand.segment.refine import refine
 from recursive_expand.segment.regions.registry import region_named
 from recursive_expand.segment.resample import to_native, to_working, working_shape
+from recursive_expand.segment.rims import drop_rims
 from recursive_expand.segment.specks import drop_specks
 from recursive_expand.segment.threads import available_cores, one_thread_per_operation
 from recursive_expand.segment.windows import apply_windows
@@ -237,6 +238,7 @@ class Predictor:
         if refinement.refine == "before_review":
             mask = refine(mask, cut.hu, refinement, self._settings.task.windows[0])
         mask = drop_specks(mask, min_pixels=refinement.min_area / math.prod(cut.taken.spacing))
+        mask = drop_rims(mask, cut.hu, cut.taken.spacing, min_depth=refinement.min_depth)
         ignore = found.ignore_band(mask, training.confident_background, training.confident_foreground)
         cut.box.write(out.mask[number], mask)
         cut.box.write(out.ignore[number], ignore)

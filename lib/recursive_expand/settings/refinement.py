@@ -33,6 +33,9 @@ class Refinement(Section):
     min_area: float = Field(default=0.0, ge=0)
     """Components smaller than this, in mm2, are dropped as specks; 0 keeps all, as the paper does."""
 
+    min_depth: float = Field(default=0.0, ge=0)
+    """Components of which no pixel is so many mm from bone are dropped as its rims; 0 keeps all, as the paper does."""
+
     @field_validator("mode", mode="before")
     @classmethod
     def _off(cls, mode: Any) -> Any:

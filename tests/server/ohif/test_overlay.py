@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import monailabel.app as monailabel_server
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from monailabel.interfaces.utils.app import app_instance
 
 from .conftest import SERIES, SIZE
 
@@ -38,3 +41,14 @@ def test_a_proposal_that_is_none_is_refused(ohif, orthanc):
     assert answer.status_code == 409
     answer = ohif.get("/recursive/ohif/overlay", params={"case_id": "1.2.3", "proposal": "0" * 64})
     assert answer.status_code == 404
+
+
+def test_a_proposal_on_multi_frame_images_is_for_the_desk(ohif, orthanc, proposed_mask, monkeypatch):
+    sha256, _ = proposed_mask("one")
+    archive = app_instance().recursion.archive
+    plain = archive.reference(orthanc.cases["one"])
+    frames = tuple(range(1, len(plain.sop_instance_uids) + 1))
+    monkeypatch.setattr(type(archive), "reference", lambda *_: replace(plain, frame_numbers=frames))
+    answer = ohif.get("/recursive/ohif/overlay", params={"case_id": orthanc.cases["one"], "proposal": sha256})
+    assert answer.status_code == 422
+    assert "judge it at the review desk" in answer.json()["detail"]

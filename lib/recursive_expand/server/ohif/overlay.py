@@ -56,6 +56,10 @@ def get_overlay(case_id: str, proposal: Annotated[str, Query(max_length=128)], r
         series = archive.reference(case_id)
         if series is None or series.study_instance_uid is None:
             raise InputError(f"case {case_id}", "is of no known series any more")
+        if series.frame_numbers:
+            raise InputError(
+                f"case {case_id}", "is of multi-frame images, which OHIF cannot be given; judge it at the review desk"
+            )
         # Native axes are column, row, image (`read_series`): the images' own order, whichever way the head lies.
         planes = label.native.T
         if label.geometry.orientation.axes[0] != 2 or len(planes) != len(series.sop_instance_uids):
