@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recursive_expand.cases import Role
+from recursive_expand.expand.due import close_review
 from recursive_expand.expand.registration import register_cases
-from recursive_expand.expand.rounds import close_review
 from recursive_expand.expand.steps import State, Step, next_step, read_state
 from recursive_expand.ledger import CaseEntry, RoundState, VerdictKind
 from recursive_expand.settings import Review

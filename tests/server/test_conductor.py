@@ -10,9 +10,9 @@ from monailabel.utils.async_tasks.task import AsyncTask
 
 from recursive_expand.cases import Role
 from recursive_expand.errors import RecursiveExpandError
+from recursive_expand.expand.due import close_review
 from recursive_expand.expand.progress import Progress
 from recursive_expand.expand.registration import register_cases
-from recursive_expand.expand.rounds import close_review
 from recursive_expand.expand.steps import Step
 from recursive_expand.ledger import (
     Actor,

@@ -12,7 +12,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from recursive_expand.cases import Geometry, LabelMap, SeriesReference
 from recursive_expand.dicom.coding import Coding, Origin, colour, uid_of
-from recursive_expand.dicom.derived import DEVICE_SERIAL, MANUFACTURER, MODEL_NAME, settle, source_headers
+from recursive_expand.dicom.derived import DEVICE_SERIAL, MANUFACTURER, MODEL_NAME, algorithm_of, settle, source_headers
 from recursive_expand.errors import InputError
 
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
@@ -57,12 +57,13 @@ def make_seg(
     if empty:
         planes = planes.copy()  # as many voxels as there are segments, taken out again below
         planes[len(planes) // 2].reshape(-1)[: len(coding.classes)] = np.arange(1, len(coding.classes) + 1)
+    name, version, (hashed, sha256) = algorithm_of(origin)
     algorithm = hd.AlgorithmIdentificationSequence(
-        MODEL_NAME,
+        name,
         _AI,
-        origin.version,
-        source="Recursive ICH",
-        parameters={"model_sha256": origin.model_sha256 or "none", "round": str(origin.round)},
+        version,
+        source=MANUFACTURER if origin.tool is None else name,
+        parameters={hashed: sha256, "round": str(origin.round)},
     )
     identity = (origin.case_id, origin.round, origin.verdict, tag, label.sha256)
     seg = hd.seg.Segmentation(

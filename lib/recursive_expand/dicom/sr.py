@@ -14,7 +14,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from recursive_expand.cases import SeriesReference
 from recursive_expand.dicom.coding import Coding, Origin, uid_of
-from recursive_expand.dicom.derived import DEVICE_SERIAL, MANUFACTURER, MODEL_NAME, settle, source_headers
+from recursive_expand.dicom.derived import DEVICE_SERIAL, MANUFACTURER, MODEL_NAME, algorithm_of, settle, source_headers
 
 COMPREHENSIVE_SR = "1.2.840.10008.5.1.4.1.1.88.33"
 
@@ -173,9 +173,8 @@ def _groups(
     said = [hd.sr.QualitativeEvaluation(ASSESSMENT, ACCEPTED if judgement.accepted else REJECTED)]
     if judgement.reason:
         said.append(hd.sr.QualitativeEvaluation(REASON, _reason(judgement.reason)))
-    algorithm = hd.sr.AlgorithmIdentification(
-        MODEL_NAME, origin.version, parameters=[f"model_sha256 {origin.model_sha256 or 'none'}"]
-    )
+    name, version, hashed = algorithm_of(origin)
+    algorithm = hd.sr.AlgorithmIdentification(name, version, parameters=[" ".join(hashed)])
     segments = _shown(seg)
     if not segments:
         return [

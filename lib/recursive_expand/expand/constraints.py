@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from recursive_expand.cases import ImageLabels
-from recursive_expand.segment.constrain import AllowedClasses
+
+if TYPE_CHECKING:  # it imports PyTorch
+    from recursive_expand.segment.constrain import AllowedClasses
 
 
 def allowed_classes(image_labels: dict[int | None, ImageLabels], slices: int) -> tuple[frozenset[str] | None, ...]:

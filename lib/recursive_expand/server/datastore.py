@@ -237,6 +237,7 @@ class RecursiveDatastore(Datastore):
         return {
             "round": proposal.round,
             "model_sha256": proposal.model_sha256,
+            "tool": proposal.tool,
             "proposal_sha256": proposal.sha256,
             "state": proposal.state,
             "slices": list(proposal.slices),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import HTTPException
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
@@ -12,12 +12,14 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from recursive_expand.archives.images import read_volume
 from recursive_expand.cases import LabelMap, Role, Volume
 from recursive_expand.expand.frozen import frozen_label
-from recursive_expand.expand.proposer import Proposer
 from recursive_expand.expand.recursion import Recursion
 from recursive_expand.ledger import CaseRecord, ProposalRecord
 from recursive_expand.server.answers import write_answer
 from recursive_expand.server.refusals import as_http
 from recursive_expand.server.uploads import is_upload
+
+if TYPE_CHECKING:
+    from recursive_expand.expand.proposer import Proposer
 
 
 class ProposalInfer(InferTask):
@@ -105,6 +107,9 @@ class ProposalInfer(InferTask):
             raise HTTPException(409, "there is no model yet: round 0 is still to be trained; see GET /recursive/status")
         known = self._cached
         if known is None or (known.round_index, known.model_sha256) != current:
+            # Here: it imports PyTorch, and most answers are frozen masks.
+            from recursive_expand.expand.proposer import Proposer
+
             known = self._cached = Proposer.of(self._recursion, rounds.get(current[0]))
         return known
 
@@ -114,6 +119,7 @@ def _describe(proposal: ProposalRecord) -> dict[str, Any]:
         "proposal": proposal.sha256,
         "round": proposal.round,
         "model_sha256": proposal.model_sha256,
+        "tool": proposal.tool,
         "slices": list(proposal.slices),
         "state": proposal.state,
         "voxels": proposal.voxels,
