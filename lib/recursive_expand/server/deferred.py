@@ -12,8 +12,8 @@ from types import ModuleType
 from typing import Any
 
 DEFERRED = ("torch", "monai")
-"""Packages that take most of a start's time and memory. MONAI Label's modules name them at their top and use them to count
-GPUs, to download and in transforms; a server that answers with frozen masks does none of it."""
+"""Packages that take most of a start's time and memory. MONAI Label's modules import them at their top and use them to
+count GPUs, to download and in transforms; a server that answers with frozen masks does none of it."""
 
 
 @contextmanager
@@ -63,7 +63,9 @@ class _StandIn(ModuleType):
 class _Finder(MetaPathFinder, Loader):
     """Finds stand-ins."""
 
-    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         if fullname.partition(".")[0] not in DEFERRED:
             return None
         return ModuleSpec(fullname, self, is_package=True)
