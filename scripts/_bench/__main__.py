@@ -22,6 +22,7 @@ from _bench.next_sample import measure_queue
 from _bench.propose import measure_propose
 from _bench.report import Section, as_json, table
 from _bench.scale import FULL, QUICK, Scale
+from _bench.start import measure_start
 from recursive_expand.segment.threads import available_cores
 
 WIDTH = 150
@@ -32,6 +33,7 @@ SECTIONS: dict[str, Callable[[Scale, int], Section]] = {
     "queue": measure_queue,
     "memory": measure_memory,
     "desk": measure_desk,
+    "start": measure_start,
 }
 
 

@@ -253,6 +253,7 @@ class ReadingFacts:
         overlay: whether the contours were on; overlay_off_seconds: how long they were not.
         view: sheet or case; input_device: keyboard, mouse or touch.
         client_version: of the page.
+        bulk: whether it was given to all that a sheet showed at once.
     """
 
     client_verdict_id: str
@@ -272,6 +273,7 @@ class ReadingFacts:
     view: str
     input_device: str
     client_version: str
+    bulk: bool = False
 
     @property
     def quick(self) -> bool:

@@ -183,6 +183,7 @@ reading_facts = Table(
     Column("view", String, nullable=False),
     Column("input_device", String, nullable=False),
     Column("client_version", String, nullable=False),
+    Column("bulk", Boolean, nullable=False),
     UniqueConstraint("client_verdict_id"),
 )
 

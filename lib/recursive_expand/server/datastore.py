@@ -237,8 +237,8 @@ class RecursiveDatastore(Datastore):
         return {
             "round": proposal.round,
             "model_sha256": proposal.model_sha256,
-            "tool": proposal.tool,
             "proposal_sha256": proposal.sha256,
             "state": proposal.state,
             "slices": list(proposal.slices),
+            **({} if proposal.tool is None else {"tool": proposal.tool}),
         }

@@ -25,6 +25,8 @@ class Review(Section):
     verdicts so far predict (expand/triage.py), before the other half, and in each the classes in turn."""
     lease_minutes: float = Field(default=15.0, gt=0)
     """How long a proposal served to one client is kept from the others."""
+    bulk_accept: bool = False
+    """The desk offers to accept all that a sheet shows at once; each verdict is marked as one of many."""
     edits: Literal["refuse", "promote"] = "refuse"
     """An edited mask is refused (409), or taken as an expert mask: the case joins the pixel set."""
 
