@@ -27,6 +27,8 @@ PROPOSALS = {True: 2000, False: 300}
 KEYS = {True: 250, False: 50}
 """Verdicts that are timed in each state of the server."""
 STOCK_VERDICTS = 3
+WEIGHTS_SIZE = 128
+"""Pixels of the heads that the network is trained on: it need not be good here."""
 ENDLESS_EPOCHS = 100_000
 PACE_MS = 300
 """Between a picture and the verdict on it: no eye is faster."""
@@ -116,7 +118,7 @@ def _under_review(cases: int, threads: int) -> Path:
     studies = fresh_folder(f"desk_{cases}")
     link_cases(studies, cases, side=SIZE)
     recursion = open_bench_recursion(studies, {"threads": str(threads)})
-    file, sha256 = weights(bench_settings(threads))
+    file, sha256 = weights(bench_settings(threads), WEIGHTS_SIZE)
     link(file, recursion.workspace.model(sha256))
     fill(recursion, side=SIZE, model=sha256)
     open_review(recursion)
@@ -208,7 +210,7 @@ def _stock_way(head: Path, threads: int) -> list[float]:
     studies = fresh_folder("desk_stock")
     for number in range(STOCK_VERDICTS + 1):
         link(head, studies / f"head-{number}.nii.gz")
-    file, _ = weights(bench_settings(threads))
+    file, _ = weights(bench_settings(threads), WEIGHTS_SIZE)
     log = studies.with_suffix(".log")
     with serve(make_app_folder(), studies, {"weights": file, "threads": threads}, log) as stock:
         stock.judge_as_slicer("first", STOCK_MODEL)  # warm up
