@@ -213,8 +213,8 @@ def _stock_way(head: Path, threads: int) -> list[float]:
     file, _ = weights(bench_settings(threads), WEIGHTS_SIZE)
     log = studies.with_suffix(".log")
     with serve(make_app_folder(), studies, {"weights": file, "threads": threads}, log) as stock:
-        stock.judge_as_slicer("first", STOCK_MODEL)  # warm up
-        return [seconds(lambda: stock.judge_as_slicer("first", STOCK_MODEL)) for _ in range(STOCK_VERDICTS)]
+        stock.judge_as_slicer("random", STOCK_MODEL)  # warm up
+        return [seconds(lambda: stock.judge_as_slicer("random", STOCK_MODEL)) for _ in range(STOCK_VERDICTS)]
 
 
 def _quiet(page: Any, asked: list[str]) -> None:
