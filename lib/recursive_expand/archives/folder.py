@@ -197,7 +197,8 @@ class FolderArchive:
                 )
             self._sweep_label(path)
             # First the file beside it: of a mask of 0.1.0 nothing else tells that it is not an expert's.
-            write_atomic(info_file(path), content)
+            # Both entries are on disk once the mask's is: one wait less at every verdict.
+            write_atomic(info_file(path), content, sync_entry=False)
             write_label(path, label, info=info)
 
     def remove_label(self, case_id: str, tag: str) -> None:

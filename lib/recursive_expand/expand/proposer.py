@@ -136,9 +136,13 @@ class Proposer:
 
 
 def cases_to_propose(recursion: Recursion, round_index: int) -> Iterator[CaseRecord]:
-    """Every case of which something is undecided and that has no proposal of this round yet."""
+    """Every case of which something is undecided and that has no proposal of this round yet.
+
+    With `review: once`, those that were accepted whole too: f may find more in their other slices.
+    """
     proposed = recursion.ledger.proposals.proposed_in(round_index)
-    for case in recursion.ledger.cases.iterate(roles=[Role.IMAGE, Role.UNLABELLED], unsettled=True):
+    unsettled = recursion.settings.method.review == "every_round"
+    for case in recursion.ledger.cases.iterate(roles=[Role.IMAGE, Role.UNLABELLED], unsettled=unsettled):
         if case.case_id in proposed:
             continue
         labelled_clean = is_clean(allowed_classes(case.image_labels, case.slices))

@@ -28,10 +28,11 @@ from recursive_expand.expand.progress import Progress
 from recursive_expand.expand.proposer import Proposer, cases_to_propose
 from recursive_expand.expand.queue import order_for_review
 from recursive_expand.expand.recursion import Recursion, choose_device
+from recursive_expand.expand.refined import refine_accepted
 from recursive_expand.expand.registration import UnusableArchive, register_cases
 from recursive_expand.expand.start import first_network
 from recursive_expand.expand.targets import target_predictor
-from recursive_expand.expand.training_set import TrainingSet, build_training_set, lock_validation
+from recursive_expand.expand.training_set import TrainingSet, build_training_set, expansion, lock_validation
 from recursive_expand.ledger import OutdatedTrainingSet, RoundRecord, RoundState
 from recursive_expand.ledger.chain import canonical
 from recursive_expand.ledger.rounds import OVER
@@ -126,6 +127,7 @@ def _begin_or_resume(recursion: Recursion) -> RoundRecord:
 def _start(recursion: Recursion, before: RoundRecord | None, config: dict[str, Any], digest: str) -> RoundRecord:
     index = 0 if before is None else before.round + 1
     training_set, known = build_training_set(recursion.ledger, recursion.settings.method, index)
+    training_set = refine_accepted(recursion, training_set)
     return recursion.ledger.rounds.start(
         index,
         base_model=None if before is None else before.model,
@@ -144,7 +146,12 @@ def _config(settings: Settings, before: RoundRecord | None) -> dict[str, Any]:
     if before is None or before.imported:
         return config
     earlier = settings.under(before.config).round_config()
-    for section, name in (("method", "network"), ("method", "working_spacing"), ("task", "windows")):
+    for section, name in (
+        ("method", "network"),
+        ("method", "working_spacing"),
+        ("method", "context"),
+        ("task", "windows"),
+    ):
         if config[section][name] != earlier[section][name]:
             logger.warning("The recursion keeps the %s that it began with: %s", name, earlier[section][name])
             config[section][name] = earlier[section][name]
@@ -213,8 +220,14 @@ def _propose_and_open(recursion: Recursion, round_: RoundRecord, progress: Progr
         proposer = Proposer.of(recursion, round_)
         for _ in proposer.propose(cases_to_propose(recursion, round_.round), progress=progress):
             pass
-    order, scores = order_for_review(recursion, round_.round)
     report = {"propose_seconds": time.monotonic() - started, "proposals": ledger.proposals.count(round_.round)}
+    if recursion.settings.method.review == "once" and round_.round > 0:
+        new = expansion(ledger, round_)
+        converged = new <= recursion.settings.review.min_expansion
+        progress.say(f"{new} slices are new" if new else "nothing new to train on")
+        report |= {"expanded_slices": new}
+        return ledger.rounds.close_unreviewed(round_.round, converged=converged, report=report)
+    order, scores = order_for_review(recursion, round_.round)
     round_ = ledger.rounds.open_review(round_.round, order=order, report=report, scores=scores)
     progress.say(f"{len(order)} proposals wait for a verdict" if order else "nothing new to show to an expert")
     return close_review_if_done(recursion) or round_

@@ -60,6 +60,8 @@ def decide(status: Mapping[str, Any], *, max_rounds: int, max_verdicts: int = 0)
         return Action.GIVE_UP
     if step in ("review", "next_round") and status["round"] >= max_rounds:
         return Action.FINISH
+    if (status["round"] or 0) > max_rounds:  # where nobody is asked, the server did not wait
+        return Action.FINISH
     if step != "review":
         return Action.WAIT
     given = status["verdicts"]["accept"] + status["verdicts"]["reject"]

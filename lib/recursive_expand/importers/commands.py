@@ -18,7 +18,7 @@ from recursive_expand.importers.dicom import DicomImporter
 from recursive_expand.importers.folder import FolderImporter, FolderSettings
 from recursive_expand.importers.hemseg import HemsegImporter
 from recursive_expand.importers.importer import Importer
-from recursive_expand.importers.physionet import PhysionetImporter
+from recursive_expand.importers.physionet import PAPER_CLEAN, PhysionetImporter
 from recursive_expand.importers.report import ImportReport
 from recursive_expand.importers.rsna import RsnaImporter, Sampling
 from recursive_expand.importers.runner import run_import
@@ -41,7 +41,10 @@ Studies = Annotated[
 TaskFile = Annotated[Path, typer.Option("--task", metavar="FILE", help="The task.yaml that names the classes.")]
 MultiRule = Annotated[
     Multi,
-    typer.Option("--multi", help="Slices of several types: any tells marked regions apart, skip leaves them out."),
+    typer.Option(
+        "--multi",
+        help="Slices of several types: any tells marked regions apart, skip leaves them out, outermost names one.",
+    ),
 ]
 ClassValues = Annotated[
     str | None,
@@ -98,12 +101,22 @@ def slices_command(
 
 
 @import_app.command("physionet")
-def physionet_command(source: Source, studies: Studies, multi: MultiRule = Multi.ANY, task: TaskFile = TASK) -> None:
+def physionet_command(
+    source: Source,
+    studies: Studies,
+    multi: MultiRule = Multi.ANY,
+    paper: Annotated[
+        bool,
+        typer.Option(
+            "--paper", help="The paper's 393 slices: all with bleeding (--multi outermost), and 75 clean ones."
+        ),
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of the choice of clean slices.")] = 0,
+    task: TaskFile = TASK,
+) -> None:
     """Import PhysioNet CT-ICH 1.3.1 or 1.0.0: one case per patient, expert masks, role pixel."""
-    _run(
-        studies,
-        lambda: PhysionetImporter(source, _classes(task), multi),
-    )
+    chosen, clean = (Multi.OUTERMOST, PAPER_CLEAN) if paper else (multi, None)
+    _run(studies, lambda: PhysionetImporter(source, _classes(task), chosen, clean, seed))
 
 
 @import_app.command("rsna")

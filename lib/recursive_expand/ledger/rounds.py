@@ -225,6 +225,19 @@ class Rounds:
             self._store.record(connection, kind, _this(round_index), round=round_index, report=report)
         return self.get(round_index)
 
+    def close_unreviewed(self, round_index: int, *, converged: bool, report: dict[str, Any]) -> RoundRecord:
+        """Every case is proposed, and nobody is asked: the round expanded (the next one follows) or has converged.
+
+        Its proposals stay held.
+        """
+        state = RoundState.CONVERGED if converged else RoundState.CLOSED
+        with self._store.write() as connection:
+            values = {"finished": utc_now(), "attempts": 0, "report": _report(connection, round_index) | report}
+            _move(connection, round_index, (RoundState.PROPOSING,), state, **values)
+            kind = "converged" if converged else "round_closed"
+            self._store.record(connection, kind, _this(round_index), round=round_index, report=report)
+        return self.get(round_index)
+
     def reopen_review(self, round_index: int) -> None:
         """A converged round has proposals to judge again: cases were added."""
         with self._store.write() as connection:

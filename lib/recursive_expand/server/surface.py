@@ -59,7 +59,7 @@ SERVED: dict[Operation, str] = {
     ("GET", "/datastore/label"): "viewers download it",
     ("GET", "/datastore/label/info"): "the verdict behind a label",
     ("PUT", "/datastore/label/info"): "clients' own notes; never the verdict",
-    ("PUT", "/datastore/updatelabelinfo"): "the reviewer module's notes",
+    ("PUT", "/datastore/updatelabelinfo"): "the reviewer module's approvals: verdicts",
     ("GET", "/datastore/dataset"): "the data set for other programs",
 }
 """MONAI Label's operations that we answer, each with who needs it."""

@@ -44,20 +44,25 @@ def sixty_folder(
     with (folder / "cases.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("case_id", "role"), *((case_id, "unlabelled") for case_id in masks)])
     recursion = reopen(folder)
+    open_review(recursion, lambda: [freeze(recursion, case_id, mask) for case_id, mask in masks.items()])
+    recursion.ledger.close()
+    return folder
+
+
+def open_review(recursion: Recursion, freeze_all: Callable[[], object]) -> None:
+    """Open round 0's review in the ledger alone: nothing is trained."""
     register_cases(recursion)
     ledger = recursion.ledger
     model = "m" * 64
     ledger.rounds.start(
         0, base_model=None, config=recursion.settings.round_config(), config_sha256="c" * 64,
-        training_set={"pixel": []}, training_set_sha256="t" * 64, known=ledger.judgements.watermark(), report={},
+        training_set={"pixel": [], "validation": [], "accepted": [], "clean": [], "new_slices": 0},
+        training_set_sha256="t" * 64, known=ledger.judgements.watermark(), report={},
     )  # fmt: skip
     ledger.rounds.publish_model(0, trained_model=model, model=model, promoted=True, report={"losses": [1.0, 0.5]})
-    for case_id, mask in masks.items():
-        freeze(recursion, case_id, mask)
+    freeze_all()
     waiting = ledger.queue.candidates(round_index=0)
     ledger.rounds.open_review(0, order=[one.proposal_id for one in waiting], report={})
-    ledger.close()
-    return folder
 
 
 @pytest.fixture
