@@ -23,6 +23,7 @@ from _bench.pacs import measure_pacs
 from _bench.propose import measure_propose
 from _bench.report import Section, as_json, table
 from _bench.scale import FULL, QUICK, Scale
+from _bench.start import measure_start
 from recursive_expand.segment.threads import available_cores
 
 WIDTH = 150
@@ -34,6 +35,7 @@ SECTIONS: dict[str, Callable[[Scale, int], Section]] = {
     "memory": measure_memory,
     "desk": measure_desk,
     "pacs": measure_pacs,
+    "start": measure_start,
 }
 
 

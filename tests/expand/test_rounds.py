@@ -12,17 +12,11 @@ import torch
 from recursive_expand.archives.images import read_label
 from recursive_expand.errors import InputError
 from recursive_expand.expand import gate, proposer, rounds
+from recursive_expand.expand.due import NothingToDo, NotReady, close_review, close_review_if_done, round_due
 from recursive_expand.expand.frozen import SECONDS_TO_BE_RECORDED
 from recursive_expand.expand.judging import withdraw
 from recursive_expand.expand.progress import read_progress
-from recursive_expand.expand.rounds import (
-    NothingToDo,
-    NotReady,
-    close_review,
-    close_review_if_done,
-    round_due,
-    run_round,
-)
+from recursive_expand.expand.rounds import run_round
 from recursive_expand.expand.steps import Step, next_step, read_state
 from recursive_expand.expand.training_set import TrainingSet
 from recursive_expand.ledger import Actor, MovedOn, RoundState, VerdictKind

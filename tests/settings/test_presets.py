@@ -83,6 +83,8 @@ TABLE: dict[str, dict[str, tuple[Any, Any]]] = {
         "clean_share": (0.25, 0.25),
     },
     "review": {
+        "train": ("auto", "auto"),
+        "bulk_accept": (False, False),
         "min_expansion": (0, 0),
         "verdicts_per_round": (0, 0),
         "order": ("balanced", "risk"),

@@ -25,16 +25,22 @@ export function address(path, query = {}) {
   return url;
 }
 
-export async function ask(path, { method = "GET", query = {}, body, binary = false, keepalive = false } = {}) {
-  const options = { method, keepalive, cache: "no-store", credentials: "same-origin" };
+export async function ask(path, { method = "GET", query = {}, body, keepalive = false } = {}) {
+  const options = { method, keepalive };
   if (body !== undefined) {
     options.body = JSON.stringify(body);
     options.headers = { "Content-Type": "application/json" };
   }
+  return send(address(path, query), options, (answer) => answer.json());
+}
+
+export const fetchBytes = (url) => send(url, {}, (answer) => answer.arrayBuffer());
+
+async function send(url, options, read) {
   let answer;
   try {
-    answer = await fetch(address(path, query), options);
-    if (answer.ok) return binary ? await answer.arrayBuffer() : await answer.json();
+    answer = await fetch(url, { ...options, cache: "no-store", credentials: "same-origin" });
+    if (answer.ok) return await read(answer);
   } catch (error) {
     throw new Unreachable(error.message);
   }

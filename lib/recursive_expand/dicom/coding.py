@@ -77,6 +77,7 @@ class Origin:
         ts: when the verdict was given, ISO 8601.
         version: of this software.
         expert: an expert drew the mask; else a verdict left it.
+        tool: who made the mask, where it was imported: `model_sha256` is then that of the file.
     """
 
     case_id: str
@@ -86,6 +87,7 @@ class Origin:
     ts: str
     version: str
     expert: bool = False
+    tool: str | None = None
 
 
 def uid_of(*parts: object) -> str:

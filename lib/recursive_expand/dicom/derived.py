@@ -11,7 +11,7 @@ import pydicom
 from pydicom import Dataset
 
 from recursive_expand.cases import SeriesReference
-from recursive_expand.dicom.coding import uid_of
+from recursive_expand.dicom.coding import Origin, uid_of
 from recursive_expand.dicom.files import values_as_they_are
 from recursive_expand.dicom.frames import frame_headers
 from recursive_expand.errors import InputError
@@ -32,6 +32,18 @@ _PLACE_OPTIONAL = (
     *("PositionReferenceIndicator", "SpacingBetweenSlices"),
     *("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod"),
 )
+
+
+def algorithm_of(origin: Origin) -> tuple[str, str, tuple[str, str]]:
+    """What made a mask, as objects name it (PS3.3 10.16).
+
+    Returns:
+        (name, version, (what was hashed, SHA-256)): of an imported mask its tool, whose version nobody told, and file.
+    """
+    sha256 = origin.model_sha256 or "none"
+    if origin.tool is not None:
+        return origin.tool[:64], "unknown", ("file_sha256", sha256)
+    return MODEL_NAME, origin.version, ("model_sha256", sha256)
 
 
 def source_headers(series: SeriesReference, headers: Sequence[Dataset]) -> list[Dataset]:

@@ -17,6 +17,7 @@ from recursive_expand.dicom.derived import (
     DEVICE_SERIAL,
     MANUFACTURER,
     MODEL_NAME,
+    algorithm_of,
     name_frames,
     settle,
     source_headers,
@@ -65,12 +66,13 @@ def make_seg(
     if empty:
         planes = planes.copy()  # as many voxels as there are segments, taken out again below
         planes[len(planes) // 2].reshape(-1)[: len(coding.classes)] = np.arange(1, len(coding.classes) + 1)
+    name, version, (hashed, sha256) = algorithm_of(origin)
     algorithm = hd.AlgorithmIdentificationSequence(
-        MODEL_NAME,
+        name,
         _AI,
-        origin.version,
-        source="Recursive ICH",
-        parameters={"model_sha256": origin.model_sha256 or "none", "round": str(origin.round)},
+        version,
+        source=MANUFACTURER if origin.tool is None else name,
+        parameters={hashed: sha256, "round": str(origin.round)},
     )
     identity = (origin.case_id, origin.round, origin.verdict, tag, label.sha256)
     seg = hd.seg.Segmentation(

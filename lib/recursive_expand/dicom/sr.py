@@ -15,7 +15,14 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from recursive_expand.cases import SeriesReference
 from recursive_expand.dicom.coding import Coding, Origin, uid_of
-from recursive_expand.dicom.derived import DEVICE_SERIAL, MANUFACTURER, MODEL_NAME, instance_headers, settle
+from recursive_expand.dicom.derived import (
+    DEVICE_SERIAL,
+    MANUFACTURER,
+    MODEL_NAME,
+    algorithm_of,
+    instance_headers,
+    settle,
+)
 
 COMPREHENSIVE_SR = "1.2.840.10008.5.1.4.1.1.88.33"
 
@@ -177,10 +184,9 @@ def _groups(
     said = [hd.sr.QualitativeEvaluation(ASSESSMENT, ACCEPTED if judgement.accepted else REJECTED)]
     if judgement.reason:
         said.append(hd.sr.QualitativeEvaluation(REASON, _reason(judgement.reason)))
+    algorithm, version, hashed = algorithm_of(origin)
     common: dict[str, Any] = {
-        "algorithm_id": hd.sr.AlgorithmIdentification(
-            MODEL_NAME, origin.version, parameters=[f"model_sha256 {origin.model_sha256 or 'none'}"]
-        ),
+        "algorithm_id": hd.sr.AlgorithmIdentification(algorithm, version, parameters=[" ".join(hashed)]),
         "finding_sites": [hd.sr.FindingSite(coding.region.concept)],
         "qualitative_evaluations": said,
     }

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from recursive_expand import __version__
 from recursive_expand.archives.archive import Archive
@@ -26,10 +25,11 @@ from recursive_expand.errors import RecursiveExpandError
 from recursive_expand.expand.upgrade import count_frozen_masks
 from recursive_expand.expand.workspace import Workspace
 from recursive_expand.ledger import CaseRecord, Ledger, RoundRecord
-from recursive_expand.segment.network import build_network
 from recursive_expand.segment.regions.registry import region_named
-from recursive_expand.segment.weights import load_weights
 from recursive_expand.settings import Settings, load_settings
+
+if TYPE_CHECKING:  # PyTorch is imported where a network is needed: a review of other tools' masks needs none
+    import torch
 
 LOCKS = 64
 """Cases that may be written at once without sharing a lock; a lock a case would grow with the cases."""
@@ -88,6 +88,11 @@ class Recursion:
         Raises:
             RecursiveExpandError: the weights' file is missing or is not what the ledger recorded.
         """
+        import torch
+
+        from recursive_expand.segment.network import build_network
+        from recursive_expand.segment.weights import load_weights
+
         torch.manual_seed(self.settings.method.seed)
         network = build_network(self.settings)
         if model_sha256 is not None:
@@ -156,4 +161,6 @@ def _most_voxels(studies: str, settings: Settings) -> float:
 
 def choose_device() -> torch.device:
     """The first GPU, or the CPU."""
+    import torch
+
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -237,6 +237,38 @@ def folder_command(
     )
 
 
+@import_app.command("proposals")
+def proposals_command(
+    source: Annotated[Path, typer.Argument(metavar="DIR", help="Masks: NIfTI or NRRD.", show_default=False)],
+    studies: Annotated[
+        str, typer.Option("--studies", metavar="DIR|URL", help="The scans, as the server has them.", show_default=False)
+    ],
+    tool: Annotated[
+        str, typer.Option("--tool", metavar="NAME", help='Who made them: "TotalSegmentator 2.4".', show_default=False)
+    ],
+    table: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="CSV: case, mask (path below DIR), class where a file marks one alone."),
+    ] = None,
+    class_values: ClassValues = None,
+    workspace: Annotated[
+        str | None, typer.Option(metavar="DIR", help="The server's --conf workspace, where it has one.")
+    ] = None,
+    task: TaskFile = TASK,
+) -> None:
+    """Import masks of another tool (TotalSegmentator, nnU-Net, BLAST-CT ...) as proposals that wait for a verdict."""
+    from recursive_expand.expand.recursion import open_recursion
+    from recursive_expand.importers.proposals import MaskSettings, import_proposals, report_folder
+
+    with lines_for_errors(), progress_bars() as on_progress:
+        settings = MaskSettings(tool, _class_values(class_values) or {}, table)
+        recursion = open_recursion(studies, task, {"workspace": workspace} if workspace else {})
+        report = import_proposals(recursion, source, settings, on_progress=on_progress)
+        folder = report_folder(recursion)
+        recursion.ledger.close()
+    _tell(folder, report)
+
+
 def _run(studies: Path, importer: Callable[[], Importer]) -> None:
     with lines_for_errors(), progress_bars() as on_progress:
         report = run_import(importer(), studies, on_progress=on_progress)

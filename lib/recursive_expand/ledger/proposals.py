@@ -60,6 +60,7 @@ class Proposals:
                     round=round_index,
                     sha256=draft.sha256,
                     model_sha256=draft.model_sha256,
+                    tool=draft.tool,
                     file=draft.file,
                     made_as=made_as,
                     served=serve,
@@ -226,6 +227,7 @@ def to_proposals(connection: Connection, rows: Sequence[Row[Any]]) -> list[Propo
             voxels=dict(sorted(voxels.get(row.proposal_id, {}).items())),
             confidence=row.confidence,
             score=row.score,
+            tool=row.tool,
         )
         for row in rows
     ]

@@ -238,6 +238,7 @@ class RecursiveDatastore(Datastore):
             "proposal_sha256": proposal.sha256,
             "state": proposal.state,
             "slices": list(proposal.slices),
+            **({} if proposal.tool is None else {"tool": proposal.tool}),
         }
 
 

@@ -14,7 +14,17 @@ from recursive_expand.ledger import RoundState
 from recursive_expand.server.conductor import Conductor
 
 MOST_REMARKS = 100
-State = Literal["waiting_for_pixel_labels", "training", "proposing", "reviewing", "converged", "stopped", "failed"]
+State = Literal[
+    "waiting_for_pixel_labels",
+    "waiting_for_proposals",
+    "training",
+    "proposing",
+    "reviewing",
+    "decided",
+    "converged",
+    "stopped",
+    "failed",
+]
 
 
 class ProgressStatus(BaseModel):
@@ -120,6 +130,10 @@ def read_status(recursion: Recursion, conductor: Conductor) -> Status:
 
 
 def _state(state: RoundState | None, step: Step, *, can_start: bool) -> State:
+    if step is Step.WAIT_FOR_PROPOSALS:
+        return "waiting_for_proposals"
+    if step is Step.DECIDED:
+        return "decided"
     if step is Step.RESUME_NEEDED and state is not RoundState.FAILED:
         return "stopped"
     if state is None:
@@ -135,6 +149,10 @@ def _message(state: State, undecided: int, conductor: Conductor, *, fresh: bool,
     if conductor.held is not None and state in ("stopped", "failed"):
         return f"no round begins: {conductor.held}; POST /recursive/rounds tries again"
     return {
+        "waiting_for_proposals": "there are no masks to judge yet: recursive-expand import proposals DIR brings in "
+        "those of another tool",
+        "decided": "every mask is decided; no round is trained unless it is asked for: POST /recursive/rounds, or the "
+        "button on the progress page",
         "waiting_for_pixel_labels": "there are no expert masks yet: put some into labels/final/<case>.nii.gz and "
         "restart, or draw them in 3D Slicer, submit, and POST /recursive/rounds"
         if fresh

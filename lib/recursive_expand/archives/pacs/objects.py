@@ -157,6 +157,7 @@ class LabelObjects:
             str(info.get("ts") or "1970-01-01T00:00:00+00:00"),
             self._version,
             expert="verdict" not in info,
+            tool=info.get("tool"),
         )
 
     def _judgement(self, info: Mapping[str, Any], before: list[_Note], tag: str, seg: str) -> Judgement:
