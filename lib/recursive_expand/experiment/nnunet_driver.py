@@ -75,6 +75,7 @@ def main(root: Path, seed: int, minutes: float, threads: int, predicted: list[tu
         trainer.inference_allowed_mirroring_axes,
     )
     for images, output in predicted:
+        Path(output).mkdir(parents=True, exist_ok=True)
         predictor.predict_from_files_sequential(images, output)
     said = {
         "iterations": len(outputs),
