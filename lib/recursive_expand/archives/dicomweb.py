@@ -225,7 +225,7 @@ class DicomwebArchive:
             self._fetching[entry.uid] = count, total
 
         came(0, entry.instances)
-        series = fetch_series(self._pacs, entry.study, entry.uid, self._images.folder, came)
+        series = fetch_series(self._pacs, entry.study, entry.uid, came)
         volume = series.volume
         if volume.hu.nbytes > self._max_bytes:
             raise InputError("series", f"has {volume.hu.nbytes} bytes; no more than {self._max_bytes} are read")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -54,17 +54,22 @@ class Series:
     left_out: tuple[str, ...]
 
 
-def read_series(files: Sequence[Path]) -> Series:
+def read_series(files: Sequence[Path], open_file: Callable[..., pydicom.Dataset] = read_dicom) -> Series:
     """Read the files of one series.
 
     Scouts, secondary captures, repeated instances, second slices at one position and damaged files are left out; of two
     copies of an instance a good one wins. The series is refused where a slice left out so leaves a hole.
 
+    Args:
+        files: in any order.
+        open_file: gives the data set of each, and takes what `read_dicom` takes; other than that where they are in
+            memory, and a file's path is its name alone.
+
     Raises:
         InputError: for a series that is no single stack of slices, and where fewer than `MIN_SLICES` slices are left.
     """
     omitted = _Omissions()
-    found = _instances(files, omitted)
+    found = _instances(files, omitted, open_file)
     check_belonging([header for copies in found.copies.values() for header in copies])
     stack = Stack.of(found.headers)
     for stray, why in stack.strays:
@@ -74,7 +79,7 @@ def read_series(files: Sequence[Path]) -> Series:
     rows, columns = stack.slices[0].shape
     if min(rows, columns) < MIN_SIDE:
         raise InputError("series", f"its slices have {rows} x {columns} pixels")
-    planes = _planes(stack, found.copies, files, omitted)
+    planes = _planes(stack, found.copies, files, omitted, open_file)
     for duplicate in stack.duplicates:
         omitted.harmless.append(f"{files[duplicate.file].name} is at the position of another slice; left out")
     if len(planes) < MIN_SLICES:
@@ -86,7 +91,7 @@ def read_series(files: Sequence[Path]) -> Series:
     used = [planes[header.instance] for header in stack.slices]
     hu = np.stack([plane for _, plane in used])
     geometry = Geometry.of((columns, rows, len(stack.slices)), stack.affine)
-    reference = _reference(stack, used[0][0])
+    reference = _reference(stack, open_file(used[0][0], stop_before_pixels=True, specific_tags=["SeriesInstanceUID"]))
     return Series(
         # DICOM's (slice, row, column) is the native array (column, row, slice) reversed.
         volume=Volume(geometry.orientation.to_slices(hu.transpose(2, 1, 0)), geometry, reference),
@@ -174,14 +179,14 @@ class _Instances:
         copies.append(header)
 
 
-def _instances(files: Sequence[Path], omitted: _Omissions) -> _Instances:
+def _instances(files: Sequence[Path], omitted: _Omissions, open_file: Callable[..., pydicom.Dataset]) -> _Instances:
     """Headers of the slices; scouts, and what is no slice, are omitted."""
     found = _Instances()
     scouts = 0
     for number, path in enumerate(files):
         slices: list[SliceHeader] = []
         try:
-            dataset = read_dicom(path, stop_before_pixels=True)
+            dataset = open_file(path, stop_before_pixels=True)
             if str(dataset.get("SOPClassUID") or "").startswith(_SECONDARY_CAPTURE):
                 omitted.harmless.append(f"{path.name} is a secondary capture, no slice; left out")
                 continue
@@ -231,16 +236,22 @@ def _planes(
     copies: Mapping[tuple[str, int], Sequence[SliceHeader]],
     files: Sequence[Path],
     omitted: _Omissions,
+    open_file: Callable[..., pydicom.Dataset],
 ) -> dict[tuple[str, int], tuple[Path, NDArray[np.int16]]]:
     """The file and the (rows, columns) HU of each slice that can be decoded: of copies, the first good one."""
     planes: dict[tuple[str, int], tuple[Path, NDArray[np.int16]]] = {}
-    decode = cache(_decoded)  # a multi-frame file holds many slices
+
+    @cache  # a multi-frame file holds many slices
+    def decode(path: Path) -> list[NDArray[np.int16]]:
+        dataset = open_file(path)
+        return read_frames(dataset, frame_headers(dataset), path.name)
+
     for header in stack.slices:
         problem = ""
         for copy in copies[header.instance]:
             path = files[copy.file]
             try:
-                plane = decode(path)[copy.frame - 1] if copy.frame else read_hu(read_dicom(path), path.name)
+                plane = decode(path)[copy.frame - 1] if copy.frame else read_hu(open_file(path), path.name)
                 if plane.shape != header.shape:
                     raise InputError(path.name, "is another image under the same SOPInstanceUID")
             except InputError as error:
@@ -253,14 +264,7 @@ def _planes(
     return planes
 
 
-def _decoded(path: Path) -> list[NDArray[np.int16]]:
-    """All frames of a multi-frame CT image."""
-    dataset = read_dicom(path)
-    return read_frames(dataset, frame_headers(dataset), path.name)
-
-
-def _reference(stack: Stack, file: Path) -> SeriesReference:
-    header = read_dicom(file, stop_before_pixels=True, specific_tags=["SeriesInstanceUID"])
+def _reference(stack: Stack, header: pydicom.Dataset) -> SeriesReference:
     first = stack.slices[0]
     return SeriesReference(
         str(header.get("SeriesInstanceUID") or ""),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -36,8 +34,7 @@ _NEEDED = (
     *("ImageType", "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient", "GantryDetectorTilt"),
     *("SliceThickness", "PixelData"),
 )
-"""What reading a series needs, beside group 0028: nothing else of an instance touches this machine's disk."""
-_UID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}")
+"""What reading a series needs, beside group 0028: nothing else of an instance is kept, and nothing goes to the disk."""
 _TEXTS = ("LO", "LT", "PN", "SH", "ST", "UC", "UT", "UN")
 _DECODED = (
     *(ExplicitVRLittleEndian, ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian),
@@ -55,13 +52,12 @@ OnInstance = Callable[[int, int], None]
 """Called with (instances that have come, instances in all)."""
 
 
-def fetch_series(pacs: Pacs, study: str, series: str, folder: Path, on_instance: OnInstance | None = None) -> Series:
+def fetch_series(pacs: Pacs, study: str, series: str, on_instance: OnInstance | None = None) -> Series:
     """Fetch and decode a series.
 
     Args:
         pacs: the PACS.
         study, series: its UIDs.
-        folder: where slices lie in the meantime, without anything that tells of a patient.
         on_instance: is told how far it is.
 
     Raises:
@@ -75,29 +71,21 @@ def fetch_series(pacs: Pacs, study: str, series: str, folder: Path, on_instance:
     }
     if not expected:
         raise InputError("series", "has no images in the PACS any more")
-    with tempfile.TemporaryDirectory(prefix=".series_", dir=folder) as temporary:
-        files: dict[str, Path] = {}
-        for instance in _arriving(pacs, study, series):
-            uid = str(instance.get("SOPInstanceUID") or "")
-            if uid in expected and uid not in files and _whole(instance):
-                files[uid] = _written(instance, Path(temporary) / _file_name(uid))
-                if on_instance is not None:
-                    on_instance(len(files), len(expected))
-        for uid in sorted(expected - files.keys()):
-            instance = pacs.instance(study, series, uid)
-            if str(instance.get("SOPInstanceUID") or "") != uid:
-                raise Unreachable(f"{pacs.name} sent another instance than it was asked for")
-            if not _whole(instance):
-                raise Unreachable(f"{pacs.name} sent half an instance")
-            files[uid] = _written(instance, Path(temporary) / _file_name(uid))
-        return read_series(sorted(files.values()))
-
-
-def _file_name(uid: str) -> str:
-    """What the slice is called in remarks: its UID, where that is one; another PACS could send a path."""
-    if not _UID.fullmatch(uid):
-        raise InputError("series", "has an instance whose SOP Instance UID is none")
-    return uid
+    kept: dict[Path, FileDataset] = {}
+    for instance in _arriving(pacs, study, series):
+        uid = str(instance.get("SOPInstanceUID") or "")
+        if uid in expected and Path(uid) not in kept and _whole(instance):
+            kept[Path(uid)] = _pruned(instance)
+            if on_instance is not None:
+                on_instance(len(kept), len(expected))
+    for uid in sorted(expected - {path.name for path in kept}):
+        instance = pacs.instance(study, series, uid)
+        if str(instance.get("SOPInstanceUID") or "") != uid:
+            raise Unreachable(f"{pacs.name} sent another instance than it was asked for")
+        if not _whole(instance):
+            raise Unreachable(f"{pacs.name} sent half an instance")
+        kept[Path(uid)] = _pruned(instance)
+    return read_series(sorted(kept), lambda path, **_: kept[path])
 
 
 def _arriving(pacs: Pacs, study: str, series: str) -> Iterator[Dataset]:
@@ -118,7 +106,8 @@ def _whole(instance: Dataset) -> bool:
     return len(instance.get("PixelData") or b"") >= size * frames
 
 
-def _written(instance: Dataset, path: Path) -> Path:
+def _pruned(instance: Dataset) -> FileDataset:
+    """What reading a slice needs of it."""
     syntax = instance.file_meta.TransferSyntaxUID
     if syntax not in _DECODED:
         name = _UNDECODED.get(syntax, f"transfer syntax {str(syntax)[:64]}")
@@ -139,8 +128,7 @@ def _written(instance: Dataset, path: Path) -> Path:
     for name in FUNCTIONAL_GROUPS:
         if name in instance:
             setattr(kept, name, Sequence(_macros(group) for group in instance[name].value))
-    kept.save_as(path, write_like_original=False)
-    return path
+    return kept
 
 
 def _macros(group: Dataset) -> Dataset:
