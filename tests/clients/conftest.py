@@ -13,11 +13,11 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from ..server.conftest import make_app, routes
-from ..server.desk.conftest import DeskServer, desk, sixty, sixty_folder
+from ..server.conftest import AppServer, make_app, routes, serve_app
+from ..server.desk.conftest import desk, sixty, sixty_folder
 from .qt_without_screen import MainWindow, Settings
 
-__all__ = ["desk", "make_app", "routes", "sixty", "sixty_folder"]
+__all__ = ["desk", "make_app", "routes", "serve_app", "sixty", "sixty_folder"]
 
 EXTENSION = Path(__file__).parents[2] / "clients" / "slicer"
 
@@ -80,7 +80,7 @@ class Radiologist:
 
 
 @pytest.fixture
-def radiologist(desk: DeskServer, tmp_path: Path) -> Iterator[Callable[..., Radiologist]]:
+def radiologist(desk: AppServer, tmp_path: Path) -> Iterator[Callable[..., Radiologist]]:
     """Sit down at Slicer, connected; one at a time, for the scene is the application's."""
     opened: list[Radiologist] = []
 

@@ -15,7 +15,8 @@ from recursive_expand.expand.frozen import frozen_label
 from recursive_expand.expand.registration import register_cases
 from recursive_expand.phantom import CLASSES
 
-from ..server.desk.conftest import DeskServer, open_review
+from ..server.conftest import AppServer
+from ..server.desk.conftest import open_review
 from .conftest import Radiologist
 from .qt_without_screen import Settings
 
@@ -78,7 +79,7 @@ def turned(turned_folder, reopen, make_app, tmp_path):
     recursion = reopen(tmp_path / "turned")
     register_cases(recursion)
     make_app(recursion)
-    server = DeskServer()
+    server = AppServer()
     ann = Radiologist(server.url, tmp_path)
     ann.connect()
     yield ann, recursion
