@@ -102,6 +102,14 @@ def test_a_series_is_a_case_and_a_scout_is_left_out_with_the_reason(archive, sou
     assert [line.reason for line in scan.set_aside] == ["its description names a scout; left out"]
 
 
+def test_a_description_is_asked_for_with_wildcards(orthanc, source, tmp_path):
+    description = str(source.headers[0].SeriesDescription)
+    assert " " in description
+    for asked, found in ((f"{description[:-2]}*", 1), ("*ZZZ*", 0), ("?" * len(description), 1)):
+        scan = archive_of(orthanc, tmp_path / asked[0], dicomweb_description=asked).scan()
+        assert len(scan.cases) == found, asked
+
+
 @pytest.mark.parametrize(
     "kind",
     [

@@ -197,6 +197,7 @@ def test_the_openapi_document_describes_the_routes(client):
         "/recursive/desk/given": {"get"},
         "/recursive/desk/acceptance": {"get"},
         "/recursive/desk/events": {"get"},
+        "/recursive/ohif/overlay": {"get"},
     }
     assert set(document["paths"]["/recursive/verdicts"]["post"]["responses"]) == {"201", "404", "409", "422"}
     assert list(document["paths"]).count("/infer/{model}") == 1  # the threaded twins do not show

@@ -192,11 +192,16 @@ class Pacs:
 
 
 class _TimedSession(requests.Session):
-    """Waits for nothing longer than it has to."""
+    """Waits for nothing longer than it has to, and sends wildcards as they are."""
 
     def request(self, *arguments: Any, **options: Any) -> requests.Response:
         options.setdefault("timeout", (CONNECT_SECONDS, READ_SECONDS))
         return super().request(*arguments, **options)
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        # dicomweb-client escapes them in searches; Orthanc's plugin undoes no escapes.
+        request.url = (request.url or "").replace("%2A", "*").replace("%3F", "?")
+        return super().send(request, **options)
 
 
 def _session(credentials: Credentials) -> requests.Session:

@@ -213,18 +213,30 @@ def _pages(pacs: Pacs, filters: Filters, modality: str) -> Iterator[list[dict[st
             name: value
             for name, value in (
                 ("BodyPartExamined", filters.dicomweb_body_part),
-                ("SeriesDescription", filters.dicomweb_description),
+                ("SeriesDescription", _askable(filters.dicomweb_description)),
                 ("StudyDate", filters.dicomweb_dates),
             )
             if value
         }
+    wanted = _matching(filters.dicomweb_description if modality != "SEG" else "")
     for study in filters.dicomweb_studies or (None,):
         where = {} if study is None else {"study_instance_uid": study}
         for page in pacs.pages("series", asked, _FIELDS, **where):
             if study is not None:
                 for entry in page:
                     entry.setdefault("0020000D", {"Value": [study]})
-            yield page
+            yield [entry for entry in page if wanted.fullmatch(_text(entry, "0008103E"))]
+
+
+def _askable(pattern: str) -> str:
+    """A pattern with `?` for what a PACS may not read from an address: Orthanc's plugin undoes no escapes."""
+    return re.sub(r"[^A-Za-z0-9*?._-]", "?", pattern)
+
+
+def _matching(pattern: str) -> re.Pattern[str]:
+    """DICOM's wildcards (PS3.4 C.2.2.2.4) as an expression, in any case as most PACS match; empty: anything."""
+    wild = {"*": ".*", "?": "."}
+    return re.compile("".join(wild.get(each, re.escape(each)) for each in pattern or "*"), re.IGNORECASE | re.DOTALL)
 
 
 def _opened(pacs: Pacs, study: str, uid: str) -> ListedSeg | None:
