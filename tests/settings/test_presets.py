@@ -35,6 +35,7 @@ TABLE: dict[str, dict[str, tuple[Any, Any]]] = {
         "pretrain_epochs": (4, 4),
         "pretrain_seed": (0, 0),
         "flips": (False, False),
+        "foreground_threshold": (None, 0.4),
         "use_image_labels": (False, True),
         "gate": (False, True),
         "gate_tolerance": (0.05, 0.05),

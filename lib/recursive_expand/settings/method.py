@@ -35,6 +35,9 @@ class Method(Section):
     """In-plane spacing in mm at which f works; None: the image's own."""
     flips: bool = False
     """Average f's probabilities over each slice and its left-right mirror image; proposing takes twice as long."""
+    foreground_threshold: float | None = Field(default=None, gt=0, lt=1)
+    """Probability of any class together above which a pixel is proposed, as its most probable class; None: where one
+    class alone is more probable than background. An f that doubts which type a bleed is halves its probability."""
     use_image_labels: bool = True
     """Image-level labels constrain proposals, and slices labelled clean join as background."""
     gate: bool = True
