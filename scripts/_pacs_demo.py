@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ INSTALL = "apt-get install --no-install-recommends orthanc orthanc-dicomweb"
 
 _WRITE = """
 import pathlib, sys
-from recursive_expand.archives.dicomweb import coding_of
+from recursive_expand.dicom.coding import coding_of
 from recursive_expand.archives.pacs.demo import write_pacs_demo
 from recursive_expand.settings import load_settings
 task = load_settings(pathlib.Path(sys.argv[1])).task
@@ -49,8 +49,7 @@ def start_pacs_demo(python: Path, folder: Path, variables: Mapping[str, str]) ->
     Raises:
         SystemExit: Orthanc is not installed or does not start, or the studies cannot be made.
     """
-    orthanc = shutil.which("Orthanc", path="/usr/sbin:/usr/local/sbin:/usr/bin")
-    if orthanc is None or not PLUGIN.exists():
+    if orthanc_program() is None:
         sys.exit(f"--pacs-demo needs Orthanc: {INSTALL}")
     dicom, workspace = folder / "dicom", folder / "workspace"
     if not dicom.is_dir():
@@ -63,18 +62,44 @@ def start_pacs_demo(python: Path, folder: Path, variables: Mapping[str, str]) ->
             sys.exit("The demo studies could not be made (the reason is above)")
         (partial / "dicom").rename(dicom)
         partial.rmdir()
+    root, _ = start_orthanc(folder)
+    if not json.loads(_request(f"{root}/patients")):
+        load(root, sorted(dicom.rglob("*.dcm")))
+    print(f"Orthanc with the demo studies: {root} (it ends with this server)", flush=True)
+    return PacsDemo(f"{root}/dicom-web", workspace)
+
+
+def orthanc_program() -> str | None:
+    """Orthanc, where it and its DICOMweb plugin are installed."""
+    program = shutil.which("Orthanc", path="/usr/sbin:/usr/local/sbin:/usr/bin")
+    return program if PLUGIN.exists() else None
+
+
+def start_orthanc(folder: Path) -> tuple[str, subprocess.Popen]:
+    """Start an Orthanc on loopback that keeps everything in a folder; it ends with this process.
+
+    Returns:
+        Its address, and its process.
+
+    Raises:
+        SystemExit: it does not start.
+    """
     port = _port(folder / "port")
     config = folder / "orthanc.json"
     config.write_text(json.dumps(_settings(folder, port)))
     with (folder / "orthanc.log").open("ab") as log:
-        subprocess.Popen([orthanc, config], stdout=log, stderr=log, preexec_fn=_end_with_parent)
+        process = subprocess.Popen(
+            [str(orthanc_program()), config], stdout=log, stderr=log, preexec_fn=_end_with_parent
+        )
     root = f"http://127.0.0.1:{port}"
     _wait(root, folder / "orthanc.log")
-    if not json.loads(_request(f"{root}/patients")):
-        for path in sorted(dicom.rglob("*.dcm")):
-            _request(f"{root}/instances", path.read_bytes())
-    print(f"Orthanc with the demo studies: {root} (it ends with this server)", flush=True)
-    return PacsDemo(f"{root}/dicom-web", workspace)
+    return root, process
+
+
+def load(root: str, files: Iterable[Path]) -> None:
+    """Put DICOM files into an Orthanc."""
+    for path in files:
+        _request(f"{root}/instances", path.read_bytes())
 
 
 def _settings(folder: Path, port: int) -> dict[str, object]:

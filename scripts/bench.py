@@ -1,4 +1,4 @@
-"""Measure speed and memory on this machine: `python scripts/bench.py [--only SECTION ...] [--quick]`.
+"""Measure speed and memory on this machine: `python scripts/bench.py [SECTION ...] [--quick]`.
 
 `python scripts/bench.py --against CHECKOUT` compares with an older checkout of this repository.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import os
 import shutil
 import socket
@@ -18,7 +19,7 @@ from typing import Any
 REPOSITORY = Path(__file__).resolve().parents[1]
 APP = REPOSITORY / "apps" / "recursive_ich"
 CASES = 24
-MODEL = "m" * 64
+MODEL = hashlib.sha256(b"no network made these").hexdigest()
 
 
 def write_review(studies: Path) -> None:

@@ -87,9 +87,16 @@ def _open(folder: Path, **conf: object) -> Recursion:
     return open_recursion(str(folder), TASK_FILE, CONF | {key: str(value) for key, value in conf.items()})
 
 
-def _freeze(recursion: Recursion, case_id: str, mask: NDArray[np.uint8], *, round_index: int = 0) -> ProposalRecord:
+def _freeze(
+    recursion: Recursion,
+    case_id: str,
+    mask: NDArray[np.uint8],
+    *,
+    round_index: int = 0,
+    geometry: Geometry = GEOMETRY,
+) -> ProposalRecord:
     """Freeze this mask (slices, rows, columns) as a case's proposal, as `Proposer` does, and queue it."""
-    label = LabelMap.from_slices(mask, GEOMETRY, CLASSES)
+    label = LabelMap.from_slices(mask, geometry, CLASSES)
     marked = tuple(
         ProposedSlice(number, name, voxels, 0.9)
         for number, by_class in label.slice_voxels().items()

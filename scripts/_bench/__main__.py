@@ -19,9 +19,11 @@ from _bench.infer import measure_infer
 from _bench.machine import machine, machine_line
 from _bench.memory import measure_memory
 from _bench.next_sample import measure_queue
+from _bench.pacs import measure_pacs
 from _bench.propose import measure_propose
 from _bench.report import Section, as_json, table
 from _bench.scale import FULL, QUICK, Scale
+from _bench.start import measure_start
 from recursive_expand.segment.threads import available_cores
 
 WIDTH = 150
@@ -32,12 +34,15 @@ SECTIONS: dict[str, Callable[[Scale, int], Section]] = {
     "queue": measure_queue,
     "memory": measure_memory,
     "desk": measure_desk,
+    "pacs": measure_pacs,
+    "start": measure_start,
 }
 
 
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="bench.py", description="Ratios measured in one run on this machine.")
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help="these sections (all), as with --only")
     parser.add_argument("--only", nargs="+", choices=list(SECTIONS), help="these sections (all)")
     parser.add_argument(
         "--against",
@@ -55,6 +60,10 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         options.against = options.against.resolve()
         if not (options.against / "lib" / "recursive_expand").is_dir():
             parser.error(f"--against {options.against}: give the root of a checkout, with lib/recursive_expand in it")
+    unknown = [name for name in options.sections if name not in SECTIONS]
+    if unknown:
+        parser.error(f"no section {unknown[0]}: choose from {', '.join(SECTIONS)}")
+    options.only = options.only or options.sections or None
     if options.only is None:
         options.only = [] if options.against else list(SECTIONS)
     return options

@@ -43,15 +43,15 @@ def case_name(number: int) -> str:
     return f"case-{number:06d}"
 
 
-def fill(recursion: Recursion, *, side: int = SIDE) -> None:
-    """Register every image, decoding the first alone, and begin round 0 with a proposal for each.
+def fill(recursion: Recursion, *, side: int = SIDE, model: str = MODEL) -> None:
+    """Register every image, decoding the first alone, and begin round 0, of this model, with a proposal for each.
 
     The rows and events are those that freezing one by one writes, in one transaction. The review is not opened.
     """
     found = recursion.archive.scan().cases
     entries = [CaseEntry(one.case_id, one.role, f"{one.case_id}.nii.gz", one.signature, slices=1) for one in found]
     recursion.ledger.cases.register(entries)
-    begin_round(recursion, MODEL)
+    begin_round(recursion, model)
     mask = make_slice(1, size=side, bleeds=["intraparenchymal"]).mask
     geometry = recursion.archive.read_volume(found[0].case_id).geometry
     label = LabelMap.from_slices(mask, geometry, recursion.settings.task.classes)
@@ -65,7 +65,7 @@ def fill(recursion: Recursion, *, side: int = SIDE) -> None:
                 "case_id": one.case_id,
                 "round": 0,
                 "sha256": label.sha256,
-                "model_sha256": MODEL,
+                "model_sha256": model,
                 "file": file,
                 "made_as": ProposalState.OPEN,
                 "served": False,

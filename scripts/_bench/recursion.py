@@ -13,8 +13,8 @@ from recursive_expand.expand.training_set import build_training_set
 from recursive_expand.segment.predict import Predictor
 
 
-def open_bench_recursion(studies: Path, conf: dict[str, str]) -> Recursion:
-    """The recursion over a folder, under the app's own settings."""
+def open_bench_recursion(studies: Path | str, conf: dict[str, str]) -> Recursion:
+    """The recursion over a folder or a PACS, under the app's own settings."""
     return open_recursion(str(studies), TASK_FILE, {**CONF, **conf})
 
 

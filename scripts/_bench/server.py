@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,16 +65,33 @@ class Server:
         body = {"case_id": case_id, "proposal": proposal, "verdict": "accept", "client": CLIENT}
         self.post("/recursive/verdicts", body)
 
-    def infer(self, model: str, case_id: str) -> bytes:
-        """What `POST /infer` answers, asked as 3D Slicer asks."""
+    def infer(self, model: str, case_id: str, *, upload: Path | None = None) -> bytes:
+        """What `POST /infer` answers, asked as 3D Slicer asks; with `upload` for an image that is no case."""
+        params = {"params": (None, '{"result_extension": ".nrrd", "result_dtype": "uint8"}')}
+        files = params if upload is None else params | {"file": (upload.name, upload.read_bytes())}
+        query = {"image": case_id} if upload is None else {}
+        answer = self.session.post(f"{self.url}/infer/{model}", params=query, files=files, timeout=600)
+        answer.raise_for_status()
+        return answer.content
+
+    def judge_as_slicer(self, strategy: str, model: str, extension: str = ".nrrd") -> None:
+        """Next Sample and Submit of Slicer's MONAILabel module: its requests, without what Slicer itself needs."""
+        case_id = self.post(f"/activelearning/{strategy}", {"client_id": CLIENT})["id"]
+        self.session.get(f"{self.url}/datastore/image", params={"image": case_id}, timeout=600).raise_for_status()
         answer = self.session.post(
             f"{self.url}/infer/{model}",
-            params={"image": case_id},
-            files={"params": (None, '{"result_extension": ".nrrd", "result_dtype": "uint8"}')},
+            params={"image": case_id, "output": "image"},
+            files={"params": (None, f'{{"result_extension": "{extension}", "result_dtype": "uint8"}}')},
             timeout=600,
         )
         answer.raise_for_status()
-        return answer.content
+        self.session.put(
+            f"{self.url}/datastore/label",
+            params={"image": case_id, "tag": "final"},
+            data={"params": f'{{"client_id": "{CLIENT}"}}'},
+            files={"label": (f"{case_id}{extension}", answer.content)},
+            timeout=600,
+        ).raise_for_status()
 
     def wait(self, condition: Callable[[dict[str, Any]], bool]) -> None:
         """Wait until the recursion's status meets a condition."""
@@ -101,15 +118,27 @@ class Server:
         return self.process.memory_info().rss / 2**20
 
 
+STOCK_ENTRY = ("-m", "monailabel.main", "start_server")
+"""`monailabel start_server`."""
+OUR_ENTRY = ("-m", "recursive_expand.server.serve")
+"""`recursive-expand serve`."""
+
+
 @contextmanager
 def serve(
-    app: Path, studies: Path, conf: Mapping[str, object], log: Path, environment: Mapping[str, str] = os.environ
+    app: Path,
+    studies: Path | str,
+    conf: Mapping[str, object],
+    log: Path,
+    environment: Mapping[str, str] = os.environ,
+    *,
+    entry: Sequence[str] = STOCK_ENTRY,
 ) -> Iterator[Server]:
-    """Start `monailabel start_server` on loopback and a free port; it ends with the block, and all its children do."""
+    """Start a server on loopback and a free port; it ends with the block, and all its children do."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "monailabel.main", "start_server", "--app", str(app), "--studies", str(studies)]
+    command = [sys.executable, *entry, "--app", str(app), "--studies", str(studies)]
     command += ["--host", "127.0.0.1", "--port", str(port)]
     for key, value in conf.items():
         command += ["--conf", key, str(value)]

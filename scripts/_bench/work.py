@@ -10,9 +10,9 @@ from typing import Any
 from _bench.jobs import serve_jobs
 from _bench.many_cases import fill, judge
 from _bench.recursion import open_bench_recursion, open_review, propose_all, publish
+from recursive_expand.expand.due import close_review
 from recursive_expand.expand.recursion import Recursion
 from recursive_expand.expand.registration import register_cases
-from recursive_expand.expand.rounds import close_review
 from recursive_expand.expand.training_set import build_training_set
 
 Answer = dict[str, Any]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from recursive_expand.archives.cache import VoxelCache
+from recursive_expand.archives.kept_files import IN_USE_SECONDS
 from recursive_expand.cases import Geometry, Volume
 from recursive_expand.errors import InputError
 
@@ -103,3 +106,17 @@ def test_removed_cases_are_gone_and_ids_are_checked(tmp_path, cache, volume):
     assert not list((tmp_path / "cache").iterdir())
     with pytest.raises(InputError, match="case id"):
         cache.put("../a", volume)
+
+
+def test_a_bounded_cache_forgets_the_least_recently_used_and_none_in_use(tmp_path, volume):
+    size = volume.hu.nbytes + 128  # of numpy's header
+    cache = VoxelCache(tmp_path / "cache", most_bytes=2.5 * size)
+    long_ago = time.time() - 2 * IN_USE_SECONDS
+    for age, case_id in enumerate("ab"):
+        cache.put(case_id, volume)
+        os.utime(tmp_path / "cache" / f"{case_id}.npy", (long_ago - age, long_ago - age))
+    assert cache.get("b") is not None  # older than a, but used again
+    cache.put("c", volume)
+    assert cache.get("a") is None
+    assert cache.get("b") is not None and cache.get("c") is not None
+    assert np.array_equal(cache.load("a", "1", lambda: volume).hu, volume.hu)

@@ -6,13 +6,19 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import highdicom as hd
 import numpy as np
 import pydicom
 
 from recursive_expand.cases import LabelMap
-from recursive_expand.dicom.coding import Code, Coding, Origin
+from recursive_expand.dicom.coding import Code, Coding, Origin, uid_of
 from recursive_expand.dicom.series import read_series
 from recursive_expand.phantom import CLASSES, make_head, write_dicom_series
+
+TYPE_2 = (
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID"),
+    *("AccessionNumber", "ReferringPhysicianName", "Manufacturer", "ContrastBolusAgent"),
+)
 
 REAL = Path("/work/shared/data/ge_head_ct")
 
@@ -59,3 +65,26 @@ def faults(path):
         return None
     run = subprocess.run(["dciodvfy", path], capture_output=True, text=True, check=False)
     return [line for line in (run.stdout + run.stderr).splitlines() if line.startswith("Error")]
+
+
+def multi_frame(files, folder, *, sop_class=None, order=1, parts=1):
+    """The files of a series as multi-frame instances, made by highdicom; `parts` of them, frames in any order."""
+    folder.mkdir(parents=True)
+    made = []
+    for part in range(parts):
+        slices = [pydicom.dcmread(path) for path in sorted(files)[part::parts]][::order]
+        for number, dataset in enumerate(slices):
+            dataset.InstanceNumber = number + 1
+            for name in ("AcquisitionDate", "AcquisitionTime"):  # highdicom 0.22 takes them for dates
+                dataset.pop(name, None)
+            for name in TYPE_2:
+                setattr(dataset, name, dataset.get(name, ""))
+        series = slices[0].SeriesInstanceUID
+        whole = hd.legacy.LegacyConvertedEnhancedCTImage(slices, series, 3, uid_of(series, part), part + 1)
+        for name in ("PatientPosition", "PositionReferenceIndicator", "BodyPartExamined", "SeriesDescription"):
+            setattr(whole, name, slices[0].get(name))
+        if sop_class is not None:
+            whole.SOPClassUID = whole.file_meta.MediaStorageSOPClassUID = sop_class
+        made.append(folder / f"multi{part}.dcm")
+        whole.save_as(made[-1], write_like_original=False)
+    return made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 
 import highdicom as hd
 import pytest
@@ -72,6 +73,17 @@ def test_a_rejection_says_why_and_nothing_shown_speaks_of_the_series(plain):
     assert document.CodingSchemeIdentificationSequence[0].CodingSchemeDesignator == "99RECURSIVE"
 
 
+def test_without_a_stored_mask_nothing_refers_to_it(plain, tmp_path):
+    seg = make_seg(plain.mask((2, 4)), plain.series, plain.headers, CODING, ORIGIN)
+    document = make_sr(Judgement(True, "anna"), seg, plain.series, plain.headers, CODING, ORIGIN, stored=False)
+    assert assessments(document) == [(None, "ACCEPTED")] * 2
+    assert str(seg.SOPInstanceUID) not in str(document)
+    assert CODING.types[3].meaning in str(document)
+    path = tmp_path / "sr.dcm"
+    path.write_bytes(encode(document))
+    assert not faults(path)
+
+
 def test_only_an_authenticated_person_verifies(plain):
     flags = {name: report(plain, judgement)[1].VerificationFlag for name, (judgement, _) in CASES.items()}
     assert {name for name, flag in flags.items() if flag == "VERIFIED"} == {"verified"}
@@ -99,3 +111,17 @@ def test_the_patient_is_the_sources_and_is_not_printed(plain, caplog, recwarn):
 def test_a_login_becomes_a_person_name():
     assert person_name("a^b=c\\d\n") == "a b c d^"
     assert person_name("") == "unknown^"
+
+
+def test_an_imported_mask_is_its_tool_s_in_both_objects(plain, tmp_path):
+    origin = dataclasses.replace(ORIGIN, tool="TotalSegmentator 2.4")
+    seg = make_seg(plain.mask((2,)), plain.series, plain.headers, CODING, origin)
+    judged = make_sr(Judgement(True, "anna"), seg, plain.series, plain.headers, CODING, origin)
+    algorithm = seg.SegmentSequence[0].SegmentationAlgorithmIdentificationSequence[0]
+    assert algorithm.AlgorithmName == "TotalSegmentator 2.4"
+    assert f"file_sha256={ORIGIN.model_sha256}" in str(algorithm.AlgorithmParameters)
+    said = encode(judged)
+    assert b"TotalSegmentator 2.4" in said and f"file_sha256 {ORIGIN.model_sha256}".encode() in said
+    (tmp_path / "seg.dcm").write_bytes(encode(seg))
+    (tmp_path / "sr.dcm").write_bytes(encode(judged))
+    assert not faults(tmp_path / "seg.dcm") and not faults(tmp_path / "sr.dcm")

@@ -1,25 +1,22 @@
 """3D Slicer with its stock MONAI Label module, without a screen: real MRML nodes, real requests, no Qt.
 
-The module's source is the one that the monailabel wheel installs, unmodified. `slicer-core` brings MRML and its
-modules' logic; what Slicer's Qt application adds around them (loading, saving, dialogs) stands here.
+The module's source is the one that the monailabel wheel installs, unmodified.
 """
 
 from __future__ import annotations
 
 import functools
-import importlib.util
 import sys
-import tempfile
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 from unittest.mock import MagicMock
 
 import numpy as np
-import requests
 from numpy.typing import NDArray
 
-from .qt_without_screen import Settings, ctk_module, qt_module, widgets_of
+from ..clients.qt_without_screen import Settings
+from ..clients.slicer_application import Dialogs, load_module, start
 
 PLUGIN = Path(sys.prefix) / "monailabel" / "plugins" / "slicer" / "MONAILabel"
 
@@ -38,13 +35,12 @@ class StockSlicer:
     """
 
     def __init__(self, url: str, folder: Path, client_id: str = "radiologist") -> None:
-        self.errors: list[str] = []
-        self.warnings: list[str] = []
-        self.messages: list[str] = []
+        dialogs = Dialogs()
+        self.errors, self.warnings, self.messages = dialogs.errors, dialogs.warnings, dialogs.messages
         self._url = url
         Settings.values = {"MONAILabel/clientId": client_id}
-        self.module = _load_module()
-        self._slicer = _application(self, folder)
+        self.module = _stock_module()
+        self._slicer = start(dialogs, folder)
         self.widget = self.module.MONAILabelWidget(MagicMock(name="parent"))
         self.widget.setup()
 
@@ -135,139 +131,5 @@ class StockSlicer:
 
 
 @functools.cache
-def _load_module() -> ModuleType:
-    import slicer
-    import slicer_core.vtkSegmentationCore
-
-    stubs = {
-        "qt": qt_module(),
-        "ctk": ctk_module(),
-        "SampleData": SimpleNamespace(SampleDataLogic=_SampleDataLogic),
-        "sitkUtils": SimpleNamespace(PushVolumeToSlicer=_push_volume),
-        "DICOMLib": MagicMock(name="DICOMLib"),
-        "vtkSegmentationCore": slicer_core.vtkSegmentationCore,
-        "slicer.i18n": SimpleNamespace(tr=lambda text: text, translate=lambda _context, text: text),
-        "slicer.ScriptedLoadableModule": _scripted_loadable_module(),
-    }
-    sys.modules.update(stubs)  # for good: slicer.util imports qt when it is called
-    slicer.app = MagicMock(name="slicer.app")
-    sys.path.append(str(PLUGIN))  # MONAILabelLib, the module's own copy of the client
-    spec = importlib.util.spec_from_file_location("MONAILabel", PLUGIN / "MONAILabel.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def _application(dialogs: StockSlicer, folder: Path) -> ModuleType:
-    """Give the package `slicer` a fresh scene and what its Qt application would put around it."""
-    import slicer
-    import slicer.util
-    import vtk
-
-    vtk.vtkObject.GlobalWarningDisplayOff()  # each volume warns that colour tables are missing: slicer-core has none
-    scene = slicer.vtkMRMLScene()
-    volumes, segmentations = slicer.vtkSlicerVolumesLogic(), slicer.vtkSlicerSegmentationsModuleLogic()
-    for logic in (volumes, segmentations):
-        logic.SetMRMLScene(scene)
-    slicer.mrmlScene = scene
-    slicer.modules = SimpleNamespace(
-        volumes=SimpleNamespace(logic=lambda: volumes), segmentations=SimpleNamespace(logic=lambda: segmentations)
-    )
-
-    def display(kept: list[str]) -> Any:
-        return lambda text, *_, detailedText="", **__: kept.append(f"{text}\n{detailedText}")
-
-    def load_volume(filename: str, *_: object, **__: object) -> Any:
-        node = volumes.AddArchetypeVolume(str(filename), Path(filename).name.split(".")[0])
-        if node is None:
-            raise RuntimeError(f"Failed to load {filename}")
-        return node
-
-    def save_node(node: Any, filename: str, *_: object, **__: object) -> bool:
-        node.AddDefaultStorageNode()
-        storage = node.GetStorageNode()
-        storage.SetFileName(str(filename))
-        return bool(storage.WriteData(node))
-
-    util: Any = slicer.util
-    util.errorDisplay = display(dialogs.errors)
-    util.warningDisplay = display(dialogs.warnings)
-    util.infoDisplay = display(dialogs.messages)
-    util.confirmOkCancelDisplay = lambda *_, **__: True
-    util.createProgressDialog = lambda *_, **__: MagicMock(name="progress")
-    util.mainWindow = lambda: None
-    util.tempDirectory = lambda key="", *_, **__: tempfile.mkdtemp(prefix=key, dir=folder)
-    util.loadUI = lambda path: MagicMock(widgets=widgets_of(path))
-    util.childWidgetVariables = lambda widget: widget.widgets
-    util.loadVolume = load_volume
-    util.saveNode = save_node
-    return slicer
-
-
-def _scripted_loadable_module() -> ModuleType:
-    """Slicer's base classes of scripted modules, without their Qt."""
-    import slicer
-
-    class ScriptedLoadableModule:
-        def __init__(self, parent: Any) -> None:
-            self.parent = parent
-
-    class ScriptedLoadableModuleWidget:
-        def __init__(self, parent: Any) -> None:
-            self.parent = parent
-            self.layout = MagicMock(name="layout")
-
-        def setup(self) -> None:
-            pass
-
-        def resourcePath(self, name: str) -> Path:  # noqa: N802
-            return PLUGIN / "Resources" / name
-
-    class ScriptedLoadableModuleLogic:
-        def getParameterNode(self) -> Any:  # noqa: N802
-            node = slicer.mrmlScene.GetSingletonNode("MONAILabel", "vtkMRMLScriptedModuleNode")
-            if node is None:
-                node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLScriptedModuleNode")
-                node.UnRegister(None)
-                node.SetSingletonTag("MONAILabel")
-                node = slicer.mrmlScene.AddNode(node)
-            return node
-
-    module = ModuleType("slicer.ScriptedLoadableModule")
-    module.__dict__.update(
-        ScriptedLoadableModule=ScriptedLoadableModule,
-        ScriptedLoadableModuleWidget=ScriptedLoadableModuleWidget,
-        ScriptedLoadableModuleLogic=ScriptedLoadableModuleLogic,
-        ScriptedLoadableModuleTest=object,
-    )
-    return module
-
-
-class _SampleDataLogic:
-    """Slicer's SampleData: downloads an image when the server's path does not exist on this machine."""
-
-    def downloadFromURL(  # noqa: N802
-        self, *, nodeNames: str, fileNames: str, uris: str, checksums: str | None
-    ) -> list[Any]:
-        import slicer
-
-        answer = requests.get(uris, timeout=60)
-        answer.raise_for_status()
-        path = Path(tempfile.mkdtemp()) / fileNames
-        path.write_bytes(answer.content)
-        node = slicer.util.loadVolume(str(path))
-        node.SetName(nodeNames)
-        return [node]
-
-
-def _push_volume(image: Any, _target: None, *, className: str) -> Any:
-    """sitkUtils.PushVolumeToSlicer: a SimpleITK image (LPS) as a new MRML volume (RAS)."""
-    import SimpleITK as sitk
-    import slicer
-
-    ijk_to_lps = np.eye(4)
-    ijk_to_lps[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * np.asarray(image.GetSpacing())
-    ijk_to_lps[:3, 3] = image.GetOrigin()
-    ijk_to_ras = np.diag([-1.0, -1.0, 1.0, 1.0]) @ ijk_to_lps
-    return slicer.util.addVolumeFromArray(sitk.GetArrayFromImage(image), ijk_to_ras, nodeClassName=className)
+def _stock_module() -> ModuleType:
+    return load_module(PLUGIN / "MONAILabel.py")

@@ -34,6 +34,24 @@ def test_expert_masks_are_targets_with_dice(reviewing):
         assert np.array_equal(example.hu, reviewing.volume("p0").hu[number])
 
 
+def test_the_paper_s_first_stage_is_without_dice(reviewing, changed):
+    recursion = changed(reviewing, dice_loss="later_rounds")
+    pixel = training_set(pixel=(("p0", 3, ""),))
+    for round_index, with_dice in ((0, False), (1, True), (2, True)):
+        examples = build_examples(recursion, pixel, round_index, None)
+        assert [e.with_dice for e in examples] == [with_dice] * 3
+    assert all(e.with_dice for e in build_examples(reviewing, pixel, 0, None))
+
+
+def test_slices_that_joined_without_a_verdict_are_learnt_as_they_were_proposed(reviewing, changed, accepted, proposed):
+    recursion = changed(reviewing, targets="previous", ignore_band=False)
+    both = training_set(accepted=(accepted(0, new=True),), joined=(accepted(2, new=True),))
+    examples = build_examples(recursion, both, 2, lambda *_: pytest.fail("not asked"))
+    assert [(e.key, e.with_dice, e.accepted) for e in examples] == [("u0:0", False, True), ("u0:2", False, True)]
+    for number, example in zip((0, 2), examples, strict=True):
+        assert np.array_equal(example.target, proposed(reviewing, "u0")[number])
+
+
 def test_the_paper_s_targets_are_the_previous_recursion_s_prediction(reviewing, changed, accepted):
     asked = []
 

@@ -10,9 +10,10 @@ import pytest
 
 from recursive_expand.cases import ImageLabels
 from recursive_expand.errors import InputError
-from recursive_expand.expand import proposer as module
+from recursive_expand.expand import freezing as module
+from recursive_expand.expand.freezing import Made
 from recursive_expand.expand.frozen import frozen_ignore
-from recursive_expand.expand.proposer import Made, Proposer, Unreadable, cases_to_propose
+from recursive_expand.expand.proposer import Proposer, Unreadable, cases_to_propose
 from recursive_expand.ledger import CaseEntry, ProposalState, VerdictKind
 from recursive_expand.segment.predict import Prediction
 

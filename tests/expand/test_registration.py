@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import threading
 
 import nibabel as nib
 import numpy as np
@@ -39,6 +40,23 @@ def test_a_second_look_reads_nothing_again(recursion, monkeypatch):
     register_cases(recursion)
     monkeypatch.setattr("recursive_expand.expand.registration.check_case", None)
     assert register_cases(recursion) == 0
+
+
+def test_what_an_archive_tells_of_early_is_read_while_it_still_looks(recursion, monkeypatch):
+    look, read, was_read = recursion.archive.scan, threading.Event(), []
+
+    def slowly(on_found):
+        scan = look()
+        on_found([case for case in scan.cases if case.case_id == "u0"])
+        was_read.append(read.wait(30))
+        return scan
+
+    monkeypatch.setattr(type(recursion.archive), "scan", lambda self, on_found: slowly(on_found))
+    steps = []
+    assert register_cases(recursion, lambda *step: (steps.append(step), read.set())) == 7
+    assert was_read == [True]
+    assert steps[:2] == [(1, 1), (2, 7)]
+    assert len(roles(recursion)) == 7
 
 
 def test_new_changed_and_missing_images_are_seen(recursion, tmp_path):

@@ -9,19 +9,15 @@ import numpy as np
 import pytest
 import torch
 
+from recursive_expand.archives.images import read_label
 from recursive_expand.errors import InputError
-from recursive_expand.expand import gate, rounds
+from recursive_expand.expand import gate, proposer, rounds
+from recursive_expand.expand.due import NothingToDo, NotReady, close_review, close_review_if_done, round_due
 from recursive_expand.expand.frozen import SECONDS_TO_BE_RECORDED
 from recursive_expand.expand.judging import withdraw
 from recursive_expand.expand.progress import read_progress
-from recursive_expand.expand.rounds import (
-    NothingToDo,
-    NotReady,
-    close_review,
-    close_review_if_done,
-    round_due,
-    run_round,
-)
+from recursive_expand.expand.rounds import run_round
+from recursive_expand.expand.steps import Step, next_step, read_state
 from recursive_expand.expand.training_set import TrainingSet
 from recursive_expand.ledger import Actor, MovedOn, RoundState, VerdictKind
 from recursive_expand.segment.weights import mean_weights
@@ -35,6 +31,10 @@ def made(recursion):
     proposals = {case.case_id: of_case(case.case_id) for case in recursion.ledger.cases.iterate()}
     masks = {case_id: [(p.round, p.sha256, p.state, p.slices) for p in found] for case_id, found in proposals.items()}
     return newest.round, newest.trained_model, newest.model, newest.report["validation"], masks
+
+
+def step(recursion):
+    return next_step(read_state(recursion), recursion.settings.review)
 
 
 def edit(recursion, statement):
@@ -254,17 +254,68 @@ def test_a_model_that_does_not_hold_is_averaged_with_the_old_one(expanded, monke
 
 
 def test_the_paper_s_preset_runs_two_rounds(recursion, reopen, decide_all):
-    paper = reopen(recursion.archive.studies, preset="paper", epochs=6)
+    paper = reopen(recursion.archive.studies, preset="paper", kind="residual", epochs=6)
     first = run_round(paper)
     # Without a locked share the measures are of the pixel set itself.
     assert (first.report["validation"]["cases"], first.report["validation"]["held_out"]) == (3, False)
     assert first.report["training_slices"]["pixel"] == 9
     decide_all(paper, ACCEPT)
     second = run_round(paper)
-    assert second.report["training_slices"]["clean"] == 0
+    assert second.report["training_slices"]["clean"] == 1  # i0's slice 2, on which f marks nothing
     assert second.report["training_slices"]["accepted"] > 0
     assert "previous_validation" not in second.report
     assert second.config["method"]["training"]["targets"] == "previous"
+
+
+@pytest.fixture
+def selected_once(recursion, reopen, decide_all, monkeypatch):
+    """Preset `paper` after the expert's selection; round 0's f found nothing on slice 2 of any case."""
+
+    class Misses(proposer.Predictor):
+        def propose_volumes(self, *args):
+            for case_id, prediction in super().propose_volumes(*args):
+                prediction.mask[2] = 0
+                yield case_id, prediction
+
+    paper = reopen(recursion.archive.studies, preset="paper", kind="residual", epochs=6)
+    with monkeypatch.context() as patch:
+        patch.setattr(proposer, "Predictor", Misses)
+        run_round(paper)
+    for proposal, _ in paper.ledger.queue.page(now=0):
+        assert set(proposal.slices) <= {0, 1}
+    return paper
+
+
+def test_with_review_once_images_newly_segmented_join_without_a_verdict_until_there_are_none(selected_once, decide_all):
+    ledger = selected_once.ledger
+    decide_all(selected_once, ACCEPT)
+    round_1 = run_round(selected_once)
+    assert (round_1.state, ledger.queue.count()) == (RoundState.CLOSED, 0)  # nobody is asked
+    assert round_1.report["expanded_slices"] == 2
+    assert step(selected_once) is Step.NEXT_ROUND
+    round_2 = run_round(selected_once)
+    training_set = TrainingSet.from_json(ledger.rounds.training_set(2))
+    assert [(one.case_id, one.round, one.slices, one.new) for one in training_set.joined] == [
+        ("i1", 1, (2,), True),
+        ("u0", 1, (2,), True),
+    ]
+    assert training_set.new_slices == 2 and not any(one.new for one in training_set.accepted)
+    assert round_2.report["training_slices"]["joined"] == 2
+    assert (round_2.state, round_2.report["expanded_slices"]) == (RoundState.CONVERGED, 0)
+    assert step(selected_once) is Step.CONVERGED
+    assert len(ledger.judgements.verdicts()) == 3  # all of round 0
+    # Label objects hold what the expert accepted, and nothing else.
+    label = read_label(selected_once.archive.studies / "labels" / "final" / "u0.nii.gz")
+    assert set(label.filled) == {0, 1}
+    assert ledger.audit.verify() is None
+
+
+def test_with_review_once_what_the_expert_rejected_stays_out(selected_once, decide_all):
+    decide_all(selected_once, ACCEPT, [1])
+    run_round(selected_once)
+    run_round(selected_once)
+    training_set = TrainingSet.from_json(selected_once.ledger.rounds.training_set(2))
+    assert {n for one in (*training_set.accepted, *training_set.joined) for n in one.slices} == {0, 2}
 
 
 def test_without_expert_masks_there_is_nothing_to_do(recursion):

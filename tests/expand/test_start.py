@@ -8,9 +8,10 @@ import pytest
 
 from recursive_expand.errors import InputError
 from recursive_expand.expand import start
+from recursive_expand.expand.due import NothingToDo, check_something_to_do
 from recursive_expand.expand.examples import build_examples
 from recursive_expand.expand.progress import Progress, read_progress
-from recursive_expand.expand.rounds import NothingToDo, check_something_to_do, run_round
+from recursive_expand.expand.rounds import run_round
 from recursive_expand.expand.start import first_network
 from recursive_expand.expand.training_set import TrainingSet
 from recursive_expand.ledger import RoundState, VerdictKind

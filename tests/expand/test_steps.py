@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recursive_expand.cases import Role
+from recursive_expand.expand.due import close_review
 from recursive_expand.expand.registration import register_cases
-from recursive_expand.expand.rounds import close_review
 from recursive_expand.expand.steps import State, Step, next_step, read_state
 from recursive_expand.ledger import CaseEntry, RoundState, VerdictKind
 from recursive_expand.settings import Review
@@ -23,6 +23,7 @@ FACTS = {
     "held": {"held": "the ledger is not as it was recorded"},
     "indexing": {"indexing": True},
     "pixel": {"has_pixel": True},
+    "imported": {"imported": True},
     "start": {"can_start_without_masks": True},
     "model": {"has_model": True},
     "undecided": {"undecided": 2},
@@ -72,26 +73,50 @@ TABLE = [
     (RoundState.CONVERGED, "-asked -undecided", Step.CONVERGED),
 ]
 
+ASKED_ONLY = [
+    (None, "indexing -asked", Step.READ_STUDIES),
+    (None, "-indexing -asked", Step.WAIT_FOR_PROPOSALS),
+    (None, "asked -pixel -start", Step.WAIT_FOR_PIXEL_LABELS),
+    (None, "pixel asked", Step.TRAIN),
+    (None, "-pixel start asked", Step.TRAIN),
+    (RoundState.TRAINING, "asked", Step.TRAIN),
+    (RoundState.TRAINING, "-asked", Step.RESUME_NEEDED),
+    (RoundState.PROPOSING, "asked", Step.PROPOSE),
+    (RoundState.PROPOSING, "-asked", Step.RESUME_NEEDED),
+    *[row for row in TABLE if row[0] in (RoundState.FAILED, RoundState.STOPPED, RoundState.CONVERGED)],
+    (RoundState.CLOSED, "asked", Step.NEXT_ROUND),
+    (RoundState.CLOSED, "-asked", Step.RESUME_NEEDED),
+    (RoundState.REVIEWING, "asked", Step.NEXT_ROUND),
+    (RoundState.REVIEWING, "-asked undecided", Step.REVIEW),
+    (RoundState.REVIEWING, "-asked -undecided", Step.DECIDED),
+]
+"""The same where rounds begin only when a person asks."""
+
 
 def fits(row, facts):
     return all((name.lstrip("-") in facts) != name.startswith("-") for name in row.split())
 
 
+@pytest.mark.parametrize("train", ["auto", "on", "off"])
 @pytest.mark.parametrize("round_state", [None, *RoundState])
-def test_every_state_has_one_row_in_the_table_and_goes_by_it(round_state):
+def test_every_state_has_one_row_in_the_table_and_goes_by_it(round_state, train):
+    review = REVIEW.model_copy(update={"train": train})
     for held in itertools.product([False, True], repeat=len(FACTS)):
         facts = {name for name, holds in zip(FACTS, held, strict=True) if holds}
-        [expected] = [step for state, row, step in TABLE if state == round_state and fits(row, facts)]
+        asked_only = train == "off" or (train == "auto" and "imported" in facts and "pixel" not in facts)
+        table = ASKED_ONLY if asked_only else TABLE
+        [expected] = [step for state, row, step in table if state == round_state and fits(row, facts)]
         values = dict(UNTRUE)
         for name in facts:
             values |= FACTS[name]
-        assert next_step(State(round_state=round_state, **values), REVIEW) is expected, facts
+        assert next_step(State(round_state=round_state, **values), review) is expected, facts
 
 
 states = st.builds(
     State,
     round_state=st.sampled_from([None, *RoundState]),
     has_model=st.booleans(),
+    imported=st.booleans(),
     has_pixel=st.booleans(),
     can_start_without_masks=st.booleans(),
     undecided=st.integers(0, 3),
@@ -101,7 +126,12 @@ states = st.builds(
     asked=st.booleans(),
     held=st.none() | st.just("why"),
 )
-reviews = st.builds(Review, min_expansion=st.integers(0, 5), verdicts_per_round=st.integers(0, 5))
+reviews = st.builds(
+    Review,
+    train=st.sampled_from(["auto", "on", "off"]),
+    min_expansion=st.integers(0, 5),
+    verdicts_per_round=st.integers(0, 5),
+)
 
 
 @given(states, reviews)
@@ -109,6 +139,12 @@ def test_no_round_follows_a_review_without_expansion_unless_asked(state, review)
     expanded = (state.expansion or 0) > review.min_expansion
     if next_step(state, review) is Step.NEXT_ROUND and state.round_state is not RoundState.CLOSED:
         assert expanded or state.asked
+
+
+@given(states, reviews)
+def test_with_training_off_nothing_begins_unless_asked(state, review):
+    if review.train == "off" and not state.asked:
+        assert next_step(state, review) not in BEGINS
 
 
 @given(states, reviews)

@@ -49,7 +49,17 @@ def test_the_paper_s_targets_of_earlier_rounds_are_f_s_own_of_the_recursion_befo
 
     Nine epochs leave bleeds half found, so that g has something to grow.
     """
-    paper = reopen(recursion.archive.studies, preset="paper", epochs=9, unchanged_dice=1.0, mode="grow")
+    paper = reopen(
+        recursion.archive.studies,
+        preset="paper",
+        kind="residual",
+        review="every_round",
+        refine="before_review",
+        epochs=9,
+        later_learning_rate=0.001,
+        unchanged_dice=1.0,
+        mode="grow",
+    )
     method = paper.settings.method
     assert (method.training.targets, method.refinement.mode) == ("previous", "grow")
     run_round(paper)

@@ -28,7 +28,7 @@ from recursive_expand.ledger import (
 
 names = st.text("abc", min_size=1, max_size=3)
 numbers = st.lists(st.integers(0, 40), max_size=4).map(tuple)
-accepted = st.builds(AcceptedSlices, names, st.integers(0, 5), names, numbers)
+accepted = st.builds(AcceptedSlices, names, st.integers(0, 5), names, numbers, refined_sha256=st.none() | names)
 training_sets = st.builds(
     TrainingSet,
     pixel=st.lists(st.tuples(names, st.integers(1, 40), names)).map(tuple),
@@ -37,10 +37,13 @@ training_sets = st.builds(
     clean=st.lists(st.tuples(names, numbers)).map(tuple),
     new_slices=st.integers(0, 9),
     rejected=st.lists(accepted).map(tuple),
+    joined=st.lists(accepted).map(tuple),
 )
 
 
 X = Actor("x", "slicer")
+BY_0_1_0 = "2e5d148841cb4adfbff3eaac3b5c93b1128b32056c7b82adaa591f91f92c49b1"
+"""What version 0.1.0 gave for the training set below."""
 
 
 @pytest.fixture
@@ -63,8 +66,8 @@ def with_training(method, **values):
     return method.model_copy(update={"training": method.training.model_copy(update=values)})
 
 
-def begin(ledger, round_index, built, slices=(0, 1)):
-    """A round in review, with proposals of these slices for a, b and c."""
+def begin(ledger, round_index, built, slices=(0, 1), *, reviewed=True):
+    """A round in review, or closed without one, with proposals of these slices for a, b and c."""
     training_set, known = built
     ledger.rounds.start(
         round_index,
@@ -81,6 +84,9 @@ def begin(ledger, round_index, built, slices=(0, 1)):
         sha256 = hashlib.sha256(f"{case_id}{round_index}".encode()).hexdigest()
         marked = tuple(ProposedSlice(number, "subdural", 1, 0.5) for number in slices)
         ledger.proposals.freeze(round_index, ProposalDraft(case_id, sha256, "m", f"{sha256}.nii.gz", marked, 0.5))
+    if not reviewed:
+        ledger.rounds.close_unreviewed(round_index, converged=False, report={})
+        return
     waiting = ledger.queue.candidates(round_index=round_index)
     ledger.rounds.open_review(round_index, order=[one.proposal_id for one in waiting], report={})
 
@@ -104,8 +110,20 @@ def test_its_hash_is_of_what_is_trained_on(training_set, new):
         assert dataclasses.replace(training_set, pixel=redrawn).sha256 != training_set.sha256
     more = dataclasses.replace(training_set, accepted=(*training_set.accepted, AcceptedSlices("z", 0, "s", (1,))))
     assert more.sha256 != training_set.sha256
-    more = dataclasses.replace(training_set, rejected=(*training_set.rejected, AcceptedSlices("z", 0, "s", (1,))))
-    assert more.sha256 != training_set.sha256
+    for name in ("rejected", "joined"):
+        more = dataclasses.replace(
+            training_set, **{name: (*getattr(training_set, name), AcceptedSlices("z", 0, "s", (1,)))}
+        )
+        assert more.sha256 != training_set.sha256
+    for number, one in enumerate(training_set.accepted):
+        refined = list(training_set.accepted)
+        refined[number] = dataclasses.replace(one, refined_sha256=f"{one.refined_sha256} other")
+        assert dataclasses.replace(training_set, accepted=tuple(refined)).sha256 != training_set.sha256
+
+
+def test_its_hash_is_that_of_earlier_versions_where_nothing_new_is_used():
+    training_set = TrainingSet((("p", 2, "m"),), (), (AcceptedSlices("a", 0, "s", (0, 1), new=True),), (), 2)
+    assert training_set.sha256 == BY_0_1_0
 
 
 def test_round_0_trains_on_expert_masks_alone(ledger, method):
@@ -296,3 +314,40 @@ def test_expansion_is_what_no_round_has_trained_on(ledger, method):
     assert expansion(ledger, ledger.rounds.current()) == 2 + 8
     begin(ledger, 1, build_training_set(ledger, method, 1))
     assert expansion(ledger, ledger.rounds.current()) == 0
+
+
+def test_slices_marked_for_the_first_time_in_a_round_that_is_not_reviewed_join_with_review_once(ledger, method):
+    once = method.model_copy(update={"review": "once"})
+    begin(ledger, 0, build_training_set(ledger, once, 0), slices=(0, 1))
+    assert expansion(ledger, ledger.rounds.current()) == 0
+    say(ledger, "a", VerdictKind.ACCEPT, [1])
+    say(ledger, "b", VerdictKind.REJECT)
+    built = build_training_set(ledger, once, 1)
+    assert built[0].joined == ()  # what round 0 marked is the expert's to select
+    begin(ledger, 1, built, slices=(0, 1, 2), reviewed=False)
+    assert expansion(ledger, ledger.rounds.current()) == 3
+    training_set, known = build_training_set(ledger, once, 2)
+    assert [(j.case_id, j.round, j.slices, j.new) for j in training_set.joined] == [(c, 1, (2,), True) for c in "abc"]
+    assert (training_set.new_slices, training_set.counts()["joined"]) == (3, 3)
+    begin(ledger, 2, (training_set, known), slices=(2,), reviewed=False)
+    assert expansion(ledger, ledger.rounds.current()) == 0
+    again, _ = build_training_set(ledger, once, 3)
+    assert [(j.case_id, j.round, j.slices, j.new) for j in again.joined] == [(c, 1, (2,), False) for c in "abc"]
+    assert again.new_slices == 0
+    assert build_training_set(ledger, method, 3)[0].joined == ()
+    ledger.cases.set_aside("a", "a.nii: is gone")
+    assert [j.case_id for j in build_training_set(ledger, once, 3)[0].joined] == ["b", "c"]
+
+
+def test_slices_labelled_clean_join_where_f_marks_nothing(ledger, method):
+    """Of a, b and c the slices 4 to 7 are labelled clean."""
+    paper = with_training(method, clean_slices="unmarked", clean_share=0).model_copy(update={"use_image_labels": False})
+    assert build_training_set(ledger, paper, 1)[0].clean == ()  # nothing was proposed
+    begin(ledger, 0, build_training_set(ledger, paper, 0), slices=(0, 4, 5))
+    say(ledger, "a", VerdictKind.ACCEPT)  # of slice 4 too: no background then
+    assert build_training_set(ledger, paper, 0)[0].clean == ()
+    training_set, known = build_training_set(ledger, paper, 1)
+    assert training_set.clean == (("a", (6, 7)), ("b", (6, 7)), ("c", (6, 7)))
+    assert training_set.new_slices == 3
+    begin(ledger, 1, (training_set, known), slices=(6,))
+    assert build_training_set(ledger, paper, 2)[0].clean == (("a", (7,)), ("b", (4, 5, 7)), ("c", (4, 5, 7)))

@@ -47,6 +47,7 @@ def _make(folder: Path) -> ExperimentConfig:
                 write_csv(run / name, tables[name])
             result = {
                 "preset": config.presets[number].name,
+                "lead": "f" if preset == "paper" else "f+g",
                 "seed": seed,
                 "data_sha256": data.sha256,
                 "experiment_sha256": config.sha256(),

@@ -8,18 +8,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from recursive_expand.archives.folder import FolderArchive
-from recursive_expand.archives.images import read_label
-from recursive_expand.cases import Role
+from recursive_expand.archives.images import read_label, write_volume
+from recursive_expand.cases import Geometry, Role, Volume
 from recursive_expand.errors import InputError
 from recursive_expand.experiment.config import parse_config
-from recursive_expand.experiment.data import prepare_data, write_view
+from recursive_expand.experiment.data import ExperimentData, prepare_data, write_view
 from recursive_expand.experiment.distribution import distribution_rows
 from recursive_expand.experiment.evaluation import VARIANTS
 from recursive_expand.experiment.metrics import ANY, METRICS
 from recursive_expand.experiment.results import Results
 from recursive_expand.experiment.tables import result_table
+from recursive_expand.importers.runner import run_import
+from recursive_expand.importers.slices import SliceSettings, SlicesImporter
 from recursive_expand.phantom import CLASSES, write_study
 
 
@@ -104,17 +107,38 @@ def test_an_empty_test_set_is_refused(tmp_path: Path, source: Path) -> None:
         prepare_data(_config(tmp_path, source, tests={"x": pair}), CLASSES, 0)
 
 
-def test_cases_that_cannot_be_judged_are_refused(tmp_path: Path, source: Path) -> None:
+def test_cases_that_nobody_could_judge_are_left_out(tmp_path: Path, source: Path) -> None:
     shutil.copytree(source / "truth", tmp_path / "truth")
     (tmp_path / "truth" / "image-002.nii.gz").unlink()
     studies = {"folder": str(source / "studies"), "truth": str(tmp_path / "truth")}
-    with pytest.raises(InputError, match=r"no true mask of 1 cases.*image-002"):
-        prepare_data(_config(tmp_path, source, studies=studies), CLASSES, 0)
+    data = prepare_data(_config(tmp_path, source, studies=studies), CLASSES, 0)
+    assert data.unjudged == ("image-002",)
+    write_view(data, tmp_path / "view")
+    assert "image-002.nii.gz" not in {path.name for path in (tmp_path / "view").iterdir()}
+    assert len(FolderArchive(tmp_path / "view", CLASSES).scan().cases) == len(data.cases) == 7
 
 
-def test_without_truth_no_case_may_get_proposals(tmp_path: Path, source: Path) -> None:
-    with pytest.raises(InputError, match=r"studies.truth: has no true mask of 4 cases"):
-        prepare_data(_config(tmp_path, source, studies={"folder": str(source / "studies")}), CLASSES, 0)
+@pytest.mark.parametrize("nobody", [{"reviewers": "people"}, {"max_rounds": 0}])
+def test_without_simulated_verdicts_no_truth_is_demanded(tmp_path: Path, source: Path, nobody) -> None:
+    studies = {"folder": str(source / "studies")}
+    pair = {"images": str(source / "studies"), "masks": str(source / "truth")}
+    data = prepare_data(_config(tmp_path, source, studies=studies, tests={"a": pair}, **nobody), CLASSES, 0)
+    assert len(data.cases) == 8 and not data.unjudged
+    with pytest.raises(InputError, match=r"studies.truth: has a true mask of none of the 4 cases.*reviewers: people"):
+        prepare_data(_config(tmp_path, source, studies=studies, tests={"a": pair}), CLASSES, 0)
+
+
+def test_a_case_that_is_labelled_clean_needs_no_mask_to_be_judged(tmp_path: Path, source: Path) -> None:
+    shutil.copytree(source, tmp_path / "copy")
+    (tmp_path / "copy" / "truth" / "image-001.nii.gz").unlink()
+    table = tmp_path / "copy" / "studies" / "image_labels.csv"
+    header, *rows = table.read_text().splitlines()
+    others = [row for row in rows if not row.startswith("image-001")]
+    clean = ",".join("image-001" if name == "case_id" else "" if name == "slice" else "0" for name in header.split(","))
+    table.write_text("\n".join([header, clean, *others]) + "\n")
+    data = prepare_data(_config(tmp_path, tmp_path / "copy"), CLASSES, 0)
+    assert not data.unjudged
+    assert not data.true_mask("image-001").filled and data.true_mask("image-001").native.shape == (32, 32, 1)
 
 
 def test_every_seed_leaves_another_patient_out(tmp_path: Path, patients: Path) -> None:
@@ -163,7 +187,8 @@ def test_table_1_over_folds_counts_every_patient_once(tmp_path: Path, patients: 
         for stage in ("before", "after")
     ]
     nothing = pd.DataFrame()
-    results = Results(config.output, config, [], pd.DataFrame(rows), nothing, nothing, nothing, nothing)
+    runs = [{"preset": "paper", "lead": VARIANTS[0]}]
+    results = Results(config.output, config, runs, pd.DataFrame(rows), nothing, nothing, nothing, nothing)
     assert result_table(results, "paper").rows[0][0] == "left out (n = 3)"
 
 
@@ -195,3 +220,26 @@ def test_table_2_counts_masks_and_labels(tmp_path: Path, source: Path) -> None:
         assert rows["image", name] == sum(value in found for found in truth)
     assert rows["unlabelled", "Unknown"] == rows["unlabelled", "Total slices"] == 1
     assert rows["pixel", "Bleed slices"] + rows["pixel", "No bleed slices"] == 2
+
+
+def test_table_2_counts_labels_of_whole_cases_where_a_case_is_one_slice(tmp_path: Path) -> None:
+    """As `import rsna` and `import slices` write them; of a volume such a label says nothing about its slices."""
+    for folder in ("pictures", "masks"):
+        (tmp_path / folder).mkdir()
+    grey = np.full((48, 48), 90, np.uint8)
+    for name, marked in (("bleed", 255), ("clean", 0)):
+        mask = np.zeros_like(grey)
+        mask[20:25, 20:25] = marked
+        Image.fromarray(grey).save(tmp_path / "pictures" / f"{name}.png")
+        Image.fromarray(mask).save(tmp_path / "masks" / f"{name}.png")
+    settings = SliceSettings(CLASSES, 40, 80, role=Role.IMAGE, mask_class="subdural")
+    run_import(SlicesImporter(tmp_path / "pictures", settings, tmp_path / "masks"), tmp_path / "studies")
+    volume = Volume(np.zeros((3, 48, 48), np.int16), Geometry.of((48, 48, 3), np.diag([-1.0, -1.0, 5.0, 1.0])))
+    write_volume(tmp_path / "studies" / "volume.nii.gz", volume)
+    with (tmp_path / "studies" / "image_labels.csv").open("a") as table:
+        table.write("volume,,0,0,0,0,1\n")
+    cases = FolderArchive(tmp_path / "studies", CLASSES).scan().cases
+    data = ExperimentData(tmp_path / "studies", tuple(cases), {}, {}, {}, "")
+    found = {row["kind"]: row["slices"] for row in distribution_rows(data, CLASSES)}
+    assert (found["subdural"], found["Bleed slices"], found["No bleed slices"], found["Unknown"]) == (1, 1, 1, 3)
+    assert found["Total slices"] == 5

@@ -12,10 +12,10 @@ import pytest
 from recursive_expand.archives.images import read_geometry, read_label
 from recursive_expand.cases import Volume
 from recursive_expand.errors import InputError
-from recursive_expand.experiment.data import TestCase
-from recursive_expand.experiment.evaluation import measure, predictor_of
+from recursive_expand.experiment.evaluation import VARIANTS, lead, measure, predictor_of
 from recursive_expand.experiment.ledger_reading import read_run
 from recursive_expand.experiment.metrics import ANY
+from recursive_expand.experiment.test_sets import TestCase
 from recursive_expand.phantom import CLASSES, write_study
 from recursive_expand.segment.predict import Prediction
 
@@ -78,3 +78,22 @@ def test_f_alone_is_the_model_without_g(reviewing) -> None:
     both, again = (predictor_of(settings, round_, variant).predict(volume).mask for variant in ("f+g", "f"))
     assert np.array_equal(again, alone)
     assert not np.array_equal(both, alone)
+
+
+def test_f_alone_keeps_specks_and_f_then_g_refines_whenever_experts_see_it(reviewing) -> None:
+    (round_,) = read_run(reviewing.workspace, CLASSES).rounds
+    volume, settings = reviewing.volume("t0"), reviewing.settings
+    masks = {}
+    for name, changes in {"none": {}, "specks": {"min_area": 1e6}, "late": {"mode": "grow", "scale": 300.0}}.items():
+        config = settings.changed(refine="after_review", **changes).round_config()
+        of_round = replace(round_, record=replace(round_.record, config=config))
+        for variant in VARIANTS:
+            masks[name, variant] = predictor_of(settings, of_round, variant).predict(volume).mask
+    assert masks["none", "f"].any() and not masks["specks", "f+g"].any()
+    assert all(np.array_equal(masks[name, "f"], masks["none", "f"]) for name in ("specks", "late"))
+    assert not np.array_equal(masks["late", "f+g"], masks["late", "f"])
+
+
+def test_what_proposes_leads(reviewing) -> None:
+    assert lead(reviewing.settings) == "f+g"
+    assert lead(reviewing.settings.changed(refine="after_review")) == "f"

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recursive_expand.archives.images import write_label
+from recursive_expand.archives.images import read_label, write_label
 from recursive_expand.cases import Geometry, LabelMap, voxel_sha256
 from recursive_expand.errors import RecursiveExpandError
 from recursive_expand.experiment.config import ExpertSettings
@@ -136,7 +136,7 @@ def served(tmp_path: Path) -> Iterator[tuple[str, type[_FakeServer], Path]]:
 
 
 def _expert(url: str, truth: Path, **settings: float) -> SimulatedExpert:
-    return SimulatedExpert(url, "recursive_ich", lambda _: truth, ExpertSettings(**settings), seed=0)
+    return SimulatedExpert(url, "recursive_ich", lambda _: read_label(truth), ExpertSettings(**settings), seed=0)
 
 
 def test_a_verdict_is_sent_by_slice_with_the_time_it_takes(served) -> None:

@@ -11,7 +11,7 @@ import requests
 
 from recursive_expand.errors import RecursiveExpandError
 from recursive_expand.experiment import recursion
-from recursive_expand.experiment.recursion import recurse
+from recursive_expand.experiment.recursion import People, recurse
 from recursive_expand.experiment.steps import Action, decide
 
 
@@ -87,6 +87,20 @@ def test_it_does_what_is_decided() -> None:
     server = _Server([1, 0])
     recurse(server, server, decide=lambda _: actions.pop(0), on_message=lambda _: None)  # type: ignore[arg-type]
     assert (server.given, server.asked, actions) == (2, 0, [])
+
+
+def test_people_are_waited_for_and_nothing_is_reviewed_on_their_behalf() -> None:
+    server = _Server([1, 0])
+    lines: list[str] = []
+
+    def judged_meanwhile(status: dict[str, Any]) -> Action:
+        if not server.waiting and status["state"] == "converged":
+            return Action.FINISH
+        server.review_next()  # at the review desk
+        return Action.REVIEW
+
+    recurse(server, People(), decide=judged_meanwhile, on_message=lines.append)  # type: ignore[arg-type]
+    assert (server.given, server.asked, lines[-1]) == (6, 0, "round 1: converged")
 
 
 def test_it_ends_at_convergence() -> None:

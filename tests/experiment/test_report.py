@@ -11,14 +11,19 @@ from pathlib import Path
 from typing import Self
 
 import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
 from recursive_expand.errors import InputError
+from recursive_expand.experiment.compare import comparison_tables
 from recursive_expand.experiment.config import ExperimentConfig
-from recursive_expand.experiment.figures import acceptance, calibration, risk_coverage
+from recursive_expand.experiment.evaluation import VARIANTS
+from recursive_expand.experiment.figures import acceptance, box_plots, calibration, risk_coverage
 from recursive_expand.experiment.layout import CONFIG, RESULT, write_csv
-from recursive_expand.experiment.overlays import choose
+from recursive_expand.experiment.metrics import ANY
+from recursive_expand.experiment.overlays import Shown, choose, choose_found, newly_found
 from recursive_expand.experiment.report import write_report
 from recursive_expand.experiment.results import load_results
 from recursive_expand.experiment.sections import report_sections
@@ -93,6 +98,27 @@ def test_table_1_is_the_statistics_of_the_rows(made_up: ExperimentConfig) -> Non
     assert shown.rows[0][0] == "held out (n = 4)"
 
 
+def test_f_alone_leads_where_the_paper_measures_f(made_up: ExperimentConfig) -> None:
+    results = load_results(made_up.output)
+    assert [results.lead(preset) for preset in results.presets] == ["f", "f+g"]
+    results.patients.loc[results.patients.variant == "f", "dice"] = 0.25
+    first, other = result_table(results, "paper"), result_table(results, "paper", variant="f+g")
+    dice = first.header.index("Dice")
+    assert [row[dice].startswith("0.250 (0.250)") for row in (first.rows[0], other.rows[0])] == [True, False]
+    assert (first.name, other.name) == ("table1-paper", "table1-paper-f-then-g")
+    assert "the network alone (f)" in first.caption and "f, then g" in other.caption
+    refined, alone = result_table(results, "no g"), result_table(results, "no g", variant="f")
+    assert [row[dice].startswith("0.250 (0.250)") for row in (refined.rows[0], alone.rows[0])] == [False, True]
+    by_class = next(row for row in class_table(results, "paper").rows if row[1] == "any bleed")
+    assert by_class[3] == "0.250 → 0.250"
+    compared = comparison_tables(results)[1]
+    assert compared.rows[0][3].startswith("0.250") and not compared.rows[1][3].startswith("0.250")
+    assert "paper: the network alone (f); no g: the network refined (f, then g)" in compared.caption
+    figure = box_plots(results, "paper")
+    assert figure.get_suptitle().endswith("f alone")
+    plt.close(figure)
+
+
 def test_only_patients_with_a_class_count_for_it(made_up: ExperimentConfig) -> None:
     results = load_results(made_up.output)
     patients = results.patients
@@ -141,6 +167,38 @@ def test_overlays_show_the_largest_changes_and_one_slice_a_case(made_up: Experim
     assert not len(chosen["worsened"])
     swapped = one.assign(stage=one.stage.map({"before": "after", "after": "before"}))
     assert len(choose(swapped)["worsened"])
+
+
+def test_a_region_is_newly_found_where_nothing_of_it_was_marked() -> None:
+    truth = np.zeros((20, 20), bool)
+    truth[2:6, 2:6] = truth[10:15, 10:15] = True
+    truth[6, 6] = True  # touches the first region by its corner
+    nothing, first = np.zeros_like(truth), np.zeros_like(truth)
+    first[2, 2] = True
+    assert newly_found(truth, nothing, nothing) == 0
+    assert newly_found(truth, nothing, first) == 17
+    assert newly_found(truth, first, truth) == 25  # the first was seen before
+    assert newly_found(truth, first, first) == 0
+    assert newly_found(truth, ~truth, truth) == 42  # marks beside a region do not find it
+
+
+def test_newly_found_regions_are_shown_the_largest_first_and_one_slice_a_case(made_up: ExperimentConfig) -> None:
+    """Also on slices of which another region was found before."""
+    rows = [
+        {"variant": variant, "leads": variant == "f", "region": ANY, "stage": stage, "case_id": case, "slice": number,
+         "dice": 0.5, "true_positive": 5 + 20 * (stage == "after"), "false_negative": 40}
+        for variant in VARIANTS for stage in ("before", "after") for case, number in (("a", 0), ("a", 1), ("b", 0))
+    ]  # fmt: skip
+    sizes = {("a", 0): 4, ("a", 1): 6, ("b", 0): 5}
+
+    def read(case: str, number: int) -> Shown:
+        truth = np.zeros((20, 20), bool)
+        truth[: sizes[case, number], : sizes[case, number]] = truth[15:, 15:] = True
+        seen = np.zeros_like(truth)
+        seen[15:, 15:] = True
+        return Shown(f"{case}{number}", np.zeros((20, 20), np.int16), truth, seen, truth, (0.5, 0.5))
+
+    assert [one.title for one in choose_found(pd.DataFrame(rows), read)] == ["a1", "b0"]
 
 
 def test_the_page_holds_everything_and_links_to_nothing(made_up: ExperimentConfig, tmp_path: Path) -> None:

@@ -67,6 +67,11 @@ def test_the_last_recursion_is_trained_and_proposes_before_the_end() -> None:
         assert decide(_status(step, index=2), max_rounds=2) is Action.WAIT
 
 
+@pytest.mark.parametrize("step", ["train", "propose", "next_round", "review"])
+def test_where_nobody_is_asked_the_server_may_be_a_round_ahead(step: str) -> None:
+    assert decide(_status(step, index=3), max_rounds=2) is Action.FINISH
+
+
 def test_used_up_verdicts_lead_to_the_last_round() -> None:
     assert decide(_status("review", given=3), max_rounds=2, max_verdicts=5) is Action.REVIEW
     assert decide(_status("review", given=4), max_rounds=2, max_verdicts=5) is Action.LAST_ROUND

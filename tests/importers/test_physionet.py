@@ -15,6 +15,7 @@ from recursive_expand.archives.archive import check_case
 from recursive_expand.archives.folder import FolderArchive
 from recursive_expand.cases import Role
 from recursive_expand.errors import InputError
+from recursive_expand.importers.commands import physionet_command
 from recursive_expand.importers.physionet import PhysionetImporter
 from recursive_expand.importers.runner import run_import
 from recursive_expand.importers.typed_masks import Multi
@@ -203,3 +204,37 @@ def test_another_folder_and_another_task_are_refused(tmp_path, raw, monkeypatch)
     with pytest.raises(InputError, match="has no class subdural"):
         run_import(PhysionetImporter(raw, CLASSES[:4]), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_papers_slices_are_all_with_bleeding_in_one_class_and_a_draw_of_clean_ones(raw, tmp_path):
+    path = raw / "hemorrhage_diagnosis_raw_ct.csv"
+    path.write_text(path.read_text().replace(f"49,2,{IPH}", f"49,2,{BOTH}").replace(f"50,2,{SDH}", f"50,2,{CLEAN}"))
+    (raw / "masks" / "050.nii").unlink()
+    nib.save(nib.Nifti1Image(np.zeros((32, 32, 2), np.uint8), np.eye(4)), raw / "masks" / "050.nii")
+    kept = {}
+    for seed in range(9):
+        studies = tmp_path / f"studies-{seed}"
+        done = run_import(PhysionetImporter(raw, CLASSES, Multi.OUTERMOST, clean=2, seed=seed), studies)
+        for case_id in done.imported:
+            facts = json.loads((studies / "geometry" / f"{case_id}.geometry.json").read_bytes())
+            kept[seed, case_id] = facts["source_slices"]
+        volume, native = read(studies, "physionet-049")
+        assert volume.geometry.shape[0] == len(kept[seed, "physionet-049"])
+        assert np.unique(native).tolist() == [0, 5]  # subdural lies outside intraparenchymal
+        # Slice 3 is labelled with bleeding that nobody marked; the clean ones are 1, 4, 5 and both of patient 50.
+        assert kept[seed, "physionet-049"][-1] != 3 and 2 in kept[seed, "physionet-049"]
+        assert sum(len(kept.get((seed, f"physionet-{patient:03d}"), [])) for patient in (49, 50)) == 1 + 2
+        assert done.notes[-1].startswith(
+            "2 slices are labelled with bleeding (version 1.0.0, the paper's: 318); of those "
+        )
+        assert done.notes[-1].endswith(f"labelled clean 3 are not drawn (seed {seed})")
+    assert len({json.dumps([kept.get((seed, "physionet-049"))]) for seed in range(9)}) > 1
+    assert any((seed, "physionet-050") not in kept for seed in range(9))  # a patient of whom nothing is drawn
+
+
+def test_paper_is_75_clean_slices_and_the_outermost_type(raw, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("recursive_expand.importers.commands._run", lambda _, importer: asked.append(importer()))
+    physionet_command(raw, tmp_path / "studies", paper=True, seed=3)
+    physionet_command(raw, tmp_path / "studies")
+    assert [(one.multi, one.clean, one.seed) for one in asked] == [(Multi.OUTERMOST, 75, 3), (Multi.ANY, None, 0)]

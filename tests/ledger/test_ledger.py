@@ -495,7 +495,7 @@ class LedgerMachine(RuleBasedStateMachine):
         usable = {case_id: case for case_id, case in self.cases.items() if not case.aside}
         unsettled = {case.case_id for case in self.ledger.cases.iterate(unsettled=True)}
         assert unsettled == {case_id for case_id, case in usable.items() if not case.settled}
-        tags = {case_id: set(tags) for case_id, _, _, tags, _ in self.ledger.cases.label_index()}
+        tags = {case.case_id: set(case.tags) for case in self.ledger.listing.cases()}
         assert tags == {case_id: case.tags for case_id, case in usable.items()}
         assert self.ledger.cases.count_labels() == (len(tags), sum("final" in has for has in tags.values()))
 

@@ -94,7 +94,7 @@ def test_cases_arrive_in_their_roles(upgraded):
 
 
 def test_labels_and_what_is_settled_follow_from_the_verdicts_as_before(upgraded):
-    tags = {case_id: tags for case_id, _, _, tags, _ in upgraded.cases.label_index()}
+    tags = {case.case_id: list(case.tags) for case in upgraded.listing.cases()}
     assert tags == {
         **{case_id: ["final"] for case_id in ("i0", "p0", "p1", "p2", "t0", "u1")},
         "i1": ["final", "rejected"],

@@ -6,6 +6,7 @@ import pytest
 import requests
 
 from . import orthanc as debian
+from .fake import FakePacs
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +23,10 @@ def orthanc(shared_orthanc):
     for patient in requests.get(f"{shared_orthanc.root}/patients", timeout=30).json():
         requests.delete(f"{shared_orthanc.root}/patients/{patient}", timeout=30).raise_for_status()
     return shared_orthanc
+
+
+@pytest.fixture
+def fake():
+    fake = FakePacs()
+    yield fake
+    fake.close()

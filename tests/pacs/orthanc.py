@@ -32,8 +32,9 @@ class Orthanc:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.root = f"http://127.0.0.1:{self.port}"
+        self.session = requests.Session()
         self.url = f"{self.root}/dicom-web"
-        self.auth = next(iter(users.items())) if users else None
+        self.session.auth = next(iter(users.items())) if users else None
         self.config = folder / "orthanc.json"
         settings = {
             "Name": "tests",
@@ -57,7 +58,7 @@ class Orthanc:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             try:
-                if requests.get(f"{self.root}/system", auth=self.auth, timeout=2).ok:
+                if self.session.get(f"{self.root}/system", timeout=2).ok:
                     return self
             except requests.RequestException:
                 time.sleep(0.2)
@@ -71,15 +72,15 @@ class Orthanc:
 
     def load(self, files):
         for path in files:
-            answer = requests.post(f"{self.root}/instances", data=path.read_bytes(), auth=self.auth, timeout=30)
+            answer = self.session.post(f"{self.root}/instances", data=path.read_bytes(), timeout=30)
             answer.raise_for_status()
 
     def series(self, modality):
         """Orthanc's ids of the series of a modality."""
         query = {"Level": "Series", "Query": {"Modality": modality}}
-        return requests.post(f"{self.root}/tools/find", json=query, auth=self.auth, timeout=30).json()
+        return self.session.post(f"{self.root}/tools/find", json=query, timeout=30).json()
 
     def file(self, series):
         """The one instance of a series, as a file's bytes."""
-        entry = requests.get(f"{self.root}/series/{series}", auth=self.auth, timeout=30).json()
-        return requests.get(f"{self.root}/instances/{entry['Instances'][0]}/file", auth=self.auth, timeout=30).content
+        entry = self.session.get(f"{self.root}/series/{series}", timeout=30).json()
+        return self.session.get(f"{self.root}/instances/{entry['Instances'][0]}/file", timeout=30).content

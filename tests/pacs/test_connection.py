@@ -3,69 +3,31 @@
 from __future__ import annotations
 
 import json
+import pickle
 import threading
-import tracemalloc
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
 
 from recursive_expand.archives.pacs import connection
 from recursive_expand.archives.pacs.connection import Gone, Pacs
 from recursive_expand.archives.pacs.credentials import Credentials
 from recursive_expand.archives.pacs.listing import Listing, look
-from recursive_expand.archives.pacs.removal import Remover
+from recursive_expand.dicom.derived import decode, encode
 from recursive_expand.errors import InputError, Unreachable
 from recursive_expand.settings import PacsSettings
 
 
-class FakePacs:
-    """Answers what it is told to; keeps what it was asked."""
-
-    def __init__(self):
-        self.answer = lambda path, query: (200, "application/dicom+json", b"[]")
-        self.asked = []
-        fake = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self):
-                parts = urlsplit(self.path)
-                length = int(self.headers.get("Content-Length") or 0)
-                self.rfile.read(length)
-                fake.asked.append((self.command, parts.path, dict(self.headers)))
-                answer = fake.answer(parts.path, {key: value[0] for key, value in parse_qs(parts.query).items()})
-                status, kind, body, *told = answer
-                self.send_response(status)
-                self.send_header("Content-Type", kind)
-                self.send_header("Content-Length", str(told[0] if told else len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-                if told:
-                    self.close_connection = True
-
-            def do_POST(self):
-                self.do_GET()
-
-            def do_DELETE(self):
-                self.do_GET()
-
-            def log_message(self, *arguments):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.handle_error = lambda *_: None  # clients that go away
-        self.url = f"http://127.0.0.1:{self.server.server_port}/dicom-web"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-
-@pytest.fixture
-def fake():
-    fake = FakePacs()
-    yield fake
-    fake.server.shutdown()
-    fake.server.server_close()
+def sr_like():
+    """Something that can be stored."""
+    dataset = Dataset()
+    dataset.SOPClassUID, dataset.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.88.33", "1.4"
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.MediaStorageSOPClassUID, dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPClassUID, "1.4"
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.is_little_endian, dataset.is_implicit_VR = True, False
+    return dataset
 
 
 def search(pacs):
@@ -75,8 +37,14 @@ def search(pacs):
 @pytest.mark.parametrize("status", [400, 401, 403, 405, 409, 413, 429, 500, 503, 507])
 def test_each_refusal_is_something_to_try_again(fake, status):
     fake.answer = lambda *_: (status, "text/plain", b"SECRET of the PACS")
-    pacs = Pacs(fake.url)
-    for act in (lambda: search(pacs), lambda: pacs.metadata("1.2", "1.3"), lambda: list(pacs.instances("1.2", "1.3"))):
+    pacs, stored = Pacs(fake.url), decode(encode(sr_like()))
+    for act in (
+        lambda: search(pacs),
+        lambda: pacs.metadata("1.2", "1.3"),
+        lambda: list(pacs.instances("1.2", "1.3")),
+        lambda: pacs.instance("1.2", "1.3", "1.4"),
+        lambda: pacs.store("1.2", [stored]),
+    ):
         with pytest.raises(Unreachable, match=f"answered {status}") as raised:
             act()
         assert "SECRET" not in str(raised.value)
@@ -178,7 +146,7 @@ def entry(number):
         "0020000D": {"vr": "UI", "Value": ["1.9"]},
         "0008103E": {"vr": "LO", "Value": ["SECRET contrast" if number % 10 == 0 else "SECRET head"]},
         "00100020": {"vr": "LO", "Value": [f"SECRET{number // 2}"]},
-        "00201209": {"vr": "IS", "Value": [30 if number % 7 else 2]},
+        "00201209": {"vr": "IS", "Value": [2 if number == 7 else 30]},
     }
 
 
@@ -186,22 +154,29 @@ def test_twenty_thousand_series_are_listed_page_by_page_without_a_patient(fake, 
     def answer(path, query):
         if query.get("Modality") == "SEG":
             return 200, "application/dicom+json", b"[]"
+        if path.endswith("instances"):
+            return 200, "application/dicom+json", json.dumps([{"00080018": {"Value": ["1"]}}] * 2).encode()
         start, limit = int(query["offset"]), int(query["limit"])
         page = [entry(number) for number in range(start, min(start + limit, 20000))]
         return 200, "application/dicom+json", json.dumps(page).encode()
 
     fake.answer = answer
-    tracemalloc.start()
-    listing = look(Pacs(fake.url), PacsSettings(), b"salt", None)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert len(listing.series) == 20000
-    assert peak < 60e6
-    assert len(fake.asked) == 20000 // connection.PAGE + 2
+    asked_at, told = [], []
+
+    def page(found):
+        asked_at.append(len(fake.asked))
+        told.extend(found.series)
+
+    listing = look(Pacs(fake.url), PacsSettings(), b"salt", None, page)
+    assert len(listing.series) == len(told) == 20000
+    assert asked_at[0] == 3  # segmentations, one page, and one short series of it: 250 series take as many
+    assert len(pickle.dumps(listing)) < 20000 * 120
+    assert len(fake.asked) == 20000 // connection.PAGE + 3
     left = [series.left_out for series in listing.series.values()]
     assert left.count("its description names a contrast phase") == 2000
     assert listing.series["1.2.7"].left_out == "has 2 images; a scan has 3 or more"
     assert listing.series["1.2.4"].patient == listing.series["1.2.5"].patient != listing.series["1.2.6"].patient
+    assert [line.file for line in listing.left_out()] == ["2,000 series (1.2.0 is one)", "1.2.7"]
     listing.save(tmp_path / "listing.json")
     assert b"SECRET" not in (tmp_path / "listing.json").read_bytes()
     assert Listing.load(tmp_path / "listing.json") == listing
@@ -212,14 +187,3 @@ def test_a_pacs_that_ignores_offset_or_repeats_ends(fake):
     fake.answer = lambda *_: (200, "application/dicom+json", page)
     assert sum(map(len, search(Pacs(fake.url)))) == connection.PAGE
     assert len(fake.asked) == 2
-
-
-def test_only_an_orthanc_is_asked_to_remove(fake):
-    fake.answer = lambda path, _: (200 if path == "/system" else 404, "application/json", b'{"Name": "other"}')
-    assert not Remover(Pacs(fake.url)).remove(["1.2.3"])
-    fake.answer = lambda *_: (403, "text/plain", b"")
-    assert not Remover(Pacs(fake.url)).remove(["1.2.3"])
-    fake.answer = lambda *_: (503, "text/plain", b"")
-    with pytest.raises(Unreachable):
-        Remover(Pacs(fake.url)).remove(["1.2.3"])
-    assert not Remover(Pacs(fake.url), "plain").remove(["1.2.3"])

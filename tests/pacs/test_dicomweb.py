@@ -11,13 +11,16 @@ from types import SimpleNamespace
 import numpy as np
 import pydicom
 import pytest
-from pydicom.uid import RLELossless
+from pydicom.encaps import encapsulate
+from pydicom.filewriter import dcmwrite
+from pydicom.uid import ExplicitVRBigEndian, JPEG2000Lossless, RLELossless
 
-from recursive_expand.archives.dicomweb import DicomwebArchive, coding_of
+from recursive_expand.archives.dicomweb import DicomwebArchive
 from recursive_expand.archives.pacs.connection import Pacs
 from recursive_expand.archives.pacs.objects import LabelObjects, Written
 from recursive_expand.archives.pacs.removal import Remover
 from recursive_expand.cases import Role
+from recursive_expand.dicom.coding import coding_of
 from recursive_expand.dicom.derived import decode, encode
 from recursive_expand.dicom.seg import make_seg, read_seg
 from recursive_expand.dicom.series import read_series
@@ -26,7 +29,7 @@ from recursive_expand.errors import InputError, Unreachable
 from recursive_expand.phantom import CLASSES, make_head, write_dicom_series, write_scout
 from recursive_expand.settings import PacsSettings
 
-from ..dicom.sources import CODING, ORIGIN, REAL, Source
+from ..dicom.sources import CODING, ORIGIN, REAL, Source, multi_frame
 
 PHILIPS = Path("/work/shared/data/philips_ct_phantom")
 
@@ -82,6 +85,15 @@ def converted(files, folder, *options):
     return sorted(folder.iterdir())
 
 
+def big_endian(path):
+    dataset = pydicom.dcmread(path)
+    dataset.PixelData = dataset.pixel_array.astype(">u2").tobytes()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+    dataset.is_little_endian, dataset.is_implicit_VR = False, False
+    dataset.save_as(path)
+    return path
+
+
 def test_a_series_is_a_case_and_a_scout_is_left_out_with_the_reason(archive, source):
     scan = archive.scan()
     assert [case.case_id for case in scan.cases] == [source.series.series_instance_uid]
@@ -91,7 +103,22 @@ def test_a_series_is_a_case_and_a_scout_is_left_out_with_the_reason(archive, sou
 
 
 @pytest.mark.parametrize(
-    "kind", ["plain", "tilted", "gapped", "rle", "jpeg lossless", "jpeg 2000", "jpeg-ls", "deflated", "real"]
+    "kind",
+    [
+        *(
+            "plain",
+            "tilted",
+            "gapped",
+            "rle",
+            "jpeg lossless",
+            "jpeg 2000",
+            "jpeg-ls",
+            "deflated",
+            "big-endian",
+            "real",
+        ),
+        *("multi-frame", "multi-frame jpeg 2000"),
+    ],
 )
 def test_pixels_and_geometry_are_those_of_the_files(orthanc, head, tmp_path, kind):
     if kind == "real":
@@ -103,16 +130,21 @@ def test_pixels_and_geometry_are_those_of_the_files(orthanc, head, tmp_path, kin
         if kind in ("rle", "deflated"):
             options["transfer_syntax"] = RLELossless if kind == "rle" else "1.2.840.10008.1.2.1.99"
         files = write_dicom_series(tmp_path / "dicom", head, seed=1, **options)
+        if kind.startswith("multi-frame"):
+            files = multi_frame(files, tmp_path / "multi")
         flags = {"jpeg lossless": "--jpeg", "jpeg 2000": "--j2k", "jpeg-ls": "--jpegls"}
-        if kind in flags:
-            files = converted(files, tmp_path / "packed", flags[kind])
+        flag = flags.get(kind.removeprefix("multi-frame "))
+        if flag is not None:
+            files = converted(files, tmp_path / "packed", flag)
+        if kind == "big-endian":
+            files = [big_endian(path) for path in files]
     orthanc.load(files)
     archive = archive_of(orthanc, tmp_path / "workspace")
     (case,) = archive.scan().cases
     volume, expected = archive.read_volume(case.case_id), read_series(files).volume
     assert np.array_equal(volume.hu, expected.hu)
     assert np.allclose(volume.geometry.affine, expected.geometry.affine, atol=1e-3)
-    assert volume.series.sop_instance_uids == expected.series.sop_instance_uids
+    assert volume.series.slice_names == expected.series.slice_names
     assert volume.series.tilt_degrees == pytest.approx(expected.series.tilt_degrees, abs=1e-3)
     assert archive.image_file(case.case_id).name == f"{case.case_id}.nii.gz"
     assert not list(archive.image_file(case.case_id).parent.glob(".series_*"))
@@ -132,17 +164,79 @@ def test_of_a_real_export_the_head_alone_is_a_case_that_can_be_read(orthanc, tmp
     assert len(refused) + len(scan.set_aside) >= 1
 
 
-def test_a_transfer_syntax_that_nothing_decodes_is_the_reason(archive, source, monkeypatch):
-    whole = archive._pacs.instances
+@pytest.mark.parametrize(
+    ("syntax", "name"), [("1.2.840.10008.1.2.4.201", "HTJ2K"), ("1.2.840.10008.1.2.4.110", "transfer syntax 1.2.840")]
+)
+def test_a_transfer_syntax_that_nothing_decodes_is_the_reason(orthanc, head, tmp_path, syntax, name):
+    files = write_dicom_series(tmp_path / "dicom", head, seed=1)
+    for path in files:
+        dataset = pydicom.dcmread(path)
+        dataset.file_meta.TransferSyntaxUID = JPEG2000Lossless
+        dataset.PixelData = encapsulate([b"\xff\x4f\xff\x51" + bytes(60)])
+        dcmwrite(path, dataset)
+        # pydicom 2.4 knows no such syntax: the name is put into the file, whose length stays (UIDs are padded).
+        old = b"UI" + (22).to_bytes(2, "little") + JPEG2000Lossless.encode()
+        content = path.read_bytes()
+        assert old in content
+        new = b"UI" + (24).to_bytes(2, "little") + syntax.encode() + b"\0"
+        at = content.index(b"\x02\x00\x00\x00UL") + 8
+        length = int.from_bytes(content[at : at + 4], "little") + 2
+        path.write_bytes((content[:at] + length.to_bytes(4, "little") + content[at + 4 :]).replace(old, new))
+    orthanc.load(files)
+    archive = archive_of(orthanc, tmp_path / "workspace")
+    (case,) = archive.scan().cases
+    with pytest.raises(InputError, match=f"compressed as {name}.*nothing here decodes"):
+        archive.read_volume(case.case_id)
 
-    def packed(study, series):
-        for instance in whole(study, series):
-            instance.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.201"
-            yield instance
 
-    monkeypatch.setattr(archive._pacs, "instances", packed)
-    with pytest.raises(InputError, match="HTJ2K"):
-        archive.read_volume(source.series.series_instance_uid)
+def test_a_multi_frame_series_is_a_case_with_a_segmentation_of_its_frames(orthanc, head, tmp_path):
+    source = Source(multi_frame(write_dicom_series(tmp_path / "dicom", head, seed=1), tmp_path / "multi"))
+    orthanc.load(source.files)
+    archive = archive_of(orthanc, tmp_path / "workspace")
+    (case,) = archive.scan().cases
+    archive.put_label(case.case_id, "final", source.label, INFO)
+    (seg,) = stored(orthanc, "SEG")
+    assert read_seg(seg, source.series, source.label.geometry, CODING).sha256 == source.label.sha256
+    assert (
+        seg.PerFrameFunctionalGroupsSequence[0].DerivationImageSequence[0].SourceImageSequence[0].ReferencedFrameNumber
+    )
+
+
+def test_slices_may_be_labelled_by_their_instances_before_the_series_is_read(orthanc, archive, source, tmp_path):
+    case_id, uids = source.series.series_instance_uid, source.series.sop_instance_uids
+    columns = ",".join(CLASSES)
+    rows = [f"{case_id},{uids[3]},0,0,1,0,0", f"{case_id},1,1,0,0,0,0", f"{case_id},1.2.3.4.5,0,0,0,0,0"]
+    table = tmp_path / "workspace" / "image_labels.csv"
+    table.write_text("\n".join([f"case_id,slice,{columns}", *rows]))
+    before = archive.scan()
+    assert {number: set(label.present) for number, label in before.cases[0].image_labels.items()} == {
+        3: {CLASSES[2]},
+        1: {CLASSES[0]},
+    }
+    assert [line.file for line in before.set_aside if "is no slice of case" in line.reason] == [
+        "image_labels.csv line 4"
+    ]
+    archive.image_file(case_id)
+    assert archive.scan().cases == before.cases
+
+
+def test_what_is_unusual_is_said_and_kept(orthanc, tmp_path):
+    head = make_head(3, size=48, slices=6)
+    files = write_dicom_series(tmp_path / "dicom", head, seed=1, tilt_degrees=15.0, missing_slice=3)
+    double = pydicom.dcmread(files[1])
+    double.SOPInstanceUID = double.file_meta.MediaStorageSOPInstanceUID = "1.2.3.4"
+    double.InstanceNumber = 99
+    double.save_as(tmp_path / "dicom" / "double.dcm")
+    orthanc.load([*files, tmp_path / "dicom" / "double.dcm"])
+    archive = archive_of(orthanc, tmp_path / "workspace")
+    (case,) = archive.scan().cases
+    assert archive.remarks(case.case_id) == []
+    assert archive.read_volume(case.case_id).hu.shape[0] == 5
+    said = "; ".join(archive.remarks(case.case_id))
+    for part in ("tilted by 15.0 degrees", "mm apart", "after slice 2", "1.2.3.4 is at the position of another slice"):
+        assert part in said
+    assert archive.fetching() == {}
+    assert archive_of(orthanc, tmp_path / "workspace").remarked() == {case.case_id: archive.remarks(case.case_id)}
 
 
 def stored(orthanc, modality):
@@ -189,16 +283,18 @@ def test_without_a_way_to_remove_the_earlier_ones_stay(orthanc, source, tmp_path
 
 
 def test_rejects_and_reports_are_stored_as_told(orthanc, source, tmp_path):
-    archive = archive_of(orthanc, tmp_path / "workspace", written=Written("seg", rejected=True))
-    archive.scan()
     case_id = source.series.series_instance_uid
-    archive.put_label(case_id, "rejected", source.label, INFO | {"verdict": "reject"})
-    assert [seg.ContentLabel for seg in stored(orthanc, "SEG")] == ["REJECTED"]
-    assert stored(orthanc, "SR") == []
-    nothing = archive_of(orthanc, tmp_path / "other", written=Written("none"))
-    nothing.scan()
-    nothing.put_label(case_id, "final", source.label, INFO)
-    assert len(stored(orthanc, "SEG")) == 1
+    wanted = {"none": (0, 0), "seg": (1, 0), "sr": (0, 1), "all": (1, 1)}
+    for objects, (masks, reports) in wanted.items():
+        archive = archive_of(orthanc, tmp_path / objects, written=Written(objects))
+        archive.scan()
+        archive.put_label(case_id, "rejected", source.label, INFO | {"verdict": "reject", "reason": "too large"})
+        labels = [seg.ContentLabel for seg in stored(orthanc, "SEG")]
+        assert labels == (["REJECTED"] if objects == "all" else [])
+        archive.remove_label(case_id, "rejected")
+        archive.put_label(case_id, "final", source.label, INFO)
+        assert (len(stored(orthanc, "SEG")), len(stored(orthanc, "SR"))) == (masks, reports)
+        archive.remove_label(case_id, "final")
 
 
 def test_anothers_segmentation_is_an_experts_mask_and_ours_is_none(orthanc, archive, source, tmp_path):
@@ -320,7 +416,7 @@ def test_a_broken_transfer_is_mended_one_by_one(archive, source, monkeypatch):
 
 def test_an_instance_that_does_not_come_fails_the_series(archive, source, monkeypatch):
     monkeypatch.setattr(archive._pacs, "instances", lambda study, series: iter(()))
-    monkeypatch.setattr(archive._pacs, "instance", lambda *uids: source.headers[0])
+    monkeypatch.setattr(archive._pacs, "instance", lambda *uids: pydicom.dcmread(source.files[0]))
     with pytest.raises(Unreachable, match="another instance"):
         archive.read_volume(source.series.series_instance_uid)
 

@@ -30,6 +30,7 @@ def test_a_training_that_0_1_0_began_is_known(settings):
         {"region": "body"},
         {"seed": 1},
         {"working_spacing": 1.0},
+        {"kind": "unet2015"},
         {"windows": [{"level": 40, "width": 80}, {"level": 80, "width": 200}]},
     ],
 )
@@ -37,6 +38,8 @@ def test_what_decides_the_weights_decides_the_identity(make_settings, change):
     assert _identity(make_settings(**change)) != BY_0_1_0
 
 
-@pytest.mark.parametrize("change", [{"title": "Other"}, {"order": "risk"}, {"threads": 1}, {"mode": "grow"}])
+@pytest.mark.parametrize(
+    "change", [{"title": "Other"}, {"order": "risk"}, {"threads": 1}, {"mode": "grow"}, {"review": "once"}]
+)
 def test_what_does_not_decide_the_weights_does_not_decide_the_identity(make_settings, change):
     assert _identity(make_settings(**change)) == BY_0_1_0

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 
 from recursive_expand.segment.plain import predict_plain
 from recursive_expand.segment.predict import Predictor
@@ -169,3 +170,36 @@ def test_the_region_decides_which_slices_are_looked_at(monkeypatch, trained, vol
         )
         predictor.predict(dataclasses.replace(volume, hu=np.stack([empty, *volume.hu[1:]])))
     assert (looked_at.count("head"), looked_at.count("body")) == (3, 4)
+
+
+class _AllOfOneClass(torch.nn.Module):
+    def forward(self, images):
+        logits = torch.zeros(len(images), 3, *images.shape[2:], dtype=images.dtype)
+        logits[:, 2] = 5
+        return logits
+
+
+def test_without_cropping_f_proposes_on_the_whole_of_every_slice_as_it_is_trained(make_settings, volume):
+    """Of `volume`, slice 0 is air."""
+    whole = make_settings(training={"crop_to_region": False})
+    assert (Predictor(whole, _AllOfOneClass()).predict(volume).mask == 2).all()
+    for cropped in (make_settings(), whole.changed(proposing_area="region")):
+        mask = Predictor(cropped, _AllOfOneClass()).predict(volume).mask
+        assert not mask[0].any() and mask[1].any()
+
+
+def test_after_the_review_means_not_before(make_settings, make_head, make_volume):
+    """f marks the left half of the head's box, and g grows that into the brain's other half."""
+
+    class LeftHalf(torch.nn.Module):
+        def forward(self, images):
+            logits = _AllOfOneClass()(images)
+            logits[..., images.shape[-1] // 2 :] *= -1
+            return logits
+
+    settings = make_settings(refinement={"mode": "grow", "overlap": 0.2, "min_dice": 0})
+    volume = make_volume(make_head(64)[0])
+    f_alone = Predictor(settings.changed(mode="off"), LeftHalf()).predict(volume).mask
+    assert not np.array_equal(Predictor(settings, LeftHalf()).predict(volume).mask, f_alone)
+    after = settings.changed(refine="after_review")
+    assert np.array_equal(Predictor(after, LeftHalf()).predict(volume).mask, f_alone)

@@ -5,19 +5,25 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import monailabel.app as monailabel_server
 import numpy as np
 import pytest
+import uvicorn
 from fastapi.testclient import TestClient
 from monailabel.config import settings
 from monailabel.interfaces.utils.app import app_instance, clear_cache
 from monailabel.utils.async_tasks import utils as async_tasks
 from numpy.typing import NDArray
 
+from recursive_expand.archives.dicomweb import DicomwebArchive
 from recursive_expand.archives.images import write_label
 from recursive_expand.cases import LabelMap
 from recursive_expand.expand.frozen import frozen_label
@@ -28,6 +34,7 @@ from recursive_expand.server.surface import install_surface
 
 APP = Path(__file__).parents[2] / "apps" / "recursive_ich"
 LIBRARY = Path(__file__).parents[2] / "lib"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +54,8 @@ def make_app(
 
     def _make(over: Recursion = reviewing, **conf: str) -> Any:
         clear_cache()
-        values = {"MONAI_LABEL_APP_DIR": str(tmp_path / "app"), "MONAI_LABEL_STUDIES": str(over.archive.studies)}
+        studies = over.archive.pacs.url if isinstance(over.archive, DicomwebArchive) else str(over.archive.studies)
+        values = {"MONAI_LABEL_APP_DIR": str(tmp_path / "app"), "MONAI_LABEL_STUDIES": studies}
         values |= {
             "MONAI_LABEL_APP_CONF": {"threads": "1", "mode": "off", "pretrain": "none", **conf},
             "MONAI_LABEL_SESSIONS": False,
@@ -123,3 +131,53 @@ def submit(client: TestClient, reviewing: Recursion, tmp_path: Path) -> Callable
         return client.put("/datastore/label", params=query, data=data, files={"label": (path.name, path.read_bytes())})
 
     return _submit
+
+
+class AppServer:
+    """The application on a port of loopback, in a thread; it can be stopped and started again."""
+
+    def __init__(self) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.start()
+
+    def start(self) -> None:
+        config = uvicorn.Config(
+            monailabel_server.app, port=self.port, lifespan="off", log_level="warning", timeout_graceful_shutdown=1
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, daemon=True)
+        self._thread.start()
+        ends = time.monotonic() + 30
+        while time.monotonic() < ends:
+            try:
+                httpx.get(f"{self.url}/review/", timeout=5)
+                return
+            except httpx.HTTPError:
+                time.sleep(0.05)
+        raise TimeoutError("the server did not start")
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._server.force_exit = True
+        self._thread.join(20)
+
+
+@pytest.fixture(scope="session")
+def serve_app() -> Callable[[], AppServer]:
+    """Start a server of the application; the caller stops it."""
+    return AppServer
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Debian's chromium without a screen."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="pip install -r requirements-dev.txt")
+    if CHROMIUM is None:
+        pytest.skip("chromium is missing: apt-get install -y chromium")
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield opened
+        opened.close()

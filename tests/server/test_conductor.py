@@ -10,9 +10,9 @@ from monailabel.utils.async_tasks.task import AsyncTask
 
 from recursive_expand.cases import Role
 from recursive_expand.errors import RecursiveExpandError
+from recursive_expand.expand.due import close_review
 from recursive_expand.expand.progress import Progress
 from recursive_expand.expand.registration import register_cases
-from recursive_expand.expand.rounds import close_review
 from recursive_expand.expand.steps import Step
 from recursive_expand.ledger import (
     Actor,
@@ -97,7 +97,9 @@ def test_without_expert_masks_a_person_is_waited_for(recursion, started):
     [
         (Step.READ_STUDIES, False, 0, RoundState.REVIEWING),
         (Step.WAIT_FOR_PIXEL_LABELS, False, 0, RoundState.REVIEWING),
+        (Step.WAIT_FOR_PROPOSALS, False, 0, RoundState.REVIEWING),
         (Step.REVIEW, False, 0, RoundState.REVIEWING),
+        (Step.DECIDED, False, 0, RoundState.REVIEWING),
         (Step.RESUME_NEEDED, False, 0, RoundState.REVIEWING),
         (Step.CONVERGED, False, 0, RoundState.CONVERGED),
         (Step.NEXT_ROUND, False, 1, RoundState.CLOSED),
@@ -142,6 +144,24 @@ def test_a_review_is_waited_for_and_the_next_round_starts_when_it_is_over(review
     decide_all(reviewing, VerdictKind.ACCEPT)
     look(conductor)
     assert (started, state(reviewing)) == ([{"model": "recursive_ich", "only": 1}], RoundState.CLOSED)
+
+
+def test_with_training_off_a_round_runs_when_it_is_asked_for(reviewing, started, next_round):
+    off = dataclasses.replace(reviewing, settings=reviewing.settings.changed(train="off"))
+    conductor = Conductor(off)
+    conductor._guard(conductor._prepare)
+    decide_all(off, VerdictKind.ACCEPT)
+    look(conductor, 2)
+    status = status_of(conductor)
+    assert (started, state(off), status.state, status.step) == ([], RoundState.REVIEWING, "decided", "decided")
+    assert "unless it is asked for" in status.message
+    conductor.ask()
+    look(conductor)
+    assert started == [{"model": "recursive_ich", "only": 1}]
+    next_round()
+    assert status_of(conductor).state == "training"
+    end("DONE")
+    assert status_of(conductor).state == "stopped"
 
 
 def test_convergence_stops_it_and_a_new_case_opens_the_review_again(reviewing, started, next_round, freeze, make_head):

@@ -19,31 +19,13 @@ from hypothesis.errors import Unsatisfiable
 from monailabel.utils.async_tasks.task import AsyncTask
 from schemathesis import GenerationMode
 
-from recursive_expand.server.surface import CLOSED, SERVED
+from recursive_expand.server.desk import api
+from recursive_expand.server.surface import our_routes
 
 REQUESTS = int(os.environ.get("RECURSIVE_FUZZ", "300"))
-OURS = [
-    ("POST", "/recursive/verdicts"),
-    ("DELETE", "/recursive/verdicts/{verdict_id}"),
-    ("GET", "/recursive/status"),
-    ("GET", "/recursive/rounds"),
-    ("POST", "/recursive/rounds"),
-    ("GET", "/recursive/queue"),
-    ("POST", "/recursive/outbox/retry"),
-    ("GET", "/recursive/desk/state"),
-    ("GET", "/recursive/desk/items"),
-    ("GET", "/recursive/desk/pixels"),
-    ("POST", "/recursive/desk/leases"),
-    ("POST", "/recursive/desk/leases/release"),
-    ("POST", "/recursive/desk/verdicts"),
-    ("DELETE", "/recursive/desk/verdicts/{client_verdict_id}"),
-    ("GET", "/recursive/desk/earlier"),
-    ("GET", "/recursive/desk/acceptance"),
-    ("GET", "/review/"),
-    ("GET", "/review/progress"),
-    ("GET", "/review/files/{name:path}"),
-]
-OPERATIONS = [*SERVED, *CLOSED, *OURS]
+OPERATIONS = sorted({(method, route.path) for route in our_routes("") for method in route.methods or ()})
+"""What the server answers or closes: MONAI Label's operations and ours."""
+
 PARAMETERS = (
     *(
         "image",
@@ -136,6 +118,7 @@ def check(client, monkeypatch, tmp_path):
     monkeypatch.setattr(
         AsyncTask, "run", staticmethod(lambda *args, **kwargs: ({"id": "1", "status": "SUBMITTED"}, None))
     )
+    monkeypatch.setattr(api, "EVENT_STREAM_SECONDS", 0.01)
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))

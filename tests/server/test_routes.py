@@ -42,6 +42,7 @@ def test_a_verdict_is_answered_once_it_is_on_disk(post, app, reviewing):
         "ts": record.ts,
         "used_by": None,
         "withdrawn": None,
+        "tool": None,
     }
     assert (app.recursion.archive.studies / "labels" / "final" / "u0.nii.gz").is_file()
     assert (app.recursion.archive.studies / "labels" / "rejected" / "u0.nii.gz").is_file()
@@ -193,6 +194,7 @@ def test_the_openapi_document_describes_the_routes(client):
         "/recursive/desk/verdicts": {"post"},
         "/recursive/desk/verdicts/{client_verdict_id}": {"delete"},
         "/recursive/desk/earlier": {"get"},
+        "/recursive/desk/given": {"get"},
         "/recursive/desk/acceptance": {"get"},
         "/recursive/desk/events": {"get"},
     }

@@ -1,4 +1,4 @@
-"""Both presets of the ICH app, every setting of them: a changed value is a changed algorithm."""
+"""The presets of the ICH app, every setting of them: a changed value is a changed algorithm."""
 
 from __future__ import annotations
 
@@ -30,12 +30,15 @@ TABLE: dict[str, dict[str, tuple[Any, Any]]] = {
         "preset": ("paper", "default"),
         "seed": (0, 0),
         "working_spacing": (None, 1.2),
+        "context": (0, 0),
         "pretrain": ("none", "synthetic"),
         "pretrain_slices": (0, 0),
         "pretrain_epochs": (4, 4),
         "pretrain_seed": (0, 0),
         "flips": (False, False),
         "foreground_threshold": (None, 0.4),
+        "proposing_area": ("as_trained", "as_trained"),
+        "review": ("once", "every_round"),
         "use_image_labels": (False, True),
         "gate": (False, True),
         "gate_tolerance": (0.05, 0.05),
@@ -43,11 +46,13 @@ TABLE: dict[str, dict[str, tuple[Any, Any]]] = {
         "unchanged_dice": (0.95, 0.95),
     },
     "network": {
-        "channels": ((16, 32, 64, 128, 256), (16, 32, 64, 128, 256)),
+        "kind": ("unet2015", "residual"),
+        "channels": ((64, 128, 256, 512, 1024), (16, 32, 64, 128, 256)),
         "residual_units": (1, 1),
     },
     "refinement": {
         "mode": ("shrink", "shrink"),
+        "refine": ("after_review", "before_review"),
         "scale": (30, 30),
         "sigma": (0.6, 0.6),
         "min_size": (10, 10),
@@ -61,8 +66,9 @@ TABLE: dict[str, dict[str, tuple[Any, Any]]] = {
         "epochs": (120, 120),
         "tune_epochs": (40, 40),
         "later_epochs": (3, 20),
-        "learning_rate": (0.002, 0.002),
-        "later_learning_rate": (0.001, 0.001),
+        "dice_loss": ("later_rounds", "every_round"),
+        "learning_rate": (0.0003, 0.002),
+        "later_learning_rate": (0.0001, 0.001),
         "later_schedule": ("constant", "cosine"),
         "batch_size": (4, 4),
         "crop_to_region": (False, True),
@@ -74,9 +80,12 @@ TABLE: dict[str, dict[str, tuple[Any, Any]]] = {
         "replay_share": (0, 0.5),
         "confident_foreground": (0.7, 0.7),
         "confident_background": (0.3, 0.3),
-        "clean_share": (0, 0.25),
+        "clean_slices": ("unmarked", "sampled"),
+        "clean_share": (0.25, 0.25),
     },
     "review": {
+        "train": ("auto", "auto"),
+        "bulk_accept": (False, False),
         "min_expansion": (0, 0),
         "verdicts_per_round": (0, 0),
         "order": ("balanced", "risk"),
@@ -84,6 +93,12 @@ TABLE: dict[str, dict[str, tuple[Any, Any]]] = {
         "edits": ("refuse", "refuse"),
     },
 }
+
+
+def test_paper_small_is_paper_with_a_quarter_of_the_channels():
+    paper, small = (load_settings(TASK_FILE, {"preset": name}) for name in ("paper", "paper-small"))
+    narrow = {"channels": (16, 32, 64, 128, 256), "learning_rate": 0.001, "later_learning_rate": 0.0005}
+    assert small == paper.changed(preset="paper-small", **narrow)
 
 
 @pytest.mark.parametrize(("column", "preset"), [(0, "paper"), (1, "default")])

@@ -114,6 +114,10 @@ def test_a_round_of_0_1_0_goes_on_under_its_own_settings(settings):
     assert (method.flips, method.validation_share, method.gate_tolerance) == (True, 0.1, 0.04)
     assert (method.training.epochs, method.training.crop_to_region, method.network.channels) == (12, False, (4, 8))
     assert (method.refinement.mode, method.refinement.min_dice) == ("grow", 0.4)
+    # What came later was not so then.
+    assert (method.proposing_area, method.review, method.network.kind) == ("region", "every_round", "residual")
+    assert (method.refinement.refine, method.training.dice_loss) == ("before_review", "every_round")
+    assert method.training.clean_slices == "sampled"
     # What 0.1.0 did not record, or what belongs to the review and the machine now, stays.
     assert (under.task.region, under.task.title) == ("head", settings.task.title)
     assert (under.review, under.machine) == (settings.review, settings.machine)

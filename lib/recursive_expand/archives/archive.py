@@ -31,8 +31,13 @@ class Archive(Protocol):
     def immediate(self) -> bool:
         """Whether label objects are written at once, while a reader waits; else later, by the conductor."""
 
-    def scan(self) -> Scan:
-        """Look for cases: names, sizes, tables; no voxels. What cannot be used is set aside, with the reason."""
+    def scan(self, on_found: Callable[[list[FoundCase]], None] | None = None) -> Scan:
+        """Look for cases: names, sizes, tables; no voxels. What cannot be used is set aside, with the reason.
+
+        Args:
+            on_found: called, where a look takes long, with cases of which nothing that is still to be found can change
+                what is said of them. They are in the scan as well.
+        """
 
     def signature(self, case_id: str) -> str:
         """What changes when the case's image does; asks for no voxels. A cache of voxels is keyed by it."""
@@ -97,6 +102,15 @@ class Archive(Protocol):
         Raises:
             InputError: for an id that is taken or not plain, and a file that is no image.
         """
+
+    def remarks(self, case_id: str) -> list[str]:
+        """One clause for each thing in the case's image that is not as usual, and is kept as it is."""
+
+    def remarked(self) -> dict[str, list[str]]:
+        """The remarks of all cases of a PACS that have any, by case id; read quickly."""
+
+    def fetching(self) -> dict[str, tuple[int, int]]:
+        """Images that are on their way from elsewhere: (parts that have come, parts in all) by case id."""
 
     def remove_image(self, case_id: str) -> None:
         """Remove the case's image; its labels stay. A missing one is no error."""

@@ -16,12 +16,13 @@ _LEFTOVER = re.compile(rf"\.(\d{{1,10}})-[0-9a-f]{{16}}{re.escape(_SUFFIX)}$")
 
 
 @contextmanager
-def atomic_path(path: Path, *, fsync: bool = True) -> Iterator[Path]:
+def atomic_path(path: Path, *, fsync: bool = True, sync_entry: bool = True) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place once the block has succeeded.
 
     Args:
         path: the file to write; its folder must exist.
         fsync: whether the file (and on POSIX its folder's entry) is on disk before this returns.
+        sync_entry: false leaves the folder's entry to the next file that is written into it.
 
     Yields:
         `.<name>.<process id>-<random>.tmp` in the same folder: the block creates it. It is removed where the block
@@ -37,13 +38,13 @@ def atomic_path(path: Path, *, fsync: bool = True) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    if fsync:
+    if fsync and sync_entry:
         sync_folder(path.parent)
 
 
-def write_atomic(path: Path, content: bytes, *, fsync: bool = True) -> None:
+def write_atomic(path: Path, content: bytes, *, fsync: bool = True, sync_entry: bool = True) -> None:
     """Write `content` to `path` by way of `atomic_path`."""
-    with atomic_path(path, fsync=fsync) as temporary:
+    with atomic_path(path, fsync=fsync, sync_entry=sync_entry) as temporary:
         temporary.write_bytes(content)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from recursive_expand.archives.atomic import atomic_path, write_atomic
 from recursive_expand.archives.identifiers import check_id
+from recursive_expand.archives.kept_files import KeptFiles
 from recursive_expand.cases import Geometry, Volume
 
 
@@ -22,8 +24,9 @@ class VoxelCache:
     so nothing here waits for the disk.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Use `folder`, which is made if missing."""
+    def __init__(self, folder: Path, most_bytes: float = math.inf) -> None:
+        """Use `folder`, which is made if missing; of more than `most_bytes` the least recently used arrays go."""
+        self._kept = KeptFiles(folder, most_bytes, "*.npy") if most_bytes < math.inf else None
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         # As many as may decode at once without sharing a lock; a lock a case would grow with the cases.
@@ -53,6 +56,8 @@ class VoxelCache:
             "signature": source_signature,
         }
         write_atomic(facts, json.dumps(content).encode(), fsync=False)
+        if self._kept is not None:
+            self._kept.added(array.name)
         mapped = self.get(case_id)
         return volume if mapped is None else mapped
 
@@ -69,6 +74,9 @@ class VoxelCache:
         Raises:
             InputError: where `read` refuses the scan.
         """
+        cached = self._read(case_id)
+        if cached and cached[1] == signature:  # its readers do not wait for another case's that shares its lock
+            return cached[0]
         with self._locks[hash(case_id) % len(self._locks)]:
             cached = self._read(case_id)
             if cached and cached[1] == signature:
@@ -88,6 +96,8 @@ class VoxelCache:
     def _read(self, case_id: str) -> tuple[Volume, str] | None:
         array, facts = self._paths(case_id)
         try:
+            if self._kept is not None:
+                self._kept.get(array.name)  # counts as used
             known = json.loads(facts.read_bytes())
             i, j, k = known["native_shape"]
             geometry = Geometry.of((i, j, k), np.array(known["affine"], np.float64))

@@ -5,27 +5,29 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from recursive_expand.archives.archive import FINAL, TAGS
 from recursive_expand.archives.atomic import sweep, write_atomic
 from recursive_expand.archives.identifiers import check_id
 from recursive_expand.archives.images import read_label, read_volume, write_label, write_volume
+from recursive_expand.archives.kept_files import KeptFiles
 from recursive_expand.archives.native import MAX_CASE_BYTES
 from recursive_expand.archives.pacs.connection import Gone, Pacs
-from recursive_expand.archives.pacs.kept_files import KeptFiles
 from recursive_expand.archives.pacs.listing import Filters, ListedSeries, Listing, look
 from recursive_expand.archives.pacs.objects import LabelObjects
-from recursive_expand.archives.pacs.pixels import fetch_volume
+from recursive_expand.archives.pacs.pixels import fetch_series
 from recursive_expand.archives.pacs.pseudonyms import salt_of
 from recursive_expand.archives.patients import in_two_roles
 from recursive_expand.archives.scan import FoundCase, Scan, SetAside
-from recursive_expand.archives.tables import CASES, IMAGE_LABELS, read_image_labels, read_roles
-from recursive_expand.cases import LabelMap, Role, SeriesReference, Volume
-from recursive_expand.dicom.coding import Code, Coding
+from recursive_expand.archives.tables import CASES, IMAGE_LABELS, named_cases, read_image_labels, read_roles
+from recursive_expand.cases import ImageLabels, LabelMap, Role, SeriesReference, Volume
+from recursive_expand.dicom.coding import Coding
 from recursive_expand.dicom.seg import read_seg
+from recursive_expand.dicom.slice_geometry import instance_order
 from recursive_expand.errors import InputError, Unreachable
 
 logger = logging.getLogger(__name__)
@@ -70,6 +72,9 @@ class DicomwebArchive:
         for name in ("series", "drawn", *TAGS, "experts"):
             (folder / name).mkdir(exist_ok=True)
         self._listing = Listing.load(folder / "listing.json")
+        self._arriving: dict[str, ListedSeries] = {}  # found by the look that is under way
+        self._fetching: dict[str, tuple[int, int]] = {}
+        self._remarks: dict[str, list[str]] = _read_json(folder / "remarks.json")
         self._locks = tuple(threading.Lock() for _ in range(64))
 
     @property
@@ -77,13 +82,36 @@ class DicomwebArchive:
         """The PACS's host."""
         return self._pacs.name
 
-    def scan(self) -> Scan:
-        """Ask the PACS what it has; where it is down, what it had last."""
+    @property
+    def pacs(self) -> Pacs:
+        """The connection."""
+        return self._pacs
+
+    @property
+    def modality(self) -> str:
+        """What the filters ask for: CT."""
+        return self._filters.dicomweb_modality
+
+    def study_of(self, case_id: str) -> str | None:
+        """StudyInstanceUID of a case, as of the last look; None where the series is none."""
+        entry = self._seen().series.get(case_id)
+        return None if entry is None or entry.left_out is not None else entry.study
+
+    def case_studies(self) -> dict[str, str]:
+        """StudyInstanceUID of each case, by SeriesInstanceUID, as of the last look."""
+        return {uid: entry.study for uid, entry in self._seen().series.items() if entry.left_out is None}
+
+    def scan(self, on_found: Callable[[list[FoundCase]], None] | None = None) -> Scan:
+        """Ask the PACS what it has; where it is down, what it had last.
+
+        Cases that no table names are told of page by page: 20,000 series take as long to begin as 250.
+        """
         set_aside: list[SetAside] = []
         try:
-            listing = look(self._pacs, self._filters, salt_of(self._folder), self._listing)
-            listing.save(self._folder / "listing.json")
-            self._listing = listing
+            listing = look(self._pacs, self._filters, salt_of(self._folder), self._seen(), self._tell(on_found))
+            if listing != self._listing:
+                listing.save(self._folder / "listing.json")
+            self._listing, self._arriving = listing, {}
             self._send_drawn()
         except Unreachable as error:
             if self._listing is None:
@@ -91,30 +119,26 @@ class DicomwebArchive:
             listing = self._listing
             set_aside.append(SetAside(None, self.name, f"{error}; the cases are those of the last look", "row"))
         usable = {uid: entry for uid, entry in listing.series.items() if entry.left_out is None}
-        set_aside += [
-            SetAside(None, entry.uid, f"{entry.left_out}; left out", "row")
-            for entry in listing.series.values()
-            if entry.left_out is not None
-        ]
+        set_aside += listing.left_out()
         roles = read_roles(self._folder / CASES, usable)
         table = read_image_labels(
-            self._folder / IMAGE_LABELS, usable, self._coding.classes, lambda case_id: self._slices(usable[case_id])
+            self._folder / IMAGE_LABELS,
+            usable,
+            self._coding.classes,
+            lambda case_id: self._slices(usable[case_id]),
+            self._slice_of,
         )
         set_aside += [*roles.set_aside, *table.set_aside]
         broken = {line.case_id for line in roles.set_aside if line.kind == "case"}
         cases: list[FoundCase] = []
         for case_id in sorted(usable.keys() - broken):
-            expert, labels = self._expert_signature(case_id), table.labels.get(case_id, {})
             role = roles.roles.get(case_id)
-            if role is Role.PIXEL and expert is None:
+            if role is Role.PIXEL and self._expert_signature(case_id, listing) is None:
                 reason = f"case {case_id} is to be {role}, but the PACS has no expert's segmentation of it"
                 set_aside.append(SetAside(case_id, roles.lines[case_id], reason))
                 continue
-            if role is None or role is Role.IMAGE:
-                role = Role.PIXEL if role is None and expert else Role.IMAGE if labels else Role.UNLABELLED
-            mask = expert if role in (Role.PIXEL, Role.TEST) else None
-            patient = roles.patients.get(case_id) or usable[case_id].patient
-            cases.append(FoundCase(case_id, role, labels, self.signature(case_id), mask, patient))
+            patient = roles.patients.get(case_id)
+            cases.append(self._found(usable[case_id], listing, role, table.labels.get(case_id, {}), patient))
         if not listing.series:
             set_aside.append(SetAside(None, self.name, "has no series that the filters let through", "folder"))
         drawn = {case.case_id for case in cases if self._drawn(case.case_id).exists()}
@@ -123,6 +147,43 @@ class DicomwebArchive:
         return Scan(
             [case for case in cases if case.case_id not in refused], set_aside, roles.unusable or table.unusable
         )
+
+    def _tell(self, on_found: Callable[[list[FoundCase]], None] | None) -> Callable[[Listing], None] | None:
+        """What becomes of a page of series while the others are still to come."""
+        if on_found is None:
+            return None
+        try:
+            named = named_cases(self._folder / CASES, ("role",))
+            named |= named_cases(self._folder / IMAGE_LABELS, ("slice", *map(str.lower, self._coding.classes)))
+        except InputError:  # the scan says why nothing may be used
+            return None
+
+        def tell(page: Listing) -> None:
+            self._arriving |= page.series
+            of_several = {uid for seg in page.segs.values() if len(seg.sources) > 1 for uid in seg.sources}
+            on_found(
+                [
+                    self._found(entry, page)
+                    for uid, entry in page.series.items()
+                    if entry.left_out is None and uid not in named and uid not in of_several
+                ]
+            )
+
+        return tell
+
+    def _found(
+        self,
+        entry: ListedSeries,
+        listing: Listing,
+        role: Role | None = None,
+        labels: Mapping[int | None, ImageLabels] = MappingProxyType({}),
+        patient: str | None = None,
+    ) -> FoundCase:
+        expert = self._expert_signature(entry.uid, listing)
+        if role is None or role is Role.IMAGE:
+            role = Role.PIXEL if role is None and expert else Role.IMAGE if labels else Role.UNLABELLED
+        mask = expert if role in (Role.PIXEL, Role.TEST) else None
+        return FoundCase(entry.uid, role, labels, f"dicomweb-{entry.instances}", mask, patient or entry.patient)
 
     def signature(self, case_id: str) -> str:
         """The number of images, which is all that a PACS tells of a change; it is not asked again."""
@@ -149,21 +210,40 @@ class DicomwebArchive:
             kept = self._kept(case_id, name)
             if kept is not None:
                 return kept
-            volume = fetch_volume(self._pacs, entry.study, entry.uid, self._images.folder)
-            if volume.hu.nbytes > self._max_bytes:
-                raise InputError("series", f"has {volume.hu.nbytes} bytes; no more than {self._max_bytes} are read")
-            assert volume.series is not None
-            content = {"signature": self.signature(case_id), "series": volume.series.to_json()}
-            write_volume(self._images.folder / name, volume, fsync=False)
-            write_atomic(self._folder / "series" / f"{case_id}.json", json.dumps(content).encode())
-        self._images.trim()
+            try:
+                self._fetch(entry, name)
+            except OSError as error:
+                what = error.strerror or type(error).__name__
+                raise Unreachable(f"the images of {self.name} cannot be kept here ({what}); make room") from error
+            finally:
+                self._fetching.pop(case_id, None)
+        self._images.added(name)
         return self._images.folder / name
+
+    def _fetch(self, entry: ListedSeries, name: str) -> None:
+        def came(count: int, total: int) -> None:
+            self._fetching[entry.uid] = count, total
+
+        came(0, entry.instances)
+        series = fetch_series(self._pacs, entry.study, entry.uid, came)
+        volume = series.volume
+        if volume.hu.nbytes > self._max_bytes:
+            raise InputError("series", f"has {volume.hu.nbytes} bytes; no more than {self._max_bytes} are read")
+        assert volume.series is not None
+        content = {"signature": self.signature(entry.uid), "series": volume.series.to_json()}
+        write_volume(self._images.folder / name, volume, fsync=False)
+        write_atomic(self._folder / "series" / f"{entry.uid}.json", json.dumps(content).encode())
+        remarks = [*volume.series.remarks, *series.left_out]
+        if remarks != self._remarks.get(entry.uid, []):
+            self._remarks = {key: value for key, value in self._remarks.items() if key != entry.uid}
+            self._remarks |= {entry.uid: remarks} if remarks else {}
+            write_atomic(self._folder / "remarks.json", json.dumps(self._remarks).encode())
 
     def read_expert_label(self, case_id: str) -> LabelMap:
         """Read the case's expert mask: one drawn here, else the newest segmentation that no verdict made."""
         path = self._drawn(case_id)
         if not path.exists():
-            seg = self._seen().expert(case_id)
+            seg = self._seen().expert(case_id) or Listing(self._arriving, self._seen().segs).expert(case_id)
             if seg is None:
                 raise InputError(f"case id {case_id!a}", "has no expert's segmentation")
             path = self._folder / "experts" / f"{case_id}.{seg.sop}.nii.gz"
@@ -196,7 +276,7 @@ class DicomwebArchive:
             write_label(path, label, info=info)
             write_atomic(path.with_suffix(".todo"), json.dumps(dict(info)).encode())
             return
-        if tag == FINAL and (self._drawn(case_id).exists() or self._seen().expert(case_id) is not None):
+        if tag == FINAL and self._expert_signature(case_id, self._seen()) is not None:
             raise InputError(f"case {case_id}", "has an expert's mask, which no verdict replaces")
         self._objects.put(case_id, tag, label, info, self._series(case_id))
         write_label(self._folder / tag / f"{case_id}.nii.gz", label, info=info)
@@ -224,13 +304,25 @@ class DicomwebArchive:
         """Cases whose label object was stored, by our notes; experts' by the last look."""
         found = {path.name.removesuffix(".nii.gz") for path in (self._folder / tag).glob("*.nii.gz")}
         if tag == FINAL:
-            found |= {seg.source for seg in self._seen().segs.values() if seg.expert}
+            found |= self._seen().experts.keys()
             found |= {path.name.removesuffix(".nii.gz") for path in (self._folder / "drawn").glob("*.nii.gz")}
         return found
 
     def add_image(self, case_id: str, source: Path) -> None:
         """Refused: images are stored in the PACS by those who make them."""
         raise InputError(self.name, "is a PACS: images are added to it by the scanner, not here")
+
+    def remarks(self, case_id: str) -> list[str]:
+        """Of a case that was read."""
+        return self._remarks.get(check_id(case_id), [])
+
+    def remarked(self) -> dict[str, list[str]]:
+        """Of all cases that were read."""
+        return dict(self._remarks)
+
+    def fetching(self) -> dict[str, tuple[int, int]]:
+        """Series that somebody waits for."""
+        return dict(self._fetching)
 
     def remove_image(self, case_id: str) -> None:
         """Refused."""
@@ -254,16 +346,30 @@ class DicomwebArchive:
                 continue
             todo.unlink()
 
-    def _expert_signature(self, case_id: str) -> str | None:
+    def _expert_signature(self, case_id: str, listing: Listing) -> str | None:
         path = self._drawn(case_id)
         if path.exists():
             return f"drawn-{path.stat().st_mtime_ns}"
-        seg = self._seen().expert(case_id)
+        seg = listing.expert(case_id)
         return None if seg is None else seg.sop
 
     def _slices(self, entry: ListedSeries) -> int:
         reference = self.reference(entry.uid)
-        return entry.instances if reference is None else len(reference.sop_instance_uids)
+        return entry.images if reference is None else len(reference.sop_instance_uids)
+
+    def _slice_of(self, case_id: str, sop_instance_uid: str) -> int:
+        """Which slice of a case an instance is; the PACS is asked where the case was never read."""
+        reference, known = self.reference(case_id), self._known(case_id)
+        order = known.get("order") if reference is None else reference.sop_instance_uids
+        if order is None:
+            entry = self._entry(case_id)
+            order = instance_order(self._pacs.metadata(entry.study, entry.uid))
+            write_atomic(self._folder / "series" / f"{case_id}.json", json.dumps({"order": order}).encode())
+        if reference is not None and reference.frame_numbers:
+            raise InputError("series", "has multi-frame instances; name its slices by number")
+        if sop_instance_uid not in order:
+            raise InputError(f"SOP Instance UID {sop_instance_uid[:64]}", f"is no slice of case {case_id}")
+        return list(order).index(sop_instance_uid)
 
     def _series(self, case_id: str) -> SeriesReference:
         reference = self.reference(case_id)
@@ -279,10 +385,7 @@ class DicomwebArchive:
         return kept if self._known(case_id).get("signature") == self.signature(case_id) else None
 
     def _known(self, case_id: str) -> dict[str, Any]:
-        try:
-            return dict(json.loads((self._folder / "series" / f"{case_id}.json").read_bytes()))
-        except (OSError, ValueError):
-            return {}
+        return _read_json(self._folder / "series" / f"{case_id}.json")
 
     def _seen(self) -> Listing:
         if self._listing is None:
@@ -290,7 +393,7 @@ class DicomwebArchive:
         return self._listing or Listing()
 
     def _entry(self, case_id: str) -> ListedSeries:
-        entry = self._seen().series.get(check_id(case_id))
+        entry = self._seen().series.get(check_id(case_id)) or self._arriving.get(case_id)
         if entry is None:
             raise InputError(f"case id {case_id!a}", "names no series that the PACS had at the last look")
         return entry
@@ -306,18 +409,8 @@ class DicomwebArchive:
             raise InputError(f"label tag {tag[:40]!a}", f"is not known; choose one of {', '.join(TAGS)}")
 
 
-def coding_of(classes: Sequence[str], codes: Mapping[str, Any]) -> Coding:
-    """The codes that task.yaml gives its classes.
-
-    Args:
-        classes: class names.
-        codes: by class name, and `category` and `region`: objects with value, meaning and scheme.
-
-    Raises:
-        InputError: where one is missing.
-    """
-    missing = [name for name in (*classes, "category", "region") if name not in codes]
-    if missing:
-        raise InputError("task.yaml", f"codes: names none for {', '.join(missing)}; DICOM objects need one each")
-    made = {name: Code(code.value, code.meaning, code.scheme) for name, code in codes.items()}
-    return Coding(tuple(classes), tuple(made[name] for name in classes), made["category"], made["region"])
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_bytes()))
+    except (OSError, ValueError):
+        return {}

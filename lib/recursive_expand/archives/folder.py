@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,7 @@ class FolderArchive:
         """The folder's name."""
         return self.studies.name
 
-    def scan(self) -> Scan:
+    def scan(self, on_found: Callable[[list[FoundCase]], None] | None = None) -> Scan:
         """Look at the folder: names, sizes, tables; no voxels. Whatever cannot be used is set aside with the reason."""
         images, set_aside, misnamed = self._images()
         experts, label_lines, unreadable = self._expert_masks(images)
@@ -197,7 +197,8 @@ class FolderArchive:
                 )
             self._sweep_label(path)
             # First the file beside it: of a mask of 0.1.0 nothing else tells that it is not an expert's.
-            write_atomic(info_file(path), content)
+            # Both entries are on disk once the mask's is: one wait less at every verdict.
+            write_atomic(info_file(path), content, sync_entry=False)
             write_label(path, label, info=info)
 
     def remove_label(self, case_id: str, tag: str) -> None:
@@ -240,6 +241,22 @@ class FolderArchive:
         path = self.studies / f"{case_id}{parts[1].lower()}"
         with atomic_path(path) as temporary:
             shutil.copyfile(source, temporary)
+
+    def remarks(self, case_id: str) -> list[str]:
+        """Of a case that an importer read from a series."""
+        try:
+            series = self.reference(case_id)
+        except InputError:
+            return []
+        return [] if series is None else series.remarks
+
+    def remarked(self) -> dict[str, list[str]]:
+        """None: an import's report names them."""
+        return {}
+
+    def fetching(self) -> dict[str, tuple[int, int]]:
+        """None: everything is here."""
+        return {}
 
     def remove_image(self, case_id: str) -> None:
         """Remove the image's file."""

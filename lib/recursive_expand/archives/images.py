@@ -25,7 +25,16 @@ from recursive_expand.cases import MIN_SIDE, Geometry, LabelMap, Volume
 from recursive_expand.errors import InputError
 
 _INT16 = np.iinfo(np.int16)
-_INFO = ("verdict", "source", "round", "model_sha256", "proposal_sha256", "reviewer", "ts")  # goes into label files
+_INFO = (
+    "verdict",
+    "source",
+    "round",
+    "model_sha256",
+    "tool",
+    "proposal_sha256",
+    "reviewer",
+    "ts",
+)  # goes into label files
 _KEY = "recursive_expand"  # of that in a NIfTI comment, beside which others may write their own
 
 
@@ -91,8 +100,8 @@ def write_label(path: Path, label: LabelMap, *, info: Mapping[str, Any] | None =
     Args:
         path: .nii.gz, .nii or .nrrd.
         label: its voxels and where they are; class names are not written.
-        info: where it comes from. The keys verdict, source, round, model_sha256, proposal_sha256, reviewer and ts go
-            into the file as a comment, so that it is known for what it is without a file beside it.
+        info: where it comes from. The keys verdict, source, round, model_sha256, tool, proposal_sha256, reviewer and ts
+            go into the file as a comment, so that it is known for what it is without a file beside it.
         fsync: whether it is on disk before this returns.
     """
     kept = {key: value for key, value in (info or {}).items() if key in _INFO and value is not None}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import math
+import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -25,6 +26,8 @@ MAX_TABLE = 2**28
 MEND = "nothing is trained or proposed until it is mended"
 """How a line ends that says why nothing may run (`Scan.unusable`)."""
 _MEND = f"save it anew as CSV UTF-8: {MEND}"
+_UID = re.compile(r"\d+(\.\d+){3,}")
+"""A SOPInstanceUID: no number of a slice has so many dots."""
 _MARKS = {  # UTF-32 first: its mark begins with that of UTF-16
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
@@ -104,8 +107,27 @@ def read_roles(path: Path, cases: Collection[str]) -> RoleTable:
     return table
 
 
+def named_cases(path: Path, columns: Sequence[str]) -> set[str]:
+    """What a table has in its column case_id, with and without an image file's extension.
+
+    Args:
+        path: the table; a missing one is an empty one.
+        columns: that it must have beside case_id.
+
+    Raises:
+        InputError: it is there and not understood (`Scan.unusable`).
+    """
+    _, rows = _read(path, ("case_id", *columns))
+    named = {cells["case_id"] for _, cells in rows}
+    return named | {parts[0] for text in named if (parts := split_name(text))}
+
+
 def read_image_labels(
-    path: Path, cases: Collection[str], classes: Sequence[str], slice_count: Callable[[str], int]
+    path: Path,
+    cases: Collection[str],
+    classes: Sequence[str],
+    slice_count: Callable[[str], int],
+    slice_of: Callable[[str, str], int] | None = None,
 ) -> ImageLabelTable:
     """Read image_labels.csv (`case_id,slice,<class>,...` with 0 or 1; an empty slice is the whole case).
 
@@ -115,6 +137,8 @@ def read_image_labels(
         classes: the task's class names: each must have a column, or "absent" would be a guess.
         slice_count: number of slices of a case, asked once a case that has rows for slices; may raise InputError where
             the image's header is damaged.
+        slice_of: number of the slice of a case that has this SOPInstanceUID, where slices may be named so; raises
+            InputError where there is none.
     """
     table = ImageLabelTable()
     slice_count = cache(slice_count)
@@ -135,7 +159,10 @@ def read_image_labels(
             table.set_aside.append(_no_case(line, cells["case_id"]))
             continue
         try:
-            number = _slice(cells["slice"], partial(slice_count, case_id), line)
+            if slice_of is not None and _UID.fullmatch(cells["slice"]):
+                number: int | None = slice_of(case_id, cells["slice"])
+            else:
+                number = _slice(cells["slice"], partial(slice_count, case_id), line)
             present = frozenset(name for column, name in by_column.items() if _present(cells[column], column, line))
             if number in table.labels.get(case_id, {}):
                 where = "the whole case" if number is None else f"slice {number}"

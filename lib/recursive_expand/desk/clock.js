@@ -18,6 +18,11 @@ export class Clock {
     this.since = now();
   }
 
+  // What is known of an item that was on the screen since then, but never the one to judge.
+  unread(firstPaint) {
+    return { firstPaint, firstInput: null, visible: now() - firstPaint, overlayOff: 0, seen: new Set() };
+  }
+
   // An item is shown again after an undo: it is read anew.
   forget(item) {
     item.reading = undefined;

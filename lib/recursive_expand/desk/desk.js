@@ -4,7 +4,7 @@ import { CaseView } from "./case.js";
 import { Clock } from "./clock.js";
 import { colourOf } from "./drawing.js";
 import { Feed } from "./feed.js";
-import { makeId } from "./ids.js";
+import { makeId, now } from "./ids.js";
 import { ACTIONS, Keys, shown } from "./keys.js";
 import { Outbox } from "./outbox.js";
 import { Shelf } from "./pixels.js";
@@ -17,7 +17,7 @@ const READER = "recursive-desk-reader";
 const SESSION = makeId();
 const keys = new Keys();
 const clock = new Clock();
-const shelf = new Shelf();
+const shelf = new Shelf(() => sheet?.current?.side);
 const display = new DisplayWindow();
 const channel = "BroadcastChannel" in globalThis ? new BroadcastChannel("recursive-desk") : null;
 
@@ -26,6 +26,7 @@ let sheets = [];
 let shownSheet = -1;
 let loading = false;
 let painted = null;
+let sheetPainted = null;
 let position = 0;
 let device = "mouse";
 let overlay = true;
@@ -50,9 +51,21 @@ async function begin() {
   fillControls();
   showState();
   listen();
-  await nextSheet();
+  await Promise.all([nextSheet(), remember()]);
   setInterval(refreshState, 5000);
   setInterval(heartbeat, Math.min(60000, Math.max(2000, (state.lease_seconds * 1000) / 3)));
+}
+
+// What was judged before the page was opened: it can be undone, too.
+async function remember() {
+  const given = await ask("desk/given", { query: { reviewer: feed.reviewer } }).catch(() => []);
+  const before = given.map(({ id, verdict, reason, rejected_slices, item: found }) => {
+    const item = feed.take(found);
+    if (item) Object.assign(item, { verdict, reason, verdictId: id, wrong: new Set(verdict === "accept" ? rejected_slices : []) });
+    return item;
+  });
+  history.unshift(...before.filter(Boolean));
+  showState();
 }
 
 function askName() {
@@ -151,8 +164,9 @@ function drawSheet(items, current) {
   sheet.show(items, current);
   if (open) showInCase(sheet.current);
   afterPaint(() => {
+    sheetPainted = now();
     leaseSheet();
-    feed.fill().then(() => feed.decodeAhead(sheet.capacity, (planes) => sheet.prepare(planes))).catch(() => {});
+    feed.fill().then(() => feed.decodeAhead(sheet.capacity)).catch(() => {});
   });
 }
 
@@ -220,16 +234,35 @@ function heartbeat() {
 
 function judge(verdict, reason = null) {
   const item = sheet.current?.item;
-  if (!item || item !== painted) return;
+  if (!item || item !== painted) return undefined;
   if (item.lost) return say(`This one is ${item.lost}.`);
   if (item.verdict) return say(`Already ${item.verdict}ed; ${shown(keys.keyOf("undo"))} takes it back.`);
+  give(item, verdict, { reason });
+  return advance(item);
+}
+
+// Everything that waits on this sheet, each as a verdict of its own that says so.
+function acceptAll() {
+  const waiting = (sheets[shownSheet] ?? []).filter((item) => !item.verdict && !item.lost);
+  if (!painted || !waiting.length) return;
+  for (const item of waiting) {
+    item.reading ??= clock.unread(sheetPainted);
+    give(item, "accept", { bulk: true });
+  }
+  say(`${waiting.length} accepted.`);
+  setPainted(null);
+  nextSheet();
+}
+
+function give(item, verdict, { reason = null, bulk = false } = {}) {
   const wrong = verdict === "accept" ? [...item.wrong].sort((a, b) => a - b) : [];
   const id = makeId();
   const body = {
     id, case_id: item.case_id, proposal: item.proposal, verdict, rejected_slices: wrong, reason, reviewer: feed.reviewer, client: CLIENT,
     reading: {
       ...clock.facts(item), session: SESSION, seed: state.seed, position: position++, window_level: display.level, window_width: display.width,
-      zoom: $("case").hidden ? zoomOf(sheet.current) : caseView.axial.zoom, view: $("case").hidden ? "sheet" : "case", input_device: device, client_version: state.version,
+      zoom: $("case").hidden ? zoomOf(sheet.current) : caseView.axial.zoom, view: $("case").hidden ? "sheet" : "case", input_device: device,
+      client_version: state.version, bulk,
     },
   };
   item.verdict = wrong.length === item.slices.length && wrong.length ? "reject" : verdict;
@@ -238,7 +271,6 @@ function judge(verdict, reason = null) {
   history.push(item);
   state.remaining = Math.max(0, state.remaining - 1);
   sheet.mark(item);
-  advance(item);
   showState();
   // Behind the next picture: kept on this machine, then sent.
   outbox.add({ kind: "verdict", body }).catch(() => notice("This browser keeps no data: verdicts cannot be kept until they are sent."));
@@ -269,7 +301,11 @@ function undo() {
   channel?.postMessage({ kind: "undo", key: item.key });
   reopen(item);
   const index = sheets.findIndex((items) => items.includes(item));
-  if (index === shownSheet) {
+  if (index < 0) {
+    // Judged before the page was opened.
+    sheets.push([item]);
+    showSheet(sheets.length - 1, item);
+  } else if (index === shownSheet) {
     setPainted(null);
     sheet.focusItem(item);
     if (sheet.current?.item === item) onChosen(sheet.current);
@@ -397,6 +433,7 @@ function fillControls() {
     entry.append(swatch, name);
     return entry;
   }));
+  $("accept-all").hidden = !state.bulk_accept;
   showKeys();
   showWindow();
 }
@@ -461,6 +498,7 @@ function listen() {
   });
   for (const action of ["accept", "reject", "undo", "zoom", "open"]) $(action).addEventListener("click", () => act(action));
   $("slice-wrong").addEventListener("click", toggleSlice);
+  $("accept-all").addEventListener("click", acceptAll);
   $("overlay").addEventListener("click", () => setOverlay(!overlay));
   $("close").addEventListener("click", closeCase);
   $("help").addEventListener("click", openHelp);

@@ -27,23 +27,29 @@ export class Feed {
     const open = [...this.known.values()].filter((item) => !item.verdict && !item.lost).length;
     const query = { reviewer: this.reviewer, limit: Math.min(MOST, open + AHEAD) };
     for (const found of await ask("desk/items", { query })) {
-      const key = `${found.case_id} ${found.proposal}`;
-      const before = this.known.get(key);
-      // One that another reader had, and gave back.
-      if (before && !(before.lost && !before.verdict)) continue;
-      const item = { ...found, key, verdict: null, reason: null, wrong: new Set(), lost: null };
-      this.known.set(key, item);
-      this.queue.push(item);
+      const item = this.take(found);
+      if (item) this.queue.push(item);
     }
   }
 
+  // A proposal as the page keeps it; null where it does so already.
+  take(found) {
+    const key = `${found.case_id} ${found.proposal}`;
+    const before = this.known.get(key);
+    // One that another reader had, and gave back.
+    if (before && !(before.lost && !before.verdict)) return null;
+    const item = { ...found, key, verdict: null, reason: null, wrong: new Set(), lost: null };
+    this.known.set(key, item);
+    return item;
+  }
+
   // Decode the first items of the queue: about a sheet's slices, at least three cases.
-  decodeAhead(slices, decoded) {
+  decodeAhead(slices) {
     let wanted = 0;
     for (const [index, item] of this.queue.entries()) {
       if (index >= 3 && wanted >= slices) break;
       wanted += item.slices.length;
-      this.shelf.get(item).then(decoded, () => {});
+      this.shelf.get(item).catch(() => {});
     }
   }
 

@@ -1,90 +1,65 @@
-// Slices of a case: decoded from the server's binary answer (server/desk/pixels.py), kept for a while.
+// Slices of a case: fetched and decoded by a worker (decoder.js), kept for a while.
 
-import { ask } from "./requests.js";
+import { address, Refused, Unreachable } from "./requests.js";
 
-const MAGIC = "DESK0001";
 const CHUNK = 32;
 
-export function decode(buffer) {
-  const bytes = new Uint8Array(buffer);
-  if (String.fromCharCode(...bytes.subarray(0, 8)) !== MAGIC) throw new Error("the server sent no slices; reload the page");
-  const length = new DataView(buffer).getUint32(8, true);
-  const header = JSON.parse(new TextDecoder().decode(bytes.subarray(12, 12 + length)));
-  const voxels = header.numbers.length * header.rows * header.columns;
-  const start = 12 + length;
-  // Uint16 of the same bits: a lookup table takes them as its index.
-  const hu = new Uint16Array(buffer, start, voxels);
-  const after = start + voxels * 2 + ((4 - ((voxels * 2) % 4)) % 4);
-  const runs = new Uint32Array(buffer, after, header.runs * 3);
-  const mask = new Uint8Array(voxels);
-  for (let i = 0; i < runs.length; i += 3) mask.fill(runs[i + 2], runs[i], runs[i] + runs[i + 1]);
-  return { header, hu, mask };
+// A worker, and what waits for its answers.
+class Decoder {
+  constructor() {
+    this.waiting = new Map();
+    this.worker = new Worker(new URL("./decoder.js", import.meta.url), { type: "module" });
+    this.worker.onmessage = ({ data: { id, answer, failed } }) => {
+      const { resolve, reject } = this.waiting.get(id);
+      this.waiting.delete(id);
+      if (answer) resolve(answer);
+      else reject(failed.status ? new Refused(failed.status, failed.message) : new Unreachable(failed.message));
+    };
+    this.asked = 0;
+  }
+
+  ask(url, side) {
+    const id = this.asked++;
+    return new Promise((resolve, reject) => {
+      this.waiting.set(id, { resolve, reject });
+      this.worker.postMessage({ id, url: String(url), side });
+    });
+  }
 }
 
-// A slice: Uint16 bits of HU, class values, and what is derived from them once.
+// A slice: Uint16 bits of HU, class values, and what the worker derived from them.
 export class Plane {
-  constructor(number, rows, columns, hu, mask) {
-    Object.assign(this, { number, rows, columns, hu, mask });
-  }
-
-  // Class values in this slice, in order.
-  get classes() {
-    return (this._classes ??= [...new Set(this.mask)].filter((value) => value > 0).sort((a, b) => a - b));
-  }
-
-  // Smallest box around the mask, or null.
-  get box() {
-    if (this._box !== undefined) return this._box;
-    let [top, left, bottom, right] = [this.rows, this.columns, -1, -1];
-    for (let row = 0, at = 0; row < this.rows; row++) {
-      for (let column = 0; column < this.columns; column++, at++) {
-        if (!this.mask[at]) continue;
-        if (row < top) top = row;
-        if (row > bottom) bottom = row;
-        if (column < left) left = column;
-        if (column > right) right = column;
-      }
-    }
-    return (this._box = bottom < 0 ? null : { left, top, width: right - left + 1, height: bottom - top + 1 });
+  constructor({ rows, columns }, hu, mask, { number, classes, box, edges, tile }) {
+    Object.assign(this, { number, rows, columns, hu, mask, classes, box, edges });
+    if (tile) this.tile = { key: `${tile.side} false`, ...tile };
   }
 
   // The outline of each class as a path along the voxels' edges, in voxels.
   get outlines() {
     if (this._outlines) return this._outlines;
-    const paths = new Map();
-    const box = this.box;
-    if (box) {
-      const at = (row, column) =>
-        row < 0 || column < 0 || row >= this.rows || column >= this.columns ? 0 : this.mask[row * this.columns + column];
-      for (let row = box.top; row < box.top + box.height; row++) {
-        for (let column = box.left; column < box.left + box.width; column++) {
-          const value = at(row, column);
-          if (!value) continue;
-          if (!paths.has(value)) paths.set(value, new Path2D());
-          const path = paths.get(value);
-          if (at(row - 1, column) !== value) { path.moveTo(column, row); path.lineTo(column + 1, row); }
-          if (at(row + 1, column) !== value) { path.moveTo(column, row + 1); path.lineTo(column + 1, row + 1); }
-          if (at(row, column - 1) !== value) { path.moveTo(column, row); path.lineTo(column, row + 1); }
-          if (at(row, column + 1) !== value) { path.moveTo(column + 1, row); path.lineTo(column + 1, row + 1); }
-        }
+    this._outlines = new Map();
+    for (const [value, pieces] of this.edges) {
+      const path = new Path2D();
+      for (let i = 0; i < pieces.length; i += 4) {
+        path.moveTo(pieces[i], pieces[i + 1]);
+        path.lineTo(pieces[i + 2], pieces[i + 3]);
       }
+      this._outlines.set(value, path);
     }
-    return (this._outlines = paths);
+    this.edges = null;
+    return this._outlines;
   }
 }
 
-function planesOf({ header, hu, mask }) {
+function planesOf({ header, hu, mask, planes }) {
   const size = header.rows * header.columns;
-  return header.numbers.map(
-    (number, i) =>
-      new Plane(number, header.rows, header.columns, hu.subarray(i * size, (i + 1) * size), mask.subarray(i * size, (i + 1) * size)),
-  );
+  return planes.map((plane, i) => new Plane(header, hu.subarray(i * size, (i + 1) * size), mask.subarray(i * size, (i + 1) * size), plane));
 }
 
-async function load(item, which, proposal, each) {
+async function load(decoder, item, { which, proposal, side }, each) {
   for (let first = 0, total = 1; first < total; first += CHUNK) {
     const query = { case_id: item.case_id, proposal, which, first, count: CHUNK };
-    const decoded = decode(await ask("desk/pixels", { query, binary: true }));
+    const decoded = await decoder.ask(address("desk/pixels", query), side);
     total = decoded.header.total;
     if (each(decoded.header, planesOf(decoded)) === false) return;
   }
@@ -92,8 +67,10 @@ async function load(item, which, proposal, each) {
 
 // The marked slices of proposals, by item; those not used for long are dropped and asked for again.
 export class Shelf {
-  constructor(limit = 600) {
-    this.limit = limit;
+  // `side` gives the tiles' side in device pixels, once it is known: their samples are made ahead, too.
+  constructor(side, limit = 600) {
+    Object.assign(this, { side, limit });
+    this.decoder = new Decoder();
     this.kept = new Map();
   }
 
@@ -113,12 +90,10 @@ export class Shelf {
     const made = { planes: undefined };
     made.promise = (async () => {
       const planes = [];
-      await load(item, "marked", item.proposal, (header, more) => {
+      await load(this.decoder, item, { which: "marked", proposal: item.proposal, side: this.side() }, (header, more) => {
         planes.header = header;
         planes.push(...more);
       });
-      // Contours are made here, not when a key is pressed.
-      for (const plane of planes) void plane.outlines;
       made.planes = planes;
       this._drop();
       return planes;
@@ -137,10 +112,14 @@ export class Shelf {
   }
 }
 
+let volumes = null;
+
 // All slices of a case, as they arrive. `changed` is called after each part; it returns false to stop.
 export async function loadVolume(item, proposal, changed) {
+  // A worker of its own: a volume of 30 MB does not hold up what comes next on the sheet.
+  volumes ??= new Decoder();
   const volume = { planes: [], header: null, whole: false };
-  await load(item, "all", proposal, (header, planes) => {
+  await load(volumes, item, { which: "all", proposal }, (header, planes) => {
     volume.header ??= header;
     for (const plane of planes) volume.planes[plane.number] = plane;
     volume.whole = volume.planes.length === header.slices && !volume.planes.includes(undefined);

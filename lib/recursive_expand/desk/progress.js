@@ -95,6 +95,8 @@ async function showRounds() {
     "Proposals": (each) => sum(each.proposals),
     "Accepted": (each) => each.accepted,
     "Rejected": (each) => each.rejected,
+    "Within 0.3 s": (each) => each.quick,
+    "In bulk": (each) => each.bulk,
     "New slices": (each) => each.new,
     "Dice": (each) => each.validation?.dice?.toFixed(3),
     "Recall": (each) => each.validation?.recall?.toFixed(3),

@@ -1,7 +1,12 @@
-// Requests to the server that served this page.
+// Requests to the server that served this module.
 
-const BASE = new URL("../recursive/", location.href);
-export const CLIENT = "desk";
+const BASE = new URL("../../recursive/", import.meta.url);
+// What calls itself so in the ledger; OHIF's module gives its own name.
+export let CLIENT = "desk";
+
+export function actAs(client) {
+  CLIENT = client;
+}
 
 // The server did not answer, or could not: the same request may do later.
 export class Unreachable extends Error {}
@@ -20,16 +25,22 @@ export function address(path, query = {}) {
   return url;
 }
 
-export async function ask(path, { method = "GET", query = {}, body, binary = false, keepalive = false } = {}) {
-  const options = { method, keepalive, cache: "no-store", credentials: "same-origin" };
+export async function ask(path, { method = "GET", query = {}, body, keepalive = false } = {}) {
+  const options = { method, keepalive };
   if (body !== undefined) {
     options.body = JSON.stringify(body);
     options.headers = { "Content-Type": "application/json" };
   }
+  return send(address(path, query), options, (answer) => answer.json());
+}
+
+export const fetchBytes = (url) => send(url, {}, (answer) => answer.arrayBuffer());
+
+async function send(url, options, read) {
   let answer;
   try {
-    answer = await fetch(address(path, query), options);
-    if (answer.ok) return binary ? await answer.arrayBuffer() : await answer.json();
+    answer = await fetch(url, { ...options, cache: "no-store", credentials: "same-origin" });
+    if (answer.ok) return await read(answer);
   } catch (error) {
     throw new Unreachable(error.message);
   }

@@ -110,22 +110,6 @@ export class Sheet {
     }
   }
 
-  // While nothing else is to be done: make the samples of slices that come next, in tiles as large as these.
-  prepare(planes) {
-    const side = this.current?.side;
-    const waiting = [...planes];
-    const later = globalThis.requestIdleCallback ?? ((act) => setTimeout(() => act({ timeRemaining: () => 0 }), 30));
-    const some = (deadline) => {
-      do {
-        const plane = waiting.shift();
-        if (!plane || !side) return;
-        tileSamples(plane, side, this.zoomed);
-      } while (deadline.timeRemaining() > 4);
-      later(some);
-    };
-    later(some);
-  }
-
   draw() {
     const { context } = this;
     for (const cell of this.cells) {

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from highdicom.sr import CodedConcept
+
+from recursive_expand.errors import InputError
 
 _NAMESPACE = uuid.UUID("5f0c1b52-93a8-5d0e-9a52-1c3c2f6b7d10")
 
@@ -73,6 +77,7 @@ class Origin:
         ts: when the verdict was given, ISO 8601.
         version: of this software.
         expert: an expert drew the mask; else a verdict left it.
+        tool: who made the mask, where it was imported: `model_sha256` is then that of the file.
     """
 
     case_id: str
@@ -82,6 +87,7 @@ class Origin:
     ts: str
     version: str
     expert: bool = False
+    tool: str | None = None
 
 
 def uid_of(*parts: object) -> str:
@@ -92,3 +98,20 @@ def uid_of(*parts: object) -> str:
 def colour(value: int) -> list[int]:
     """RecommendedDisplayCIELabValue of a mask value (1 and more)."""
     return list(_COLOURS[(value - 1) % len(_COLOURS)])
+
+
+def coding_of(classes: Sequence[str], codes: Mapping[str, Any]) -> Coding:
+    """The codes that task.yaml gives its classes.
+
+    Args:
+        classes: class names.
+        codes: by class name, and `category` and `region`: objects with value, meaning and scheme.
+
+    Raises:
+        InputError: where one is missing.
+    """
+    missing = [name for name in (*classes, "category", "region") if name not in codes]
+    if missing:
+        raise InputError("task.yaml", f"codes: names none for {', '.join(missing)}; DICOM objects need one each")
+    made = {name: Code(code.value, code.meaning, code.scheme) for name, code in codes.items()}
+    return Coding(tuple(classes), tuple(made[name] for name in classes), made["category"], made["region"])

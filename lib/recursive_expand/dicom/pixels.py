@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,8 +34,36 @@ def read_hu(dataset: Dataset, source: str) -> NDArray[np.int16]:
     Raises:
         InputError: for pixel data that no installed decoder reads, and values that are not known to be HU.
     """
-    rescale = _rescale(dataset, source)
     raw = _decode(dataset, source)
+    if raw.ndim != 2:
+        raise InputError(source, f"its pixel data has {raw.ndim} axes; a CT slice has 2")
+    return _to_hu(dataset, raw, source)
+
+
+def read_frames(dataset: Dataset, headers: Sequence[Dataset], source: str) -> list[NDArray[np.int16]]:
+    """Decode a multi-frame CT image.
+
+    Args:
+        dataset: with its pixel data.
+        headers: of its frames (`frame_headers`): each may have its own rescale.
+        source: what to call it in errors.
+
+    Returns:
+        (rows, columns) int16, HU, by frame; see `read_hu`.
+
+    Raises:
+        InputError: see `read_hu`.
+    """
+    raw = _decode(dataset, source)
+    frames = raw[None] if raw.ndim == 2 else raw
+    if frames.ndim != 3 or len(frames) != len(headers):
+        raise InputError(source, f"its pixel data is {'x'.join(map(str, raw.shape))}, not {len(headers)} frames")
+    return [_to_hu(header, frame, source) for header, frame in zip(headers, frames, strict=True)]
+
+
+def _to_hu(dataset: Dataset, raw: NDArray, source: str) -> NDArray[np.int16]:
+    """Stored values of one slice as HU."""
+    rescale = _rescale(dataset, source)
     hu = _as_int16(rescale(stored_values(dataset, raw)))
     padding = _padding(dataset, raw)
     if padding is not None and padding.any():
@@ -88,7 +116,7 @@ def _as_int16(values: NDArray) -> NDArray[np.int16]:
 
 
 def _decode(dataset: Dataset, source: str) -> NDArray:
-    """(rows, columns) integers of 8 or 16 bits in this machine's byte order."""
+    """([frames,] rows, columns) integers of 8 or 16 bits in this machine's byte order."""
     try:
         raw = dataset.pixel_array
     except Exception as error:  # what decoders raise on damaged data is not documented anywhere
@@ -97,10 +125,8 @@ def _decode(dataset: Dataset, source: str) -> NDArray:
         if syntax.is_compressed:
             mend = "it may be damaged; copy it again, or decompress it (gdcmconv --raw)"
         raise InputError(source, f"its pixel data ({syntax.name}) cannot be decoded; {mend}") from error
-    if raw.ndim != 2 or raw.dtype.kind not in "iu" or raw.dtype.itemsize > 2:
-        raise InputError(
-            source, f"its pixel data is {raw.dtype} with {raw.ndim} axes; a CT slice has 2, of 8 or 16 bits"
-        )
+    if raw.dtype.kind not in "iu" or raw.dtype.itemsize > 2:
+        raise InputError(source, f"its pixel data is {raw.dtype}; a CT has 8 or 16 bits")
     # Explicit VR Big Endian keeps the file's order in the dtype, which a view of the bits would lose.
     return np.ascontiguousarray(raw, dtype=raw.dtype.newbyteorder("="))
 

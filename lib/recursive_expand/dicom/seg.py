@@ -8,11 +8,20 @@ import highdicom as hd
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
+from pydicom.multival import MultiValue
 from pydicom.uid import ExplicitVRLittleEndian
 
 from recursive_expand.cases import Geometry, LabelMap, SeriesReference
 from recursive_expand.dicom.coding import Coding, Origin, colour, uid_of
-from recursive_expand.dicom.derived import DEVICE_SERIAL, MANUFACTURER, MODEL_NAME, settle, source_headers
+from recursive_expand.dicom.derived import (
+    DEVICE_SERIAL,
+    MANUFACTURER,
+    MODEL_NAME,
+    algorithm_of,
+    name_frames,
+    settle,
+    source_headers,
+)
 from recursive_expand.errors import InputError
 
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
@@ -57,12 +66,13 @@ def make_seg(
     if empty:
         planes = planes.copy()  # as many voxels as there are segments, taken out again below
         planes[len(planes) // 2].reshape(-1)[: len(coding.classes)] = np.arange(1, len(coding.classes) + 1)
+    name, version, (hashed, sha256) = algorithm_of(origin)
     algorithm = hd.AlgorithmIdentificationSequence(
-        MODEL_NAME,
+        name,
         _AI,
-        origin.version,
-        source="Recursive ICH",
-        parameters={"model_sha256": origin.model_sha256 or "none", "round": str(origin.round)},
+        version,
+        source=MANUFACTURER if origin.tool is None else name,
+        parameters={hashed: sha256, "round": str(origin.round)},
     )
     identity = (origin.case_id, origin.round, origin.verdict, tag, label.sha256)
     seg = hd.seg.Segmentation(
@@ -99,6 +109,7 @@ def make_seg(
     for number, segment in enumerate(seg.SegmentSequence, start=1):
         segment.RecommendedDisplayCIELabValue = colour(number)
     _name_dimensions(seg, uid_of("dimensions", *identity))
+    name_frames(seg, series, headers)
     settle(seg, headers[0], origin.ts)
     if empty:
         seg.PixelData = bytes(len(seg.PixelData))
@@ -138,7 +149,7 @@ def read_seg(seg: Dataset, series: SeriesReference, geometry: Geometry, coding: 
     planes = np.zeros((len(series.sop_instance_uids), int(seg.Rows), int(seg.Columns)), np.uint8)
     best = np.zeros(planes.shape, np.uint8) if kind == "FRACTIONAL" else None
     half = (int(seg.get("MaximumFractionalValue") or 255) + 1) // 2
-    slice_of = {uid: number for number, uid in enumerate(series.sop_instance_uids)}
+    slice_of = {name: number for number, name in enumerate(series.slice_names)}
     shared = (seg.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
     _check_orientation(shared, groups, series)
     for frame, group in zip(frames, groups, strict=True):
@@ -226,12 +237,13 @@ def _item(group: Dataset, shared: Dataset, name: str) -> Dataset:
     return sequence[0]
 
 
-def _slice_number(group: Dataset, series: SeriesReference, slice_of: dict[str, int]) -> int:
+def _slice_number(group: Dataset, series: SeriesReference, slice_of: dict[tuple[str, int], int]) -> int:
     named = {
-        slice_of[str(source.ReferencedSOPInstanceUID)]
+        slice_of[name]
         for derivation in group.get("DerivationImageSequence") or []
         for source in derivation.get("SourceImageSequence") or []
-        if str(source.ReferencedSOPInstanceUID) in slice_of
+        for name in _source_names(source, series)
+        if name in slice_of
     }
     if len(named) == 1:
         return named.pop()
@@ -243,6 +255,14 @@ def _slice_number(group: Dataset, series: SeriesReference, slice_of: dict[str, i
     if distances.min() > SAME_PLACE:
         raise InputError("SEG", f"has a frame that is {distances.min():.2f} mm off the nearest slice")
     return int(distances.argmin())
+
+
+def _source_names(source: Dataset, series: SeriesReference) -> list[tuple[str, int]]:
+    """(SOPInstanceUID, frame or 0) of the slices that a source image item names; a multi-frame instance has several."""
+    uid, frames = str(source.ReferencedSOPInstanceUID), source.get("ReferencedFrameNumber")
+    if not series.frame_numbers:
+        return [(uid, 0)]
+    return [(uid, int(frame)) for frame in (frames if isinstance(frames, MultiValue) else [frames]) if frame]
 
 
 def _check_orientation(shared: Dataset, groups: Sequence[Dataset], series: SeriesReference) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 
 from recursive_expand.cases import MIN_SIDE, Geometry, SeriesReference, Volume
 from recursive_expand.dicom.files import read_dicom
-from recursive_expand.dicom.pixels import read_hu
+from recursive_expand.dicom.frames import frame_headers, is_multi_frame_ct
+from recursive_expand.dicom.pixels import read_frames, read_hu
 from recursive_expand.dicom.slice_geometry import SliceHeader, Stack, check_belonging
 from recursive_expand.errors import InputError
 
@@ -39,7 +41,7 @@ class Series:
 
     Attributes:
         volume: HU in the series' own voxels, with its reference: tilt is a shear of the affine, uneven spacing a mean.
-        files: the files of the slices, in the volume's order.
+        files: the files of the slices, in the volume's order: of frames, each time that of all.
         facts: for `geometry/<case>.geometry.json`: the reference, and how many files there were.
         what: one clause on size, spacing and tilt.
         left_out: one clause for each thing in the series that is not in the volume.
@@ -52,17 +54,22 @@ class Series:
     left_out: tuple[str, ...]
 
 
-def read_series(files: Sequence[Path]) -> Series:
+def read_series(files: Sequence[Path], open_file: Callable[..., pydicom.Dataset] = read_dicom) -> Series:
     """Read the files of one series.
 
     Scouts, secondary captures, repeated instances, second slices at one position and damaged files are left out; of two
     copies of an instance a good one wins. The series is refused where a slice left out so leaves a hole.
 
+    Args:
+        files: in any order.
+        open_file: gives the data set of each, and takes what `read_dicom` takes; other than that where they are in
+            memory, and a file's path is its name alone.
+
     Raises:
         InputError: for a series that is no single stack of slices, and where fewer than `MIN_SLICES` slices are left.
     """
     omitted = _Omissions()
-    found = _instances(files, omitted)
+    found = _instances(files, omitted, open_file)
     check_belonging([header for copies in found.copies.values() for header in copies])
     stack = Stack.of(found.headers)
     for stray, why in stack.strays:
@@ -72,19 +79,19 @@ def read_series(files: Sequence[Path]) -> Series:
     rows, columns = stack.slices[0].shape
     if min(rows, columns) < MIN_SIDE:
         raise InputError("series", f"its slices have {rows} x {columns} pixels")
-    planes = _planes(stack, found.copies, files, omitted)
+    planes = _planes(stack, found.copies, files, omitted, open_file)
     for duplicate in stack.duplicates:
         omitted.harmless.append(f"{files[duplicate.file].name} is at the position of another slice; left out")
     if len(planes) < MIN_SLICES:
         omitted.raise_for_too_few(f"has {len(planes)} readable slices")
-    stack = Stack.of([header for header in stack.slices if header.sop_instance_uid in planes])
+    stack = Stack.of([header for header in stack.slices if header.instance in planes])
     usual = float(np.sort(stack.spacings)[(len(stack.spacings) - 1) // 2])
     if omitted.slices and stack.spacings.max() > GAP * usual:
         raise InputError("series", f"has a hole of {stack.spacings.max():.1f} mm: {'; '.join(omitted.slices)}")
-    used = [planes[header.sop_instance_uid] for header in stack.slices]
+    used = [planes[header.instance] for header in stack.slices]
     hu = np.stack([plane for _, plane in used])
     geometry = Geometry.of((columns, rows, len(stack.slices)), stack.affine)
-    reference = _reference(stack, used[0][0])
+    reference = _reference(stack, open_file(used[0][0], stop_before_pixels=True, specific_tags=["SeriesInstanceUID"]))
     return Series(
         # DICOM's (slice, row, column) is the native array (column, row, slice) reversed.
         volume=Volume(geometry.orientation.to_slices(hu.transpose(2, 1, 0)), geometry, reference),
@@ -150,45 +157,54 @@ class _Instances:
     """The slices of a series by instance, in the order of the files.
 
     Attributes:
-        headers: one a SOP Instance UID.
-        copies: headers of all files of an instance, by its UID.
+        headers: one a SOP Instance UID, or a frame of it.
+        copies: headers of all files of a slice, by its UID and frame.
     """
 
     headers: list[SliceHeader] = field(default_factory=list)
-    copies: dict[str, list[SliceHeader]] = field(default_factory=dict)
+    copies: dict[tuple[str, int], list[SliceHeader]] = field(default_factory=dict)
+
+    def add(self, header: SliceHeader, path: Path, omitted: _Omissions) -> None:
+        """Take a slice; one that repeats another is noted."""
+        copies = self.copies.setdefault(header.instance, [])
+        if not copies:
+            self.headers.append(header)
+        elif header.is_copy_of(copies[0]):
+            if header.frame < 2:
+                omitted.harmless.append(f"{path.name} repeats an instance that is there already; left out")
+        else:
+            omitted.slices.append(f"{path.name} is another image under an instance's UID; left out")
+            check_belonging([copies[0], header])
+            return
+        copies.append(header)
 
 
-def _instances(files: Sequence[Path], omitted: _Omissions) -> _Instances:
+def _instances(files: Sequence[Path], omitted: _Omissions, open_file: Callable[..., pydicom.Dataset]) -> _Instances:
     """Headers of the slices; scouts, and what is no slice, are omitted."""
     found = _Instances()
     scouts = 0
     for number, path in enumerate(files):
+        slices: list[SliceHeader] = []
         try:
-            dataset = read_dicom(path, stop_before_pixels=True)
-            if _is_scout(dataset):
-                scouts += 1
-                continue
+            dataset = open_file(path, stop_before_pixels=True)
             if str(dataset.get("SOPClassUID") or "").startswith(_SECONDARY_CAPTURE):
                 omitted.harmless.append(f"{path.name} is a secondary capture, no slice; left out")
                 continue
-            _check_slice(dataset)
-            header = SliceHeader.of(dataset, number)
+            multi_frame = is_multi_frame_ct(dataset)
+            for frame, header in enumerate(frame_headers(dataset) if multi_frame else [dataset], start=1):
+                if _is_scout(header):
+                    scouts += 1
+                    continue
+                _check_slice(header)
+                slices.append(SliceHeader.of(header, number, frame=frame if multi_frame else 0))
         except InputError as error:
             omitted.slices.append(f"{path.name} {error.reason}; left out")
             continue
         except Exception as error:  # malformed values raise only when they are looked at
             omitted.slices.append(f"{path.name} has a malformed header ({type(error).__name__}); left out")
             continue
-        copies = found.copies.setdefault(header.sop_instance_uid, [])
-        if not copies:
-            found.headers.append(header)
-        elif header.is_copy_of(copies[0]):
-            omitted.harmless.append(f"{path.name} repeats an instance that is there already; left out")
-        else:
-            omitted.slices.append(f"{path.name} is another image under an instance's UID; left out")
-            check_belonging([copies[0], header])
-            continue
-        copies.append(header)
+        for slice_ in slices:
+            found.add(slice_, path, omitted)
     if scouts:
         omitted.harmless.append(f"{scouts} scout images (ImageType LOCALIZER); left out")
     if scouts and not found.headers and not omitted.slices and len(omitted.harmless) == 1:
@@ -203,10 +219,12 @@ def _is_scout(dataset: pydicom.Dataset) -> bool:
 
 
 def _check_slice(dataset: pydicom.Dataset) -> None:
-    """Refuse what has modality CT, but is no slice: colour pages, enhanced CT."""
+    """Refuse what has modality CT, but is no slice: colour pages, films."""
     frames, samples = int(dataset.get("NumberOfFrames") or 1), int(dataset.get("SamplesPerPixel") or 1)
     if frames > 1:
-        raise InputError("file", f"is a multi-frame image ({frames} frames); convert it to single-frame CT")
+        raise InputError(
+            "file", f"is a multi-frame image ({frames} frames); of no CT class; convert it to single-frame CT"
+        )
     if samples > 1:
         raise InputError("file", f"is a colour image ({samples} samples per pixel); a CT has one")
     if int(dataset.get("HighBit", 0)) != int(dataset.get("BitsStored", 1)) - 1:
@@ -214,30 +232,39 @@ def _check_slice(dataset: pydicom.Dataset) -> None:
 
 
 def _planes(
-    stack: Stack, copies: Mapping[str, Sequence[SliceHeader]], files: Sequence[Path], omitted: _Omissions
-) -> dict[str, tuple[Path, NDArray[np.int16]]]:
-    """The file and the (rows, columns) HU of each instance that can be decoded: of copies, the first good one."""
-    planes: dict[str, tuple[Path, NDArray[np.int16]]] = {}
+    stack: Stack,
+    copies: Mapping[tuple[str, int], Sequence[SliceHeader]],
+    files: Sequence[Path],
+    omitted: _Omissions,
+    open_file: Callable[..., pydicom.Dataset],
+) -> dict[tuple[str, int], tuple[Path, NDArray[np.int16]]]:
+    """The file and the (rows, columns) HU of each slice that can be decoded: of copies, the first good one."""
+    planes: dict[tuple[str, int], tuple[Path, NDArray[np.int16]]] = {}
+
+    @cache  # a multi-frame file holds many slices
+    def decode(path: Path) -> list[NDArray[np.int16]]:
+        dataset = open_file(path)
+        return read_frames(dataset, frame_headers(dataset), path.name)
+
     for header in stack.slices:
         problem = ""
-        for copy in copies[header.sop_instance_uid]:
+        for copy in copies[header.instance]:
             path = files[copy.file]
             try:
-                plane = read_hu(read_dicom(path), path.name)
+                plane = decode(path)[copy.frame - 1] if copy.frame else read_hu(open_file(path), path.name)
                 if plane.shape != header.shape:
                     raise InputError(path.name, "is another image under the same SOPInstanceUID")
             except InputError as error:
                 problem = f"{path.name} {error.reason}; left out"
                 continue
-            planes[header.sop_instance_uid] = path, plane
+            planes[header.instance] = path, plane
             break
         else:
             omitted.slices.append(problem)
     return planes
 
 
-def _reference(stack: Stack, file: Path) -> SeriesReference:
-    header = read_dicom(file, stop_before_pixels=True, specific_tags=["SeriesInstanceUID"])
+def _reference(stack: Stack, header: pydicom.Dataset) -> SeriesReference:
     first = stack.slices[0]
     return SeriesReference(
         str(header.get("SeriesInstanceUID") or ""),
@@ -248,6 +275,7 @@ def _reference(stack: Stack, file: Path) -> SeriesReference:
         first.pixel_spacing,
         stack.tilt,
         stack.spacings,
+        tuple(slice_.frame for slice_ in stack.slices) if first.frame else (),
     )
 
 

@@ -37,6 +37,7 @@ class SliceHeader:
         study_instance_uid: StudyInstanceUID, empty if missing.
         frame_of_reference: FrameOfReferenceUID, empty if missing: positions compare within one alone.
         patient: PatientID and its issuer, empty if missing: only ever compared.
+        frame: number within a multi-frame instance, from 1; 0 where the instance is the slice.
     """
 
     file: int
@@ -50,10 +51,11 @@ class SliceHeader:
     study_instance_uid: str = ""
     frame_of_reference: str = ""
     patient: str = ""
+    frame: int = 0
 
     @classmethod
-    def of(cls, dataset: Dataset, file: int) -> SliceHeader:
-        """Read it from a data set's header.
+    def of(cls, dataset: Dataset, file: int, *, frame: int = 0) -> SliceHeader:
+        """Read it from a data set's header, or from a frame's (`frame_headers`).
 
         Raises:
             InputError: where an attribute that places the slice is missing or malformed.
@@ -73,9 +75,15 @@ class SliceHeader:
                 str(dataset.get("StudyInstanceUID") or ""),
                 str(dataset.get("FrameOfReferenceUID") or ""),
                 f"{issuer}|{patient}" if patient else "",
+                frame,
             )
         except (AttributeError, TypeError, ValueError, OverflowError) as error:
             raise InputError("a slice", f"its position is not known ({error})") from error
+
+    @property
+    def instance(self) -> tuple[str, int]:
+        """What names the slice: its SOP Instance UID and its frame."""
+        return self.sop_instance_uid, self.frame
 
     def is_copy_of(self, other: SliceHeader) -> bool:
         """Whether two files with one SOP Instance UID can be the same image: the same place and size."""
@@ -114,7 +122,7 @@ class Stack:
         first = alike[0]
         kept: list[SliceHeader] = []
         duplicates: list[SliceHeader] = []
-        ordered = sorted(alike, key=lambda header: (header.instance_number, header.sop_instance_uid))
+        ordered = sorted(alike, key=lambda header: (header.instance_number, *header.instance))
         for header in sorted(ordered, key=lambda header: round(float(first.normal @ header.position) / SAME_POSITION)):
             if kept and abs(first.normal @ (header.position - kept[-1].position)) < SAME_POSITION:
                 duplicates.append(header)
@@ -218,3 +226,21 @@ def _vector(dataset: Dataset, name: str, length: int) -> NDArray[np.float64]:
     if name == "ImageOrientationPatient" and abs(np.linalg.norm(np.cross(vector[:3], vector[3:])) - 1) > 1e-2:
         raise ValueError("ImageOrientationPatient is not orthonormal")
     return vector
+
+
+def instance_order(headers: Sequence[Dataset]) -> tuple[str, ...]:
+    """SOP Instance UIDs of a series' slices in its volume's order, as headers alone tell it.
+
+    Args:
+        headers: of all its instances, in any order; scouts are passed over.
+
+    Raises:
+        InputError: they are no stack, or multi-frame instances, which name no slice.
+    """
+    if any(int(header.get("NumberOfFrames") or 1) > 1 for header in headers):
+        raise InputError("series", "has multi-frame instances; name its slices by number")
+    slices = [header for header in headers if "LOCALIZER" not in (header.get("ImageType") or [])]
+    if not slices:
+        raise InputError("series", "has no slices")
+    stack = Stack.of([SliceHeader.of(header, number) for number, header in enumerate(slices)])
+    return tuple(header.sop_instance_uid for header in stack.slices)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 import highdicom as hd
 from highdicom.sr import CodedConcept
@@ -14,7 +15,14 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from recursive_expand.cases import SeriesReference
 from recursive_expand.dicom.coding import Coding, Origin, uid_of
-from recursive_expand.dicom.derived import DEVICE_SERIAL, MANUFACTURER, MODEL_NAME, settle, source_headers
+from recursive_expand.dicom.derived import (
+    DEVICE_SERIAL,
+    MANUFACTURER,
+    MODEL_NAME,
+    algorithm_of,
+    instance_headers,
+    settle,
+)
 
 COMPREHENSIVE_SR = "1.2.840.10008.5.1.4.1.1.88.33"
 
@@ -62,11 +70,13 @@ def make_sr(
     origin: Origin,
     *,
     tag: str = "final",
+    stored: bool = True,
 ) -> Dataset:
     """Make the report of a judgement.
 
     Each class that the SEG shows gets a group (TID 1411) with its segment, its finding and the assessment; a SEG that
-    shows none gets one group (TID 1501) for the whole series.
+    shows none gets one group (TID 1501) for the whole series. Of a SEG that is not stored nothing may be referred to:
+    its classes get groups of TID 1501.
 
     Args:
         judgement: what was said.
@@ -76,22 +86,23 @@ def make_sr(
         coding: the classes' codes.
         origin: makes the UIDs and the dates.
         tag: the SEG's.
+        stored: whether the SEG is in the PACS, too.
 
     Raises:
         InputError: headers lack what an object needs.
     """
-    sources = source_headers(series, headers)
+    sources = instance_headers(series, headers)
     identity = (origin.case_id, origin.round, origin.verdict, tag, str(seg.SOPInstanceUID))
     reader = person_name(judgement.reader)
     report = hd.sr.MeasurementReport(
         observation_context=hd.sr.ObservationContext(observer_person_context=_observer(judgement, reader)),
         procedure_reported=_PROCEDURE,
-        imaging_measurements=_groups(judgement, seg, sources, coding, origin),
+        imaging_measurements=_groups(judgement, seg, sources, coding, origin, stored=stored),
         title=CodedConcept("126000", "DCM", "Imaging Measurement Report"),
     )
     verified = judgement.authenticated and not judgement.by_device
     document = hd.sr.ComprehensiveSR(
-        evidence=[*sources, _named_only(seg)],
+        evidence=[*sources, *([_named_only(seg)] if stored else [])],
         content=report[0],
         series_instance_uid=uid_of("sr series", *identity),
         series_number=910 if tag == "final" else 911,
@@ -168,43 +179,41 @@ def _observer(judgement: Judgement, reader: str) -> hd.sr.ObserverContext:
 
 
 def _groups(
-    judgement: Judgement, seg: Dataset, sources: Sequence[Dataset], coding: Coding, origin: Origin
+    judgement: Judgement, seg: Dataset, sources: Sequence[Dataset], coding: Coding, origin: Origin, *, stored: bool
 ) -> list[hd.sr.MeasurementsAndQualitativeEvaluations | hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations]:
     said = [hd.sr.QualitativeEvaluation(ASSESSMENT, ACCEPTED if judgement.accepted else REJECTED)]
     if judgement.reason:
         said.append(hd.sr.QualitativeEvaluation(REASON, _reason(judgement.reason)))
-    algorithm = hd.sr.AlgorithmIdentification(
-        MODEL_NAME, origin.version, parameters=[f"model_sha256 {origin.model_sha256 or 'none'}"]
-    )
+    algorithm, version, hashed = algorithm_of(origin)
+    common: dict[str, Any] = {
+        "algorithm_id": hd.sr.AlgorithmIdentification(algorithm, version, parameters=[" ".join(hashed)]),
+        "finding_sites": [hd.sr.FindingSite(coding.region.concept)],
+        "qualitative_evaluations": said,
+    }
+
+    def tracking(name: str) -> hd.sr.TrackingIdentifier:
+        return hd.sr.TrackingIdentifier(uid_of("tracking", origin.case_id, name), name)
+
     segments = _shown(seg)
-    if not segments:
+    if not segments or not stored:
+        images = [hd.sr.SourceImageForMeasurementGroup(one.SOPClassUID, one.SOPInstanceUID) for one in sources]
+        findings = [(coding.classes[number - 1], coding.types[number - 1]) for number in segments]
         return [
             hd.sr.MeasurementsAndQualitativeEvaluations(
-                hd.sr.TrackingIdentifier(uid_of("tracking", origin.case_id, "all"), "all"),
-                algorithm_id=algorithm,
-                finding_type=coding.category.concept,
-                finding_sites=[hd.sr.FindingSite(coding.region.concept)],
-                qualitative_evaluations=said,
-                source_images=[
-                    hd.sr.SourceImageForMeasurementGroup(header.SOPClassUID, header.SOPInstanceUID)
-                    for header in sources
-                ],
+                tracking(name), finding_type=code.concept, source_images=images, **common
             )
+            for name, code in findings or [("all", coding.category)]
         ]
-    images = [hd.sr.SourceImageForSegmentation(header.SOPClassUID, header.SOPInstanceUID) for header in sources]
+    regions = [hd.sr.SourceImageForSegmentation(one.SOPClassUID, one.SOPInstanceUID) for one in sources]
     return [
         hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
-            hd.sr.TrackingIdentifier(
-                uid_of("tracking", origin.case_id, coding.classes[number - 1]), coding.classes[number - 1]
-            ),
+            tracking(coding.classes[number - 1]),
             referenced_segment=hd.sr.ReferencedSegment(
-                seg.SOPClassUID, seg.SOPInstanceUID, number, source_images=images
+                seg.SOPClassUID, seg.SOPInstanceUID, number, source_images=regions
             ),
             finding_category=coding.category.concept,
             finding_type=coding.types[number - 1].concept,
-            algorithm_id=algorithm,
-            finding_sites=[hd.sr.FindingSite(coding.region.concept)],
-            qualitative_evaluations=said,
+            **common,
         )
         for number in segments
     ]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 from recursive_expand.cases import ImageLabels
-from recursive_expand.segment.constrain import AllowedClasses
+
+if TYPE_CHECKING:  # it imports PyTorch
+    from recursive_expand.segment.constrain import AllowedClasses
 
 
-def allowed_classes(image_labels: dict[int | None, ImageLabels], slices: int) -> tuple[frozenset[str] | None, ...]:
+def allowed_classes(image_labels: Mapping[int | None, ImageLabels], slices: int) -> tuple[frozenset[str] | None, ...]:
     """The classes that each slice may hold.
 
     Args:

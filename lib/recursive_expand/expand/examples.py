@@ -12,9 +12,11 @@ from recursive_expand.archives.atomic import atomic_path
 from recursive_expand.cases import Volume
 from recursive_expand.expand.frozen import frozen_ignore, frozen_label
 from recursive_expand.expand.recursion import Recursion
-from recursive_expand.expand.targets import PredictSlices
+from recursive_expand.expand.refined import refined_slices
+from recursive_expand.expand.targets import PredictSlices, taught_as_accepted
 from recursive_expand.expand.training_set import AcceptedSlices, TrainingSet
 from recursive_expand.ledger import ProposalRecord
+from recursive_expand.segment.context import seen_slices
 from recursive_expand.segment.examples import IGNORE, REJECTED, Example
 from recursive_expand.segment.replay import replay_count, replay_examples
 
@@ -22,9 +24,9 @@ from recursive_expand.segment.replay import replay_count, replay_examples
 def build_examples(
     recursion: Recursion, training_set: TrainingSet, round_index: int, predict: PredictSlices | None
 ) -> list[Example]:
-    """Examples of a round: pixel slices with cross-entropy + Dice, accepted and clean ones with cross-entropy alone;
-    of rejected ones the rejected region; with a pretrained start synthetic slices among them. None without a slice of
-    the archive.
+    """Examples of a round: pixel slices with cross-entropy + Dice (in round 0 as `Training.dice_loss` says), accepted,
+    joined and clean ones with cross-entropy alone; of rejected ones the rejected region; with a pretrained start
+    synthetic slices among them. None without a slice of the archive.
 
     Targets are kept as memory-mapped files, so that memory does not grow with the number of slices.
 
@@ -36,17 +38,21 @@ def build_examples(
     """
     shutil.rmtree(recursion.workspace.targets(round_index), ignore_errors=True)
     examples = []
+    with_dice = round_index > 0 or recursion.settings.method.training.dice_loss == "every_round"
     for case_id, _, _ in training_set.pixel:
         case = recursion.ledger.cases.get(case_id)
         volume = recursion.volume(case_id)
         targets = _keep(recursion, round_index, f"{case_id}.pixel", recursion.expert_label(case).slices)
-        examples += [_example(case_id, volume, n, targets[n], with_dice=True) for n in range(case.slices)]
-    for accepted in training_set.accepted:
+        examples += [
+            _example(recursion, case_id, volume, n, targets[n], with_dice=with_dice) for n in range(case.slices)
+        ]
+    for accepted in (*training_set.accepted, *training_set.joined):
         volume = recursion.volume(accepted.case_id)
         masks = _accepted_targets(recursion, accepted, volume, predict)
-        targets = _keep(recursion, round_index, f"{accepted.case_id}.{accepted.round}", masks)
+        name = f"{accepted.case_id}.{accepted.round}{'.joined' if accepted in training_set.joined else ''}"
+        targets = _keep(recursion, round_index, name, masks)
         for n, target in zip(accepted.slices, targets, strict=True):
-            examples.append(_example(accepted.case_id, volume, n, target, accepted=True))
+            examples.append(_example(recursion, accepted.case_id, volume, n, target, accepted=True))
     # A round that failed may go on under settings that want none.
     wanted = training_set.rejected if recursion.settings.method.training.rejects == "not_confident" else ()
     for rejected in wanted:
@@ -54,11 +60,13 @@ def build_examples(
         masks = _frozen_slices(recursion, _proposal(recursion, rejected))[list(rejected.slices)]
         regions = np.where(masks > 0, np.uint8(REJECTED), np.uint8(IGNORE))
         targets = _keep(recursion, round_index, f"{rejected.case_id}.{rejected.round}.rejected", regions)
-        examples += [_example(rejected.case_id, volume, n, t) for n, t in zip(rejected.slices, targets, strict=True)]
+        examples += [
+            _example(recursion, rejected.case_id, volume, n, t) for n, t in zip(rejected.slices, targets, strict=True)
+        ]
     for case_id, numbers in training_set.clean:
         volume = recursion.volume(case_id)
         background = np.broadcast_to(np.uint8(0), volume.hu.shape[1:])
-        examples += [_example(case_id, volume, n, background) for n in numbers]
+        examples += [_example(recursion, case_id, volume, n, background) for n in numbers]
     return examples + _replayed(recursion, round_index, replay_count(recursion.settings, len(examples)))
 
 
@@ -73,6 +81,7 @@ def _replayed(recursion: Recursion, round_index: int, number: int) -> list[Examp
 
 
 def _example(
+    recursion: Recursion,
     case_id: str,
     volume: Volume,
     number: int,
@@ -82,21 +91,24 @@ def _example(
     accepted: bool = False,
 ) -> Example:
     spacing = volume.geometry.spacing[1:]
-    return Example(f"{case_id}:{number}", volume.hu[number], target, with_dice, spacing, accepted)
+    context = recursion.settings.method.context
+    beside = seen_slices(number, len(volume.hu), context)
+    neighbours = tuple(volume.hu[n] for n in beside[:context] + beside[context + 1 :])
+    return Example(f"{case_id}:{number}", volume.hu[number], target, with_dice, spacing, accepted, neighbours)
 
 
 def _accepted_targets(
     recursion: Recursion, accepted: AcceptedSlices, volume: Volume, predict: PredictSlices | None
 ) -> NDArray[np.uint8]:
     training = recursion.settings.method.training
-    # The previous recursion's mask of a slice that it brought in is the one that was accepted.
-    as_accepted = training.targets == "frozen" or (training.targets == "previous" and accepted.new)
-    if predict is not None and not as_accepted:
+    if predict is not None and not taught_as_accepted(training, accepted):
         return predict(accepted.case_id, volume, accepted.slices)
-    proposal = _proposal(recursion, accepted)
-    masks = _frozen_slices(recursion, proposal)[list(accepted.slices)].copy()
+    proposal, numbers = _proposal(recursion, accepted), list(accepted.slices)
+    frozen = _frozen_slices(recursion, proposal)[numbers]
+    masks = frozen.copy() if accepted.refined_sha256 is None else refined_slices(recursion, accepted)[numbers]
     if training.ignore_band:
-        masks[frozen_ignore(recursion.workspace, proposal)[list(accepted.slices)]] = IGNORE
+        # Where g disagrees with f, the mask is at odds with the probabilities.
+        masks[frozen_ignore(recursion.workspace, proposal)[numbers] | (masks != frozen)] = IGNORE
     return masks
 
 

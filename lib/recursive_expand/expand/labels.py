@@ -122,6 +122,7 @@ def _info(verdict: VerdictRecord, kind: VerdictKind) -> dict[str, Any]:
         "verdict": kind,
         "round": verdict.round,
         "model_sha256": verdict.model_sha256,
+        **({} if verdict.tool is None else {"tool": verdict.tool}),
         "proposal_sha256": verdict.proposal_sha256,
         "reviewer": verdict.reviewer,
         "client": verdict.client,

@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from recursive_expand import __version__
 from recursive_expand.archives.archive import Archive
 from recursive_expand.archives.cache import VoxelCache
-from recursive_expand.archives.dicomweb import DicomwebArchive, coding_of
+from recursive_expand.archives.dicomweb import DicomwebArchive
 from recursive_expand.archives.folder import FolderArchive
 from recursive_expand.archives.pacs.connection import Pacs
 from recursive_expand.archives.pacs.credentials import Credentials
 from recursive_expand.archives.pacs.objects import LabelObjects, Written
 from recursive_expand.archives.pacs.removal import Remover
 from recursive_expand.cases import LabelMap, Volume
+from recursive_expand.dicom.coding import coding_of
 from recursive_expand.errors import RecursiveExpandError
 from recursive_expand.expand.upgrade import count_frozen_masks
 from recursive_expand.expand.workspace import Workspace
 from recursive_expand.ledger import CaseRecord, Ledger, RoundRecord
-from recursive_expand.segment.network import build_network
 from recursive_expand.segment.regions.registry import region_named
-from recursive_expand.segment.weights import load_weights
 from recursive_expand.settings import Settings, load_settings
+
+if TYPE_CHECKING:  # PyTorch is imported where a network is needed: a review of other tools' masks needs none
+    import torch
 
 LOCKS = 64
 """Cases that may be written at once without sharing a lock; a lock a case would grow with the cases."""
@@ -86,6 +88,11 @@ class Recursion:
         Raises:
             RecursiveExpandError: the weights' file is missing or is not what the ledger recorded.
         """
+        import torch
+
+        from recursive_expand.segment.network import build_network
+        from recursive_expand.segment.weights import load_weights
+
         torch.manual_seed(self.settings.method.seed)
         network = build_network(self.settings)
         if model_sha256 is not None:
@@ -122,7 +129,7 @@ def open_recursion(studies: str, task_file: Path, conf: Mapping[str, str]) -> Re
         settings=settings,
         archive=open_archive(studies, settings, workspace),
         ledger=ledger,
-        cache=VoxelCache(workspace.cache),
+        cache=VoxelCache(workspace.cache, _most_voxels(studies, settings)),
         workspace=workspace,
     )
 
@@ -138,15 +145,22 @@ def open_archive(studies: str, settings: Settings, workspace: Workspace) -> Arch
         return FolderArchive(Path(studies), classes, max_case_bytes=limit)
     pacs, chosen = Pacs(studies, Credentials.from_environment()), settings.pacs
     coding = coding_of(classes, settings.task.codes)
-    written = Written(chosen.pacs_write, chosen.pacs_write_rejected, chosen.reader_organization)
+    written = Written(chosen.pacs_write, chosen.reader_organization)
     objects = LabelObjects(
         pacs, coding, written, Remover(pacs, chosen.pacs_kind), __version__, workspace.pacs / "objects"
     )
     return DicomwebArchive(
-        pacs, workspace.pacs, coding, objects, chosen, cache_bytes=chosen.pacs_cache_gb * 1e9, max_case_bytes=limit
+        pacs, workspace.pacs, coding, objects, chosen, cache_bytes=chosen.pacs_cache_gb * 5e8, max_case_bytes=limit
     )
+
+
+def _most_voxels(studies: str, settings: Settings) -> float:
+    """Bytes of decoded voxels that are kept: half of a PACS's `pacs_cache_gb`; the other half are clients' images."""
+    return settings.pacs.pacs_cache_gb * 5e8 if studies.startswith(("http://", "https://")) else math.inf
 
 
 def choose_device() -> torch.device:
     """The first GPU, or the CPU."""
+    import torch
+
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from queue import SimpleQueue
 
-from recursive_expand.archives.archive import check_case
+from recursive_expand.archives.archive import Archive, check_case
 from recursive_expand.archives.images import read_geometry
-from recursive_expand.archives.scan import FoundCase
+from recursive_expand.archives.scan import FoundCase, Scan
 from recursive_expand.cases import Geometry, Role
 from recursive_expand.errors import InputError, RecursiveExpandError
 from recursive_expand.expand.frozen import frozen_file
@@ -19,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 BATCH = 50
 """Cases registered per transaction."""
+SECONDS_UNREGISTERED = 1.0
+"""How long a case that was read may wait for others to be registered with it."""
 
 
 class UnusableArchive(RecursiveExpandError):
@@ -39,34 +44,71 @@ def register_cases(recursion: Recursion, on_step: Callable[[int, int], None] | N
         UnusableArchive: a table is not understood; nothing was registered.
         Unreachable: the archive is down; what was read before is registered, the rest is read the next time.
     """
-    scan, cases = recursion.archive.scan(), recursion.ledger.cases
+    cases = recursion.ledger.cases
+    known = cases.signatures()
+    reader = _Reader(recursion, known, on_step)
+    scan = _look(recursion.archive, reader.read)
     if scan.unusable is not None:
         raise UnusableArchive(scan.unusable)
+    said = set(cases.list_set_aside())
     for line in scan.set_aside:
-        logger.warning("Set aside %s", line)
+        if said.isdisjoint({(line.file, line.reason), (line.case_id, str(line))}):
+            logger.warning("Set aside %s", line)
     whole = {line.case_id: str(line) for line in scan.set_aside if line.kind == "case" and line.case_id is not None}
     cases.note_rows_set_aside(
         (line.file, line.reason) for line in scan.set_aside if line.kind != "case" or line.case_id is None
     )
-    known = cases.signatures()
     present = {found.case_id for found in scan.cases}
     for case_id in known.keys() - present - whole.keys():
         cases.set_aside(case_id, f"{case_id}: its image is no longer in the studies folder; put it back to use it")
     aside = [CaseEntry(case_id, Role.UNLABELLED, "", f"aside {why}", reason=why) for case_id, why in whole.items()]
     cases.register([entry for entry in aside if known.get(entry.case_id) != entry.signature])
-    changed = [found for found in scan.cases if known.get(found.case_id) != found.signature]
-    entries: list[CaseEntry] = []
-    try:
-        for number, found in enumerate(changed, start=1):
-            entries.append(_check(recursion, found))
-            if len(entries) >= BATCH:
-                cases.register(entries)
-                entries = []
-            if on_step is not None:
-                on_step(number, len(changed))
-    finally:  # an archive may go down in between: what was read is not read again
-        cases.register(entries)
-    return len(changed)
+    reader.read(scan.cases)
+    return reader.total
+
+
+def _look(archive: Archive, read: Callable[[list[FoundCase]], None]) -> Scan:
+    """Scan the archive; what it finds on the way is read meanwhile."""
+    pages: SimpleQueue[list[FoundCase] | None] = SimpleQueue()
+    with ThreadPoolExecutor(1, "look") as pool:
+        looking = pool.submit(archive.scan, pages.put)
+        looking.add_done_callback(lambda _: pages.put(None))
+        while (page := pages.get()) is not None:
+            read(page)
+        return looking.result()
+
+
+class _Reader:
+    """Reads cases that are new or changed and registers them, many in a transaction, but none later than needed.
+
+    Args:
+        recursion: the recursion.
+        known: signature by case id; what is read is added.
+        on_step: called with (cases read, cases to read so far).
+    """
+
+    def __init__(self, recursion: Recursion, known: dict[str, str], on_step: Callable[[int, int], None] | None) -> None:
+        self._recursion, self._known, self._on_step = recursion, known, on_step
+        self._done = self.total = 0
+
+    def read(self, found: list[FoundCase]) -> None:
+        """Read those of these cases that are new or changed."""
+        changed = [case for case in found if self._known.get(case.case_id) != case.signature]
+        self.total += len(changed)
+        entries: list[CaseEntry] = []
+        began = time.monotonic()
+        try:
+            for case in changed:
+                entries.append(_check(self._recursion, case))
+                self._known[case.case_id] = case.signature
+                if len(entries) >= BATCH or time.monotonic() - began > SECONDS_UNREGISTERED:
+                    self._recursion.ledger.cases.register(entries)
+                    entries, began = [], time.monotonic()
+                self._done += 1
+                if self._on_step is not None:
+                    self._on_step(self._done, self.total)
+        finally:  # an archive may go down in between: what was read is not read again
+            self._recursion.ledger.cases.register(entries)
 
 
 def _check(recursion: Recursion, found: FoundCase) -> CaseEntry:

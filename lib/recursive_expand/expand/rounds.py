@@ -13,6 +13,14 @@ from filelock import FileLock
 
 from recursive_expand.archives.atomic import sweep
 from recursive_expand.errors import RecursiveExpandError, Unreachable
+from recursive_expand.expand.due import (
+    NothingToDo,
+    NotReady,
+    check_something_to_do,
+    close_review,
+    close_review_if_done,
+    round_due,
+)
 from recursive_expand.expand.examples import build_examples
 from recursive_expand.expand.frozen import sweep_proposals
 from recursive_expand.expand.gate import choose_model
@@ -20,12 +28,12 @@ from recursive_expand.expand.progress import Progress
 from recursive_expand.expand.proposer import Proposer, cases_to_propose
 from recursive_expand.expand.queue import order_for_review
 from recursive_expand.expand.recursion import Recursion, choose_device
+from recursive_expand.expand.refined import refine_accepted
 from recursive_expand.expand.registration import UnusableArchive, register_cases
 from recursive_expand.expand.start import first_network
-from recursive_expand.expand.steps import Step, next_step, read_state
 from recursive_expand.expand.targets import target_predictor
 from recursive_expand.expand.training_set import TrainingSet, build_training_set, expansion, lock_validation
-from recursive_expand.ledger import MovedOn, OutdatedTrainingSet, RoundRecord, RoundState
+from recursive_expand.ledger import OutdatedTrainingSet, RoundRecord, RoundState
 from recursive_expand.ledger.chain import canonical
 from recursive_expand.ledger.rounds import OVER
 from recursive_expand.segment.multi_gpu import spawn_training
@@ -34,14 +42,6 @@ from recursive_expand.segment.weights import save_weights
 from recursive_expand.settings import Settings
 
 logger = logging.getLogger(__name__)
-
-
-class NothingToDo(RecursiveExpandError):
-    """No round can run now; the message says what is missing."""
-
-
-class NotReady(RecursiveExpandError):
-    """No round may run until a person has mended something; the message says what."""
 
 
 def run_round(recursion: Recursion, *, only: int | None = None, multi_gpu: bool = True) -> RoundRecord:
@@ -80,60 +80,6 @@ def run_round(recursion: Recursion, *, only: int | None = None, multi_gpu: bool 
             raise
 
 
-def round_due(recursion: Recursion) -> int:
-    """Number of the round that `run_round` would run: the interrupted one, or the next."""
-    current = recursion.ledger.rounds.current()
-    if current is None:
-        return 0
-    return current.round + 1 if current.state in OVER else current.round
-
-
-def check_something_to_do(recursion: Recursion) -> None:
-    """Whether a round could run now.
-
-    Raises:
-        NothingToDo: there is nothing to begin with, or nothing new to train on.
-    """
-    current = recursion.ledger.rounds.current()
-    if current is None:
-        if next_step(read_state(recursion, asked=True), recursion.settings.review) is Step.WAIT_FOR_PIXEL_LABELS:
-            if recursion.settings.method.pretrain != "none":
-                raise NothingToDo("there are no scans to begin with: put some into the studies folder and restart")
-            raise NothingToDo(
-                "there are no expert masks to begin with: put masks into labels/final/<case>.nii.gz before the first "
-                "start, submit them from 3D Slicer, or start without any by --conf pretrain synthetic"
-            )
-    elif round_due(recursion) != current.round and expansion(recursion.ledger, current) == 0:
-        raise NothingToDo(
-            f"round {current.round} brought nothing new to train on: accept proposals, or add cases with expert masks"
-        )
-
-
-def close_review(recursion: Recursion, round_: RoundRecord, *, converged: bool) -> RoundRecord:
-    """Close a round's review.
-
-    Raises:
-        MovedOn: somebody else did.
-    """
-    new = expansion(recursion.ledger, round_)
-    report = {"expanded_slices": new}
-    return recursion.ledger.rounds.close_review(round_.round, converged=converged, report=report)
-
-
-def close_review_if_done(recursion: Recursion) -> RoundRecord | None:
-    """Close the current round's review when it is over; returns the closed or converged round, else None."""
-    round_ = recursion.ledger.rounds.current()
-    if round_ is None or round_.state is not RoundState.REVIEWING:
-        return None
-    step = next_step(read_state(recursion), recursion.settings.review)
-    if step is Step.REVIEW:
-        return None
-    try:
-        return close_review(recursion, round_, converged=step is Step.CONVERGED)
-    except MovedOn:
-        return recursion.ledger.rounds.get(round_.round)
-
-
 def _check_ready(recursion: Recursion, progress: Progress) -> None:
     def on_case(done: int, total: int) -> None:
         if done == 1:
@@ -167,9 +113,9 @@ def _begin_or_resume(recursion: Recursion) -> RoundRecord:
     digest = hashlib.sha256(canonical(config).encode()).hexdigest()
     if current is not None and current.state not in OVER:
         return rounds.resume(current.round, config=config, config_sha256=digest)
-    if current is None:
+    if current is None or current.imported:  # the first that trains
         lock_validation(recursion.ledger, recursion.settings.method)
-    elif current.state is RoundState.REVIEWING:
+    if current is not None and current.state is RoundState.REVIEWING:
         current = close_review(recursion, current, converged=False)
     while True:
         try:
@@ -181,6 +127,7 @@ def _begin_or_resume(recursion: Recursion) -> RoundRecord:
 def _start(recursion: Recursion, before: RoundRecord | None, config: dict[str, Any], digest: str) -> RoundRecord:
     index = 0 if before is None else before.round + 1
     training_set, known = build_training_set(recursion.ledger, recursion.settings.method, index)
+    training_set = refine_accepted(recursion, training_set)
     return recursion.ledger.rounds.start(
         index,
         base_model=None if before is None else before.model,
@@ -196,10 +143,15 @@ def _start(recursion: Recursion, before: RoundRecord | None, config: dict[str, A
 def _config(settings: Settings, before: RoundRecord | None) -> dict[str, Any]:
     """What a round that begins now runs under: weights go from round to round, so what they have to fit stays."""
     config = settings.round_config()
-    if before is None:
+    if before is None or before.imported:
         return config
     earlier = settings.under(before.config).round_config()
-    for section, name in (("method", "network"), ("method", "working_spacing"), ("task", "windows")):
+    for section, name in (
+        ("method", "network"),
+        ("method", "working_spacing"),
+        ("method", "context"),
+        ("task", "windows"),
+    ):
         if config[section][name] != earlier[section][name]:
             logger.warning("The recursion keeps the %s that it began with: %s", name, earlier[section][name])
             config[section][name] = earlier[section][name]
@@ -222,7 +174,7 @@ def _train_and_publish(
     training, device = recursion.settings.method.training, choose_device()
     training_set = TrainingSet.from_json(recursion.ledger.rounds.training_set(round_.round))
     examples = build_examples(recursion, training_set, round_.round, target_predictor(recursion, round_))
-    first = round_.round == 0
+    first = round_.base_model is None
     fresh = first and recursion.settings.method.pretrain == "none"
     epochs = training.epochs if fresh else training.tune_epochs if first else training.later_epochs
 
@@ -233,7 +185,7 @@ def _train_and_publish(
     checkpoint = recursion.workspace.checkpoint(round_.round)
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     losses: list[float] = []
-    if examples:  # without a single expert mask round 0 proposes what synthetic heads taught
+    if examples:  # without a single mask the first round proposes what synthetic heads taught
         progress.begin("training", epochs)
         losses = spawn_training(
             recursion.settings,
@@ -241,7 +193,7 @@ def _train_and_publish(
             examples,
             epochs=epochs,
             learning_rate=training.learning_rate if fresh else training.later_learning_rate,
-            round_index=round_.round,
+            round_index=0 if first else round_.round,
             device=device if multi_gpu or device.type == "cpu" else "cuda:0",
             checkpoint=checkpoint,
             on_epoch=on_epoch,
@@ -268,8 +220,14 @@ def _propose_and_open(recursion: Recursion, round_: RoundRecord, progress: Progr
         proposer = Proposer.of(recursion, round_)
         for _ in proposer.propose(cases_to_propose(recursion, round_.round), progress=progress):
             pass
-    order, scores = order_for_review(recursion, round_.round)
     report = {"propose_seconds": time.monotonic() - started, "proposals": ledger.proposals.count(round_.round)}
+    if recursion.settings.method.review == "once" and round_.round > 0:
+        new = expansion(ledger, round_)
+        converged = new <= recursion.settings.review.min_expansion
+        progress.say(f"{new} slices are new" if new else "nothing new to train on")
+        report |= {"expanded_slices": new}
+        return ledger.rounds.close_unreviewed(round_.round, converged=converged, report=report)
+    order, scores = order_for_review(recursion, round_.round)
     round_ = ledger.rounds.open_review(round_.round, order=order, report=report, scores=scores)
     progress.say(f"{len(order)} proposals wait for a verdict" if order else "nothing new to show to an expert")
     return close_review_if_done(recursion) or round_

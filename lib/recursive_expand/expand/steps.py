@@ -19,12 +19,16 @@ class Step(StrEnum):
     """The server reads the archive for the first time."""
     WAIT_FOR_PIXEL_LABELS = "wait_for_pixel_labels"
     """A person: there is no expert mask to begin with, and f has no pretrained start (or there is no scan either)."""
+    WAIT_FOR_PROPOSALS = "wait_for_proposals"
+    """A person: rounds do not begin by themselves, and no masks of another tool were imported."""
     TRAIN = "train"
     """The server begins the first round, or goes on with a round that has no model yet."""
     PROPOSE = "propose"
     """The server goes on proposing."""
     REVIEW = "review"
     """Experts judge proposals."""
+    DECIDED = "decided"
+    """A person: every proposal is decided, and rounds do not begin by themselves. Verdicts can still be taken back."""
     NEXT_ROUND = "next_round"
     """The server closes the review, if it is open, and begins the next round."""
     CONVERGED = "converged"
@@ -40,6 +44,7 @@ class State:
     Attributes:
         round_state: of the newest round; None before the first.
         has_model: whether that round has its model.
+        imported: whether that round's proposals are masks of other tools; it trained nothing.
         has_pixel: whether there is a usable case with an expert mask to train on.
         can_start_without_masks: whether f is pretrained, and there are cases to propose for.
         undecided: proposals that wait for a verdict.
@@ -52,6 +57,7 @@ class State:
 
     round_state: RoundState | None = None
     has_model: bool = False
+    imported: bool = False
     has_pixel: bool = False
     can_start_without_masks: bool = False
     undecided: int = 0
@@ -76,19 +82,21 @@ def next_step(state: State, review: Review) -> Step:
         case None:
             if state.indexing and not state.asked:
                 return Step.READ_STUDIES
+            if not _begins_by_itself(state, review) and not state.asked:
+                return Step.WAIT_FOR_PROPOSALS
             if not state.has_pixel and not state.can_start_without_masks:
                 return Step.WAIT_FOR_PIXEL_LABELS
-            return _unless_held(state, Step.TRAIN)
+            return _unless_held(state, review, Step.TRAIN)
         case RoundState.TRAINING:
-            return _unless_held(state, Step.TRAIN)
+            return _unless_held(state, review, Step.TRAIN)
         case RoundState.PROPOSING:
-            return _unless_held(state, Step.PROPOSE)
+            return _unless_held(state, review, Step.PROPOSE)
         case RoundState.FAILED | RoundState.STOPPED:
             if not state.asked:
                 return Step.RESUME_NEEDED
             return Step.PROPOSE if state.has_model else Step.TRAIN
         case RoundState.CLOSED:
-            return _unless_held(state, Step.NEXT_ROUND)
+            return _unless_held(state, review, Step.NEXT_ROUND)
         case RoundState.REVIEWING:
             return _after_review(state, review)
         case RoundState.CONVERGED:
@@ -107,8 +115,8 @@ def read_state(recursion: Recursion, *, indexing: bool = False, asked: bool = Fa
     """
     ledger = recursion.ledger
     round_ = ledger.rounds.current()
+    has_pixel = ledger.cases.any_of(Role.PIXEL)
     if round_ is None:
-        has_pixel = ledger.cases.any_of(Role.PIXEL)
         without = recursion.settings.method.pretrain != "none" and any(
             ledger.cases.any_of(role) for role in (Role.IMAGE, Role.UNLABELLED)
         )
@@ -121,7 +129,8 @@ def read_state(recursion: Recursion, *, indexing: bool = False, asked: bool = Fa
     return State(
         round_state=round_.state,
         has_model=round_.model is not None,
-        has_pixel=True,
+        imported=round_.imported,
+        has_pixel=has_pixel,
         undecided=undecided,
         verdicts=verdicts,
         expansion=new,
@@ -134,10 +143,12 @@ def read_state(recursion: Recursion, *, indexing: bool = False, asked: bool = Fa
 def _after_review(state: State, review: Review) -> Step:
     if state.asked:
         return Step.NEXT_ROUND
+    if not _begins_by_itself(state, review):
+        return Step.REVIEW if state.undecided else Step.DECIDED
     if state.undecided and not _enough(state.verdicts, review):
         return Step.REVIEW
     if (state.expansion or 0) > review.min_expansion:
-        return _unless_held(state, Step.NEXT_ROUND)
+        return _unless_held(state, review, Step.NEXT_ROUND)
     return Step.REVIEW if state.undecided else Step.CONVERGED
 
 
@@ -145,5 +156,13 @@ def _enough(verdicts: int, review: Review) -> bool:
     return 0 < review.verdicts_per_round <= verdicts
 
 
-def _unless_held(state: State, step: Step) -> Step:
-    return Step.RESUME_NEEDED if state.held is not None and not state.asked else step
+def _begins_by_itself(state: State, review: Review) -> bool:
+    """Whether a round begins without being asked for."""
+    if review.train == "auto":
+        return state.has_pixel or not state.imported
+    return review.train == "on"
+
+
+def _unless_held(state: State, review: Review, step: Step) -> Step:
+    held = state.held is not None or not _begins_by_itself(state, review)
+    return Step.RESUME_NEEDED if held and not state.asked else step

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +10,13 @@ from numpy.typing import NDArray
 from recursive_expand.cases import Volume
 from recursive_expand.expand.constraints import allowed_classes
 from recursive_expand.expand.recursion import Recursion, choose_device
+from recursive_expand.expand.training_set import AcceptedSlices
 from recursive_expand.ledger import RoundRecord
+from recursive_expand.segment.constrain import AllowedClasses
 from recursive_expand.segment.losses import IGNORE
 from recursive_expand.segment.predict import Predictor
 from recursive_expand.segment.weights import mean_weights
+from recursive_expand.settings import Training
 
 PredictSlices = Callable[[str, Volume, tuple[int, ...]], NDArray[np.uint8]]
 """(case id, volume, slice numbers) -> masks (slices, rows, columns), with IGNORE where they should teach nothing."""
@@ -39,6 +41,14 @@ def target_predictor(recursion: Recursion, round_: RoundRecord) -> PredictSlices
     return None
 
 
+def taught_as_accepted(training: Training, accepted: AcceptedSlices) -> bool:
+    """Whether the target of accepted slices is their proposal's mask, and not a prediction.
+
+    The previous recursion's mask of a slice that it brought in is the one that was accepted.
+    """
+    return training.targets == "frozen" or (training.targets == "previous" and accepted.new)
+
+
 def _previous(recursion: Recursion, round_: RoundRecord) -> PredictSlices | None:
     if round_.base_model is None:
         return None
@@ -53,7 +63,8 @@ def _teacher(recursion: Recursion, round_: RoundRecord) -> PredictSlices | None:
         return None
     network = recursion.network(models[-1])
     network.load_state_dict(mean_weights([recursion.network(model).state_dict() for model in models]))
-    return _predict_by(recursion, Predictor(recursion.settings, network, choose_device()))
+    with_g = recursion.settings.changed(refine="before_review")
+    return _predict_by(recursion, Predictor(with_g, network, choose_device()))
 
 
 def _predict_by(recursion: Recursion, predictor: Predictor) -> PredictSlices:
@@ -61,14 +72,15 @@ def _predict_by(recursion: Recursion, predictor: Predictor) -> PredictSlices:
     method = recursion.settings.method
 
     def predict(case_id: str, volume: Volume, slices: tuple[int, ...]) -> NDArray[np.uint8]:
-        allowed = None
+        known: AllowedClasses = [None] * len(volume.hu)
         if method.use_image_labels:
             case = recursion.ledger.cases.get(case_id)
             known = allowed_classes(case.image_labels, case.slices)
-            allowed = [known[number] for number in slices]
-        prediction = predictor.predict(replace(volume, hu=volume.hu[list(slices)]), allowed)
+        # The whole volume, for a slice may be seen with its neighbours; where nothing is allowed, nothing is predicted.
+        wanted = [known[number] if number in slices else frozenset[str]() for number in range(len(volume.hu))]
+        prediction = predictor.predict(volume, wanted)
         if method.training.ignore_band:
             prediction.mask[prediction.ignore] = IGNORE
-        return prediction.mask
+        return prediction.mask[list(slices)]
 
     return predict

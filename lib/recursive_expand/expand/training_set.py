@@ -20,9 +20,10 @@ from recursive_expand.settings import Method
 
 @dataclass(frozen=True)
 class AcceptedSlices:
-    """Slices of one proposal that an expert accepted (in `TrainingSet.rejected`: rejected).
+    """Slices of one proposal that an expert accepted (in `TrainingSet.rejected`: rejected; in `joined`: never saw).
 
-    `round` is the proposal's; `new` says that no earlier round trained on them.
+    `round` is the proposal's; `new` says that no earlier round trained on them; `refined_sha256` is of the mask that g
+    made of them, where that is trained on instead of the proposal (`expand/refined.py`).
     """
 
     case_id: str
@@ -30,6 +31,14 @@ class AcceptedSlices:
     proposal_sha256: str
     slices: tuple[int, ...]
     new: bool = False
+    refined_sha256: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As the ledger keeps it; what earlier versions did not know is left out where it is not used."""
+        stored = asdict(self)
+        if self.refined_sha256 is None:
+            del stored["refined_sha256"]
+        return stored
 
 
 @dataclass(frozen=True)
@@ -41,9 +50,11 @@ class TrainingSet:
         validation: ids of the locked pixel cases, never trained on.
         accepted: accepted slices, by proposal.
         clean: (case id, slice numbers) labelled clean: exact background for free.
-        new_slices: accepted slices that no earlier round trained on.
+        new_slices: accepted and joined slices that no earlier round trained on.
         rejected: with `rejects: not_confident`, slices whose newest verdict rejects them, by proposal; none that was
             ever accepted.
+        joined: with `review: once`, slices that f marked for the first time in a round that was not reviewed, as that
+            round proposed them; none that an expert judged.
     """
 
     pixel: tuple[tuple[str, int, str], ...]
@@ -52,10 +63,12 @@ class TrainingSet:
     clean: tuple[tuple[str, tuple[int, ...]], ...]
     new_slices: int
     rejected: tuple[AcceptedSlices, ...] = ()
+    joined: tuple[AcceptedSlices, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As the ledger keeps it."""
-        return asdict(self)
+        groups = {name: [one.to_json() for one in getattr(self, name)] for name in ("accepted", "rejected", "joined")}
+        return asdict(self) | groups
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> TrainingSet:
@@ -67,6 +80,7 @@ class TrainingSet:
             clean=tuple((case_id, tuple(numbers)) for case_id, numbers in stored["clean"]),
             new_slices=stored["new_slices"],
             rejected=_slices_from_json(stored.get("rejected", [])),  # ledgers of earlier versions have none
+            joined=_slices_from_json(stored.get("joined", [])),
         )
 
     @property
@@ -74,9 +88,10 @@ class TrainingSet:
         """Hash of what is trained on."""
         body = {
             "pixel": self.pixel,
-            "accepted": [asdict(a) for a in self.accepted],
+            "accepted": [a.to_json() for a in self.accepted],
             "clean": self.clean,
-            **({"rejected": [asdict(r) for r in self.rejected]} if self.rejected else {}),
+            **({"rejected": [r.to_json() for r in self.rejected]} if self.rejected else {}),
+            **({"joined": [j.to_json() for j in self.joined]} if self.joined else {}),
         }
         return hashlib.sha256(canonical(body).encode()).hexdigest()
 
@@ -88,6 +103,7 @@ class TrainingSet:
             "clean": sum(len(numbers) for _, numbers in self.clean),
             "new": self.new_slices,
             **({"rejected": sum(len(r.slices) for r in self.rejected)} if self.rejected else {}),
+            **({"joined": sum(len(j.slices) for j in self.joined)} if self.joined else {}),
         }
 
 
@@ -122,7 +138,7 @@ def build_training_set(ledger: Ledger, method: Method, round_index: int) -> tupl
 
     Args:
         ledger: cases and judgements as they stand.
-        method: whether image-level labels are used, and how many clean slices may join.
+        method: which clean slices may join, and whether slices join that no expert was asked about.
         round_index: the round, for the seeded choice of clean slices. Round 0 trains on the pixel set alone.
 
     Returns:
@@ -144,21 +160,38 @@ def build_training_set(ledger: Ledger, method: Method, round_index: int) -> tupl
         if taken:
             accepted.append(AcceptedSlices(*proposal, taken, new=new))
             new_slices += len(taken) if new else 0
+    joined: tuple[AcceptedSlices, ...] = ()
+    if method.review == "once":
+        joined = _joined_slices(ledger, judged, proposable, round_index)
+        new_slices += sum(len(one.slices) for one in joined if one.new)
     clean: list[tuple[str, tuple[int, ...]]] = []
-    if round_index > 0 and method.use_image_labels:
-        others = sum(slices for _, slices, _ in pixel) + sum(len(a.slices) for a in accepted)
+    if round_index > 0 and method.training.clean_slices == "unmarked":
+        clean = _unmarked_slices(ledger, accepted)
+    elif round_index > 0 and method.use_image_labels:
+        others = sum(slices for _, slices, _ in pixel) + sum(len(a.slices) for a in (*accepted, *joined))
         clean = _clean_slices(ledger, method, round_index, most=int(method.training.clean_share * others))
     rejected: tuple[AcceptedSlices, ...] = ()
     if method.training.rejects == "not_confident":
         rejected = _rejected_slices(judged)
-    return TrainingSet(tuple(pixel), tuple(validation), tuple(accepted), tuple(clean), new_slices, rejected), known
+    training_set = TrainingSet(
+        pixel=tuple(pixel),
+        validation=tuple(validation),
+        accepted=tuple(accepted),
+        clean=tuple(clean),
+        new_slices=new_slices,
+        rejected=rejected,
+        joined=joined,
+    )
+    return training_set, known
 
 
 def expansion(ledger: Ledger, round_: RoundRecord) -> int:
-    """New slices since a round's training set: accepted ones, and those of cases that became pixel cases."""
+    """New slices since a round's training set: accepted ones, those of cases that became pixel cases, and those that
+    the round marked for the first time, if nobody is asked about its proposals."""
     trained = TrainingSet.from_json(ledger.rounds.training_set(round_.round))
     pixel = {case_id for case_id, _, _ in trained.pixel} | set(trained.validation)
     new = ledger.judgements.count(unused=True)["accepted_slices"]
+    new += sum(len(slices) for *_, slices in ledger.proposals.first_marked_unreviewed(round_.round))
     return new + sum(c.slices for c in ledger.cases.iterate(roles=[Role.PIXEL]) if c.case_id not in pixel)
 
 
@@ -192,13 +225,44 @@ def _slices_from_json(stored: list[dict[str, Any]]) -> tuple[AcceptedSlices, ...
     return tuple(AcceptedSlices(**{**one, "slices": tuple(one["slices"])}) for one in stored)
 
 
+def _joined_slices(
+    ledger: Ledger, judged: Iterable[Judgement], proposable: Collection[str], round_index: int
+) -> tuple[AcceptedSlices, ...]:
+    """Slices that were marked for the first time by a round whose review did not open, without those judged since."""
+    known = {(one.case_id, one.slice) for one in judged}
+    joined = []
+    for case_id, marked_in, sha256, slices in ledger.proposals.first_marked_unreviewed():
+        left = tuple(number for number in slices if (case_id, number) not in known)
+        if left and case_id in proposable:
+            joined.append(AcceptedSlices(case_id, marked_in, sha256, left, new=marked_in == round_index - 1))
+    return tuple(joined)
+
+
+def _unmarked_slices(ledger: Ledger, accepted: Iterable[AcceptedSlices]) -> list[tuple[str, tuple[int, ...]]]:
+    """Slices that image-level labels call clean and the case's newest proposal leaves empty, by case."""
+    taken = {(one.case_id, number) for one in accepted for number in one.slices}
+    unmarked = []
+    for case in ledger.cases.iterate(roles=[Role.IMAGE]):
+        clean = _labelled_clean(case)
+        proposal = ledger.proposals.current(case.case_id) if clean else None
+        if proposal is None:
+            continue
+        marked = {*proposal.slices, *proposal.unchanged_slices}
+        left = tuple(n for n in clean if n not in marked and (case.case_id, n) not in taken)
+        if left:
+            unmarked.append((case.case_id, left))
+    return unmarked
+
+
+def _labelled_clean(case: CaseRecord) -> list[int]:
+    allowed = allowed_classes(case.image_labels, case.slices)
+    return [number for number, names in enumerate(allowed) if names is not None and not names]
+
+
 def _clean_slices(ledger: Ledger, method: Method, round_index: int, *, most: int) -> list[tuple[str, tuple[int, ...]]]:
     """A seeded choice of at most `most` slices that image-level labels call clean, by case."""
     candidates = [
-        (case.case_id, number)
-        for case in ledger.cases.iterate(roles=[Role.IMAGE])
-        for number, names in enumerate(allowed_classes(case.image_labels, case.slices))
-        if names is not None and not names
+        (case.case_id, number) for case in ledger.cases.iterate(roles=[Role.IMAGE]) for number in _labelled_clean(case)
     ]
     order = np.random.default_rng([method.seed, 2, round_index]).permutation(len(candidates))[:most]
     by_case: dict[str, list[int]] = {}

@@ -91,6 +91,11 @@ class Workspace:
         return self.cache / f"targets_{round_index:04d}"
 
     @property
+    def refined(self) -> Path:
+        """What g made of accepted slices before they joined, named for the case, the round and the content."""
+        return self.root / "refined"
+
+    @property
     def proposals(self) -> Path:
         """Frozen proposals, each named for its content (`frozen.freeze_files`)."""
         return self.root / "proposals"

@@ -69,6 +69,106 @@ def report_command(
         _report(folder)
 
 
+@app.command("measure")
+def measure_command(
+    workspace: Annotated[
+        Path,
+        typer.Argument(metavar="WORKSPACE", help="The study's workspace, or the folder of studies that holds it."),
+    ],
+    tests: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME=DIR",
+            help="A test set: a folder of studies (every case with a mask in labels/final/), two folders "
+            "IMAGES,MASKS, or `test`: the study's cases with that role. Repeatable.",
+        ),
+    ],
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Where the results go.")] = Path("measured"),
+    studies: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The study's folder, if it does not hold the workspace.")
+    ] = None,
+    task_app: Annotated[
+        Path | None, typer.Option("--app", metavar="DIR", help="The app whose task.yaml it used.")
+    ] = None,
+) -> None:
+    """Measure a study that people reviewed: every round's model on the test sets. The workspace is only read."""
+    from recursive_expand.experiment.config import APP
+    from recursive_expand.experiment.measure import measure_config, measure_study
+
+    with _lines_for_errors():
+        config = measure_config(workspace, _named("--tests", tests), output, studies=studies, app=task_app or APP)
+        measure_study(config, on_message=_print)
+        _report(config.output)
+
+
+@app.command("nnunet")
+def nnunet_command(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="The experiment whose data it learns from.")],
+    minutes: Annotated[float, typer.Option(min=0.01, help="CPU minutes of its training, for each seed.")] = 10.0,
+    python: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Python of an environment with nnunetv2; else this one.")
+    ] = None,
+) -> None:
+    """Train nnU-Net v2 (2-D) on the same pixel set for a budget of CPU time; its row joins the comparison."""
+    import sys
+
+    from recursive_expand.experiment.config import load_config
+    from recursive_expand.experiment.peer import run_nnunet
+
+    with _lines_for_errors():
+        experiment = load_config(config)
+        run_nnunet(experiment, minutes=minutes, python=python or Path(sys.executable), on_message=_print)
+        _print_comparison(experiment.output)
+        _report(experiment.output)
+
+
+@app.command("paper")
+def paper_command(
+    physionet: Annotated[Path, typer.Option(metavar="DIR", help="PhysioNet CT-ICH, 1.3.1 or 1.0.0.")],
+    rsna: Annotated[Path, typer.Option(metavar="DIR", help="RSNA 2019.")],
+    cq500: Annotated[Path, typer.Option(metavar="DIR", help="CQ500.")],
+    masks: Annotated[Path, typer.Option(metavar="DIR", help="Masks of CQ500, named for the patients.")],
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Where scans and results go.")] = Path("paper"),
+    presets: Annotated[str, typer.Option(metavar="NAME,NAME", help="Of task.yaml; else the paper's and default.")] = "",
+    seeds: Annotated[str, typer.Option(metavar="0,1,2", help="Seeds of the runs.")] = "0,1,2",
+    truth: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="True masks of RSNA's slices for a simulated expert; else people review."),
+    ] = None,
+    tests: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=DIR", help="A further test set: a folder of studies. Repeatable.")
+    ] = None,
+    conf: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="A setting for all presets. Repeatable.")
+    ] = None,
+    per_class: Annotated[int, typer.Option(min=1, help="Slices of RSNA of each class.")] = 1497,
+    none: Annotated[int, typer.Option(min=0, help="Slices of RSNA without blood.")] = 300,
+    tau: Annotated[float, typer.Option(help="The simulated expert's largest share of wrong voxels.")] = 0.2,
+    max_rounds: Annotated[int, typer.Option(min=0, help="Recursions after round 0.")] = 6,
+) -> None:
+    """The paper's experiment on its data sets: import, run, report. Interrupted, the same command goes on."""
+    from recursive_expand.console import progress_bars
+    from recursive_expand.experiment.paper import PaperSources, import_sources, paper_config
+
+    with _lines_for_errors():
+        sources = PaperSources(physionet, rsna, cq500, masks, per_class=per_class, none=none)
+        data = output / "data"
+        config = paper_config(
+            data,
+            output,
+            presets=[name.strip() for name in presets.split(",") if name.strip()],
+            seeds=_whole_numbers("--seeds", seeds),
+            truth=truth,
+            tests={name: Path(folder) for name, folder in _named("--tests", tests or []).items()},
+            conf=_named("--conf", conf or []),
+            tau=tau,
+            max_rounds=max_rounds,
+        )
+        with progress_bars() as on_progress:
+            import_sources(sources, data, on_message=_print, on_progress=on_progress)
+        _run(config)
+
+
 @app.command("demo")
 def demo_command(
     output: Annotated[Path, typer.Option(metavar="DIR", help="Where the results go.")] = DEMO,
@@ -78,6 +178,24 @@ def demo_command(
 
     with _lines_for_errors():
         _run(demo_config(output))
+
+
+def _named(option: str, texts: list[str]) -> dict[str, str]:
+    """NAME=VALUE as a dictionary."""
+    named: dict[str, str] = {}
+    for text in texts:
+        name, _, value = (part.strip() for part in text.partition("="))
+        if not name or not value or name in named:
+            raise InputError(f"{option} {text!r}", "is not NAME=VALUE with a name of its own")
+        named[name] = value
+    return named
+
+
+def _whole_numbers(option: str, text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise InputError(f"{option} {text!r}", "is no list of numbers; give it like 0,1,2") from error
 
 
 def _run(config: ExperimentConfig) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,11 +14,10 @@ from recursive_expand.experiment.calibration import (
     first_quarter_lift,
     predicted_acceptance,
 )
-from recursive_expand.experiment.evaluation import VARIANTS
 from recursive_expand.experiment.metrics import ANY
 from recursive_expand.experiment.results import Results
 from recursive_expand.experiment.statistics import Summary, summarise
-from recursive_expand.experiment.tables import NONE, Table
+from recursive_expand.experiment.tables import NONE, Table, what_leads
 
 GAINS = ("dice", "recall")
 """Metrics whose median is compared with round 0's."""
@@ -43,6 +42,10 @@ _READING = (
     "were accepted in the first quarter of each round's review than in a random quarter; the best order is the upper "
     "limit. Calibration error: mean absolute difference between the predicted probability of acceptance and the "
     "accepted share."
+)
+
+PEER_NOTE = (
+    " A peer learns from the pixel set alone, for the CPU time in its name (without preprocessing); it has no rounds."
 )
 
 
@@ -147,7 +150,7 @@ def comparison_tables(results: Results) -> tuple[Table, Table]:
     patients, rounds, verdicts = (
         frame[frame["seed"].isin(seeds)] for frame in (results.patients, results.rounds, results.verdicts)
     )
-    patients = patients[(patients.variant == VARIANTS[0]) & (patients.region == ANY)]
+    patients = patients[patients.leads & (patients.region == ANY)]
     limit = results.config.max_verdicts
     budgets = verdict_budgets(rounds, max_verdicts=limit)
     ends = pd.Series(np.inf, index=budgets.index)
@@ -157,6 +160,7 @@ def comparison_tables(results: Results) -> tuple[Table, Table]:
     def table(name: str, title: str, allowed: pd.Series, rule: str) -> Table:
         found = comparison_rows(patients, rounds, verdicts, allowed)
         rows: list[tuple[str, ...]] = []
+        rules: set[int] = set()
         for test_set in results.config.tests:
             if not len(found) or test_set not in set(found.test_set):
                 continue  # nothing was measured on it
@@ -166,13 +170,16 @@ def comparison_tables(results: Results) -> tuple[Table, Table]:
                 lead = chosen["final_dice"] - of_set.loc[presets[0], "final_dice"]
                 cells = _cells(chosen.assign(lead=lead if preset != presets[0] else np.nan))
                 rows.append((test_set if preset == presets[0] else "", preset, str(len(chosen)), *cells))
+            leader = of_set.loc[presets[0], "final_dice"]
+            rows += [("", *cells) for cells in _peer_cells(results.peers, test_set, seeds, leader)]
+            rules.add(len(rows) - 1)
         return Table(
             name=name,
-            caption=f"{title}: proposals (f, then g), any bleed, medians over patients",
+            caption=f"{title}: {what_leads(results)}, any bleed, medians over patients",
             header=("Data set", "Preset", "Seeds", *(heading for heading, _, _ in _COLUMNS)),
             rows=tuple(rows),
-            rules=frozenset(range(len(presets) - 1, len(rows), len(presets))),
-            note=rule,
+            rules=frozenset(rules),
+            note=rule + PEER_NOTE if len(results.peers) else rule,
         )
 
     return (
@@ -185,6 +192,21 @@ def comparison_tables(results: Results) -> tuple[Table, Table]:
         ),
         table("compare-ends", "Presets at their own ends", ends, "A run is measured by its last model."),
     )
+
+
+def _peer_cells(
+    peers: pd.DataFrame, test_set: str, seeds: Sequence[int], leader: pd.Series
+) -> Iterator[tuple[str, ...]]:
+    """A row for each peer: no rounds, no verdicts."""
+    if not len(peers):
+        return
+    of_set = peers[(peers.test_set == test_set) & (peers.region == ANY) & peers.seed.isin(seeds)]
+    for name, rows in of_set.groupby("peer", sort=False):
+        final = rows.groupby("seed")["dice"].median()
+        nothing = {column: np.nan for _, column, _ in _COLUMNS}
+        measures = pd.DataFrame(nothing, index=final.index)
+        measures = measures.assign(final_dice=final, lead=final - leader.reindex(final.index), verdicts=0.0)
+        yield str(name), str(len(final)), *_cells(measures)
 
 
 def _cells(chosen: pd.DataFrame) -> Sequence[str]:

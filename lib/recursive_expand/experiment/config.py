@@ -40,18 +40,26 @@ class PhantomSettings(_Settings):
 
 
 class StudiesSettings(_Settings):
-    """Where the recursion's cases come from: a studies folder with true masks, or phantoms."""
+    """Where the recursion's cases come from: a studies folder, phantoms, or a workspace in which people reviewed."""
 
     folder: Path | None = None
     """Same layout as for the server: scans, `labels/final/`, `cases.csv`, `image_labels.csv`. It is only read."""
     truth: Path | None = None
-    """True masks `<case>.nii.gz|.nii|.nrrd` of the cases without an expert mask, for the simulated expert."""
+    """True masks `<case>.nii.gz|.nii|.nrrd` of the cases without an expert mask, for the simulated expert. A case that
+    has none, and is not labelled clean, is left out if the simulated expert would have to judge it."""
     leave_one_patient_out: bool = False
     """Each seed holds out a different patient of the pixel cases: seed 0 the first by name, and so on."""
     phantom: PhantomSettings | None = None
+    workspace: Path | None = None
+    """The workspace of a study that people review: `experiment measure` measures its rounds, and nothing is run.
+    `folder` is then its studies, which are not needed."""
 
     @model_validator(mode="after")
     def _one_source(self) -> StudiesSettings:
+        if self.workspace is not None:
+            if self.phantom is not None or self.truth is not None or self.leave_one_patient_out:
+                raise ValueError("workspace goes with folder alone")
+            return self
         if (self.folder is None) == (self.phantom is None):
             raise ValueError("give either folder or phantom")
         if self.leave_one_patient_out and self.folder is None:
@@ -103,6 +111,8 @@ class ExperimentConfig(_Settings):
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     conf: dict[str, Any] = {}
     """`--conf` settings for all presets."""
+    reviewers: Literal["simulated", "people"] = "simulated"
+    """Who reviews: the simulated expert, or people, for whom the run's server waits."""
     expert: ExpertSettings = ExpertSettings()
     max_rounds: int = Field(default=6, ge=0)
     """Recursions after round 0, unless it converges earlier."""
@@ -187,7 +197,9 @@ def _resolved(config: ExperimentConfig, folder: Path) -> ExperimentConfig:
             return ImagesAndMasks.model_validate({"images": at(source.images), "masks": at(source.masks)})
         return source if source == "test" else at(Path(source))
 
-    studies = config.studies.model_copy(update={"folder": at(config.studies.folder), "truth": at(config.studies.truth)})
+    studies = config.studies.model_copy(
+        update={name: at(getattr(config.studies, name)) for name in ("folder", "truth", "workspace")}
+    )
     tests = {name: test(source) for name, source in config.tests.items()}
     update = {"studies": studies, "tests": tests, "output": at(config.output), "app": at(config.app)}
     return config.model_copy(update=update)

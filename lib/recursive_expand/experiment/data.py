@@ -13,34 +13,20 @@ from pathlib import Path
 from recursive_expand.archives.archive import FINAL, Archive
 from recursive_expand.archives.atomic import atomic_path
 from recursive_expand.archives.folder import FolderArchive
-from recursive_expand.archives.identifiers import split_name
-from recursive_expand.archives.images import read_label
+from recursive_expand.archives.images import read_geometry, read_label
 from recursive_expand.archives.scan import FoundCase
 from recursive_expand.archives.tables import CASES, IMAGE_LABELS
-from recursive_expand.cases import Role
+from recursive_expand.cases import LabelMap, Role
 from recursive_expand.errors import InputError
-from recursive_expand.experiment.config import ExperimentConfig, ImagesAndMasks, PhantomSettings
-from recursive_expand.experiment.folds import leave_out, patient_of, patients_to_leave_out
+from recursive_expand.expand.constraints import allowed_classes, is_clean
+from recursive_expand.experiment.config import ExperimentConfig, PhantomSettings
+from recursive_expand.experiment.folds import leave_out, patients_to_leave_out
+from recursive_expand.experiment.test_sets import TestCase, find_test_set, mask_files, patient_hashes
 from recursive_expand.ledger.chain import canonical
 from recursive_expand.phantom import write_study
 
-
-@dataclass(frozen=True)
-class TestCase:
-    """A case on which models are measured.
-
-    Attributes:
-        case_id: its name within the test set.
-        patient: the patient's name; the case's own name if the patient is unknown.
-        image, mask: files.
-    """
-
-    __test__ = False  # not a test of pytest's
-
-    case_id: str
-    patient: str
-    image: Path
-    mask: Path
+_PROPOSABLE = (Role.IMAGE, Role.UNLABELLED)
+"""Roles of the cases that get proposals."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +37,7 @@ class ExperimentData:
         studies: the folder of studies.
         cases: its usable cases; those of the left-out patient have the role `test`.
         truth: true masks of cases without an expert mask, by case id.
+        unjudged: ids of the cases that are left out, since no simulated expert could judge them.
         tests: test sets by name.
         patients: for every test set, by patient: hash over the files of the images and the voxels of the masks.
             A patient has the same hash in every run; different patients with the same name have different hashes.
@@ -65,17 +52,13 @@ class ExperimentData:
     patients: dict[str, dict[str, str]]
     sha256: str
     left_out: str | None = None
+    unjudged: tuple[str, ...] = ()
 
-    def true_mask(self, case_id: str) -> Path:
-        """The true mask of a case that gets proposals.
-
-        Raises:
-            InputError: there is none.
-        """
-        try:
-            return self.truth[case_id]
-        except KeyError:
-            raise InputError(f"case {case_id}", "has no true mask for the simulated expert to judge by") from None
+    def true_mask(self, case_id: str) -> LabelMap:
+        """The true mask of a case that gets proposals; without a file it is labelled clean."""
+        if case_id in self.truth:
+            return read_label(self.truth[case_id])
+        return LabelMap.background(read_geometry(FolderArchive(self.studies).image_file(case_id)))
 
 
 def prepare_data(config: ExperimentConfig, classes: Sequence[str], seed: int) -> ExperimentData:
@@ -87,10 +70,12 @@ def prepare_data(config: ExperimentConfig, classes: Sequence[str], seed: int) ->
         seed: the run's; it matters if phantoms have new heads for each seed, or if a patient is left out.
 
     Raises:
-        InputError: a folder is missing, a case that gets proposals has no true mask, a test set is empty, or a seed has
-            no patient to leave out.
+        InputError: a folder is missing, no case can be judged, a test set is empty, or a seed has no patient to leave
+            out.
     """
     source = config.studies
+    if source.workspace is not None:
+        return _of_workspace(config, classes)
     studies, truth_folder = source.folder, source.truth
     if source.phantom is not None:
         studies, truth_folder = _phantoms(source.phantom, config.output / "data", seed)
@@ -101,20 +86,36 @@ def prepare_data(config: ExperimentConfig, classes: Sequence[str], seed: int) ->
     if source.leave_one_patient_out:
         left_out = _left_out(cases, seed, config.seeds)
         cases = leave_out(cases, left_out)
-    truth = {} if truth_folder is None else _masks(truth_folder)
-    lacking = [c.case_id for c in cases if c.role in (Role.IMAGE, Role.UNLABELLED) and c.case_id not in truth]
-    if lacking:
-        raise InputError(
-            "studies.truth" if truth_folder is None else truth_folder.name,
-            f"has no true mask of {len(lacking)} cases that get proposals ({', '.join(lacking[:3])}, ...): the "
-            "simulated expert judges by them; add them, or give these cases the role test",
-        )
-    tests = {name: _test_set(name, where, archive, cases, truth, classes) for name, where in config.tests.items()}
+    truth = {} if truth_folder is None else mask_files(truth_folder)
+    # Without recursions nobody judges anything.
+    judged_by_truth = config.reviewers != "people" and config.max_rounds > 0
+    unjudged = _unjudged(archive, cases, truth) if judged_by_truth else ()
+    if unjudged:
+        cases = tuple(case for case in cases if case.case_id not in unjudged)
+        if not any(case.role in _PROPOSABLE for case in cases):
+            raise InputError(
+                "studies.truth" if truth_folder is None else truth_folder.name,
+                f"has a true mask of none of the {len(unjudged)} cases that get proposals ({', '.join(unjudged[:3])}, "
+                "...), by which the simulated expert judges: add some, let people review (reviewers: people), or "
+                "measure round 0 alone (max_rounds: 0)",
+            )
+    tests = {name: find_test_set(name, where, archive, cases, truth, classes) for name, where in config.tests.items()}
     hashes = {test.mask: _mask(test.mask) for found in tests.values() for test in found}
-    patients = {name: _patients(found, hashes) for name, found in tests.items()}
-    return ExperimentData(
-        studies, cases, truth, tests, patients, _sha256(archive, cases, truth, tests, hashes), left_out
-    )
+    patients = {name: patient_hashes(found, hashes) for name, found in tests.items()}
+    sha256 = _sha256(archive, cases, truth, tests, hashes)
+    return ExperimentData(studies, cases, truth, tests, patients, sha256, left_out, unjudged)
+
+
+def _of_workspace(config: ExperimentConfig, classes: Sequence[str]) -> ExperimentData:
+    """The test sets of a study that people review; of its own folder, which may be elsewhere, all that is found now."""
+    folder = config.studies.folder
+    archive = None if folder is None else FolderArchive(folder, classes)
+    cases = () if archive is None else tuple(archive.scan().cases)
+    tests = {name: find_test_set(name, where, archive, cases, {}, classes) for name, where in config.tests.items()}
+    hashes = {test.mask: _mask(test.mask) for found in tests.values() for test in found}
+    patients = {name: patient_hashes(found, hashes) for name, found in tests.items()}
+    sha256 = hashlib.sha256(canonical(patients).encode()).hexdigest()
+    return ExperimentData(folder or config.output, cases, {}, tests, patients, sha256)
 
 
 def write_view(data: ExperimentData, folder: Path) -> None:
@@ -140,6 +141,16 @@ def write_view(data: ExperimentData, folder: Path) -> None:
     for table in (CASES, IMAGE_LABELS):
         if (data.studies / table).is_file():
             _copy(data.studies / table, folder / table)
+
+
+def _unjudged(archive: FolderArchive, cases: Iterable[FoundCase], truth: Mapping[str, Path]) -> tuple[str, ...]:
+    """Cases that get proposals and whose blood nobody knows: they have no true mask, and are not labelled clean."""
+    lacking = (case for case in cases if case.role in _PROPOSABLE and case.case_id not in truth)
+    return tuple(
+        case.case_id
+        for case in lacking
+        if not is_clean(allowed_classes(case.image_labels, read_geometry(archive.image_file(case.case_id)).shape[0]))
+    )
 
 
 def _write_roles(path: Path, cases: Iterable[FoundCase]) -> None:
@@ -178,56 +189,6 @@ def _phantoms(settings: PhantomSettings, folder: Path, seed: int) -> tuple[Path,
     return made / "studies", made / "truth"
 
 
-def _test_set(
-    name: str,
-    source: str | Path | ImagesAndMasks,
-    archive: FolderArchive,
-    cases: Sequence[FoundCase],
-    truth: dict[str, Path],
-    classes: Sequence[str],
-) -> tuple[TestCase, ...]:
-    if isinstance(source, ImagesAndMasks):
-        images, masks = _masks(source.images), _masks(source.masks)
-        found = tuple(TestCase(i, i, images[i], masks[i]) for i in sorted(images.keys() & masks.keys()))
-    elif isinstance(source, Path):
-        other = FolderArchive(source, classes)
-        found = _with_masks(other, other.scan().cases, _masks(source / "labels" / "final"))
-    else:
-        held_out = [case for case in cases if case.role is Role.TEST]
-        drawn = [case.case_id for case in held_out if case.expert_label is not None]
-        own = {case_id: archive.label_file(case_id, FINAL) for case_id in drawn}
-        found = _with_masks(archive, held_out, truth | own)
-    if not found:
-        raise InputError(f"test set {name!r}", "holds no case with a mask; docs/experiment.md describes the layout")
-    return found
-
-
-def _with_masks(archive: Archive, cases: Iterable[FoundCase], masks: dict[str, Path]) -> tuple[TestCase, ...]:
-    return tuple(
-        TestCase(case.case_id, patient_of(case), archive.image_file(case.case_id), masks[case.case_id])
-        for case in cases
-        if case.case_id in masks
-    )
-
-
-def _masks(folder: Path) -> dict[str, Path]:
-    """Files of images or masks, by case id."""
-    if not folder.is_dir():
-        raise InputError(str(folder), "is not a folder")
-    parts = ((split_name(path.name), path) for path in sorted(folder.iterdir()))
-    return {name[0]: path for name, path in parts if name is not None and not path.name.startswith(".")}
-
-
-def _patients(found: Iterable[TestCase], hashes: Mapping[Path, str]) -> dict[str, str]:
-    """Hash of every patient; `hashes` are those of the masks' voxels."""
-    parts: dict[str, list[object]] = {}
-    for test in found:
-        with test.image.open("rb") as file:
-            image = hashlib.file_digest(file, "sha256").hexdigest()
-        parts.setdefault(test.patient, []).append([image, hashes[test.mask]])
-    return {patient: hashlib.sha256(canonical(body).encode()).hexdigest() for patient, body in parts.items()}
-
-
 def _sha256(
     archive: FolderArchive,
     cases: Sequence[FoundCase],
@@ -240,7 +201,7 @@ def _sha256(
         for name in (CASES, IMAGE_LABELS)
         if (archive.studies / name).is_file()
     }
-    proposable = [case.case_id for case in cases if case.role in (Role.IMAGE, Role.UNLABELLED)]
+    proposable = [case.case_id for case in cases if case.role in _PROPOSABLE and case.case_id in truth]
     body = {
         "cases": [[*_image(archive.image_file(case.case_id)), case.role, _expert(archive, case)] for case in cases],
         "truth": [[case_id, _mask(truth[case_id])] for case_id in proposable],

@@ -13,7 +13,7 @@ SETTINGS: dict[str, Any] = {
         "phantom": {"pixel": 60, "image": 120, "test": 60, "size": 96, "single_slices": True, "seed": 2020},
     },
     "tests": {"shifted scanner": "test"},
-    "presets": ["paper", "default"],
+    "presets": ["paper-small", "default"],
     "seeds": [0, 1],
     "conf": {"channels": [16, 32, 64, 128], "epochs": 80, "pretrain": "none"},
     "expert": {"tau": 0.3},

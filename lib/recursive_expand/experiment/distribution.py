@@ -57,9 +57,9 @@ def _in_mask(path: Path, classes: Sequence[str]) -> list[Present]:
 
 
 def _in_labels(labels: Mapping[int | None, ImageLabels], slices: int) -> list[Present]:
-    """A label of the whole case tells something about its slices only if the case is clean: then they are clean too."""
+    """A label of the whole case tells what is on each slice if there is only one, or if the case is clean."""
     whole = labels.get(None)
-    everywhere = frozenset[str]() if whole is not None and not whole.present else None
+    everywhere = whole.present if whole is not None and (slices == 1 or not whole.present) else None
     return [labels[k].present if k in labels else everywhere for k in range(slices)]
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,17 +14,17 @@ from recursive_expand.archives.images import read_label, read_volume, write_labe
 from recursive_expand.cases import Geometry, LabelMap, Volume
 from recursive_expand.errors import InputError
 from recursive_expand.expand.recursion import choose_device
-from recursive_expand.experiment.data import TestCase
 from recursive_expand.experiment.layout import Rows
 from recursive_expand.experiment.ledger_reading import RunRound
 from recursive_expand.experiment.metrics import Scores, pool, score_mask, score_slices
+from recursive_expand.experiment.test_sets import TestCase
 from recursive_expand.segment.network import build_network
-from recursive_expand.segment.predict import Predictor
+from recursive_expand.segment.predict import Prediction, Predictor
 from recursive_expand.segment.weights import load_weights
 from recursive_expand.settings import Settings
 
 VARIANTS = ("f+g", "f")
-"""What is measured: the proposal as experts see it (f, then g), and the network alone. Tables start with the first."""
+"""What is measured: f, then g; and the network alone, with nothing dropped or added."""
 
 
 @dataclass
@@ -39,6 +40,12 @@ class Measured:
     slices: Rows = field(default_factory=list)
 
 
+def lead(settings: Settings) -> str:
+    """The variant that leads tables and figures: what proposes. With `refine: after_review` that is f alone, as in the
+    paper."""
+    return "f+g" if settings.method.refinement.refine == "before_review" else "f"
+
+
 def predictor_of(settings: Settings, round_: RunRound, variant: str) -> Predictor:
     """The model of a round, with the round's own settings.
 
@@ -51,15 +58,22 @@ def predictor_of(settings: Settings, round_: RunRound, variant: str) -> Predicto
         InputError: the weights' file is missing or differs from the ledger's record.
     """
     settings = settings.under(round_.record.config)
-    if variant == "f":
-        settings = settings.changed(mode="off")
+    alone = {"mode": "off", "min_area": 0.0}
+    settings = settings.changed(**(alone if variant == "f" else {"refine": "before_review"}))
     network = build_network(settings)
     load_weights(network, round_.weights, round_.model)
     return Predictor(settings, network, choose_device())
 
 
+class Proposes(Protocol):
+    """What gives a mask for each volume: a `Predictor`, or masks that were made elsewhere."""
+
+    def propose_volumes(self, volumes: Iterable[tuple[str, Volume]], /) -> Iterator[tuple[str, Prediction]]:
+        """The volumes' predictions, in their order."""
+
+
 def measure(
-    predictor: Predictor,
+    predictor: Proposes,
     cases: Sequence[TestCase],
     classes: Sequence[str],
     *,
@@ -70,7 +84,7 @@ def measure(
     """Measure a model on a test set, about one case in memory at a time; image-level labels are not used.
 
     Args:
-        predictor: f, or f and g.
+        predictor: f, or f and g, or a peer's masks.
         cases: the test set.
         classes: class names.
         tolerance: of the normalised surface distance, in mm.

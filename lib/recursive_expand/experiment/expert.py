@@ -16,7 +16,8 @@ from monailabel.client import MONAILabelClient
 from monailabel.client.client import MONAILabelClientException
 from numpy.typing import NDArray
 
-from recursive_expand.archives.images import read_geometry, read_label
+from recursive_expand.archives.images import read_label
+from recursive_expand.cases import LabelMap
 from recursive_expand.errors import RecursiveExpandError
 from recursive_expand.experiment.config import ExpertSettings
 
@@ -85,13 +86,13 @@ class SimulatedExpert:
     Args:
         url: the server's address.
         model: the name of the server's model (the task's).
-        truth: gives the file of a case's true mask by case id; raises `RecursiveExpandError` if there is none.
+        truth: gives a case's true mask by case id.
         settings: tolerance, error rate and seconds per verdict.
         seed: of the errors.
     """
 
     def __init__(
-        self, url: str, model: str, truth: Callable[[str], Path], settings: ExpertSettings, *, seed: int
+        self, url: str, model: str, truth: Callable[[str], LabelMap], settings: ExpertSettings, *, seed: int
     ) -> None:
         self._url = url
         self._model = model
@@ -135,12 +136,13 @@ class SimulatedExpert:
         return answer
 
     def _judge(self, case_id: str, mask: NDArray[np.uint8], round_index: int) -> ExpertAnswer:
-        path = self._truth(case_id)
-        orientation = read_geometry(path).orientation
-        truth = read_label(path).native
-        if truth.shape != mask.shape:
-            raise RecursiveExpandError(f"{path.name}: the true mask has {truth.shape} voxels, its image {mask.shape}")
-        answer = judge(orientation.to_slices(truth), orientation.to_slices(mask), tau=self._settings.tau)
+        truth = self._truth(case_id)
+        if truth.native.shape != mask.shape:
+            raise RecursiveExpandError(
+                f"case {case_id}: the true mask has {truth.native.shape} voxels, its image {mask.shape}"
+            )
+        proposed = truth.geometry.orientation.to_slices(mask)
+        answer = judge(truth.slices, proposed, tau=self._settings.tau)
         key = f"seed {self._seed} round {round_index} case {case_id}"
         return with_errors(answer, rate=self._settings.error_rate, key=key)
 

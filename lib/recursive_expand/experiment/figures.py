@@ -18,15 +18,23 @@ from recursive_expand.experiment.calibration import (
     predicted_acceptance,
     risk_at_coverage,
 )
-from recursive_expand.experiment.evaluation import VARIANTS
 from recursive_expand.experiment.metrics import ANY, METRICS
 from recursive_expand.experiment.results import Results
 from recursive_expand.experiment.statistics import pairs
 
+SHOWN_AS = {"f+g": "f, then g", "f": "f alone"}
+"""What a variant is called."""
 BEFORE, AFTER = "#e08a1e", "#b3242b"
 """The paper's colours: orange before the recursion, red after it."""
 SERIES = ("#1f5f99", "#b3242b", "#3a7d44", "#7b4f9d", "#8a6d3b", "#5b6770")
 """Colours of presets and classes."""
+SOURCES = {
+    "trained_pixel": ("expert masks", "#5b6770"),
+    "trained_accepted": ("accepted", "#3a7d44"),
+    "trained_joined": ("newly segmented", "#e08a1e"),
+    "trained_clean": ("labelled clean", "#a9c7e0"),
+}
+"""Label and colour of each source of training slices, by its column of `rounds.csv`."""
 STYLE: dict[Any, Any] = {
     "figure.dpi": 150,
     "savefig.bbox": "tight",
@@ -54,10 +62,7 @@ def box_plots(results: Results, preset: str) -> Figure:
     for row, test_set in enumerate(tests):
         patients = results.patients
         chosen = patients[
-            (patients.preset == preset)
-            & (patients.test_set == test_set)
-            & (patients.variant == VARIANTS[0])
-            & (patients.region == ANY)
+            (patients.preset == preset) & (patients.test_set == test_set) & patients.leads & (patients.region == ANY)
         ]
         for column, (name, metric) in enumerate(METRICS.items()):
             axis = axes[row, column]
@@ -67,20 +72,20 @@ def box_plots(results: Results, preset: str) -> Figure:
             axis.set_ylim((-0.03, 1.03) if metric.higher_is_better else (0, None))
             if column == 0:
                 axis.set_ylabel(f"{test_set}\n(n = {len(table)} patients)")
-    figure.suptitle(f"Before and after the recursion, preset {preset}", fontsize=11)
+    figure.suptitle(f"Before and after the recursion, preset {preset}: {SHOWN_AS[results.lead(preset)]}", fontsize=11)
     return figure
 
 
 def expansion(results: Results) -> Figure:
     """Training slices of each round by source, as means over seeds: how far the training set grew."""
     figure, axes = _panels(results.presets)
-    sources = {"trained_pixel": "expert masks", "trained_accepted": "accepted", "trained_clean": "labelled clean"}
     rounds = results.rounds
+    sources = {name: shown for name, shown in SOURCES.items() if name in rounds}  # earlier versions knew fewer
     for axis, preset in zip(axes, results.presets, strict=True):
         means = rounds[rounds.preset == preset].groupby("round")[list(sources)].mean()
         seeds = rounds[rounds.preset == preset].groupby("round").seed.nunique()
         bottom = np.zeros(len(means))
-        for (source, label), colour in zip(sources.items(), ("#5b6770", "#3a7d44", "#a9c7e0"), strict=True):
+        for source, (label, colour) in sources.items():
             axis.bar(means.index, means[source], bottom=bottom, color=colour, label=label, width=0.7)
             bottom += means[source].to_numpy()
         for index, top in zip(means.index, bottom, strict=True):
@@ -89,7 +94,7 @@ def expansion(results: Results) -> Figure:
         _rounds_axis(axis, preset)
         axis.margins(y=0.15)
     axes[0].set_ylabel("training slices")
-    _legend_below(figure, axes[0], 3)
+    _legend_below(figure, axes[0], len(sources))
     return figure
 
 
@@ -106,7 +111,7 @@ def dice_per_round(results: Results) -> Figure:
             chosen = patients[
                 (patients.preset == preset)
                 & (patients.test_set == test_set)
-                & (patients.variant == VARIANTS[0])
+                & patients.leads
                 & (patients.region == ANY)
             ].drop_duplicates(["seed", "round", "patient"])
             by_round = chosen.groupby(["seed", "round"]).dice

@@ -22,6 +22,10 @@ RESULT = "result.json"
 PATIENTS, SLICES, ROUNDS, VERDICTS = "patients.csv", "slices.csv.gz", "rounds.csv", "verdicts.csv"
 """The tables in a run's folder."""
 TABLES = (PATIENTS, SLICES, ROUNDS, VERDICTS)
+PEERS, PEER = "peers", "peer.json"
+"""What is measured beside the presets, in the output folder; and in its folder, written last."""
+MEASURED = "measured"
+"""In a run's folder: what was measured of each model, so that an interrupted measurement goes on."""
 
 Rows = list[dict[str, Any]]
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from recursive_expand.cases import Role
 from recursive_expand.errors import RecursiveExpandError
 from recursive_expand.expand.workspace import Workspace
 from recursive_expand.ledger import Ledger, RoundRecord, VerdictRecord
+from recursive_expand.ledger.backup import back_up
 
 
 @dataclass(frozen=True)
@@ -64,35 +69,58 @@ class RunRecord:
         rounds: in order.
         reviewed: in the order of the review.
         roles: number of usable cases by role.
+        learned_from: the cases of the pixel set by the hash of their expert mask's voxels.
+        head: hash of the ledger's last event.
     """
 
     rounds: tuple[RunRound, ...]
     reviewed: tuple[Reviewed, ...]
     roles: dict[str, int]
+    learned_from: dict[str, str]
+    head: str
 
 
-def read_run(workspace: Workspace, classes: Sequence[str]) -> RunRecord:
-    """Read a run's ledger; its server need not be running.
+def read_run(workspace: Workspace, classes: Sequence[str] | None = None) -> RunRecord:
+    """Read a run's ledger; its server may be running or not. Nothing is written in the workspace.
 
     Args:
         workspace: the run's.
-        classes: the K class names.
+        classes: the K class names; None: as the first round recorded them.
 
     Raises:
+        InputError: there is no ledger.
         RecursiveExpandError: the ledger is not as it was recorded.
     """
-    ledger = Ledger(workspace.ledger)
-    try:
+    with _copied(workspace.ledger) as ledger:
         difference = ledger.audit.verify()
         if difference is not None:
             raise RecursiveExpandError(f"{workspace.ledger}: {difference}")
+        if classes is None:
+            config: dict[str, Any] = next((record.config for record in ledger.rounds.all()), {})
+            classes = config.get("task", config).get("classes", ())
         return RunRecord(
             rounds=tuple(_round(ledger, workspace, record) for record in ledger.rounds.all() if record.model),
             reviewed=tuple(_reviewed(ledger, verdict, classes) for verdict in ledger.judgements.verdicts()),
             roles=ledger.cases.count_by_role(),
+            learned_from={
+                case.pixel_sha256: case.case_id
+                for case in ledger.cases.iterate(roles=[Role.PIXEL])
+                if case.pixel_sha256 is not None
+            },
+            head=ledger.audit.head()[1],
         )
-    finally:
-        ledger.close()
+
+
+@contextmanager
+def _copied(location: Path) -> Iterator[Ledger]:
+    """A ledger's copy: to open the original would write beside it, and bring an older one to the present schema."""
+    with tempfile.TemporaryDirectory(prefix="recursive_expand_ledger_") as folder:
+        back_up(location, Path(folder) / location.name)
+        ledger = Ledger(Path(folder) / location.name)
+        try:
+            yield ledger
+        finally:
+            ledger.close()
 
 
 def _round(ledger: Ledger, workspace: Workspace, record: RoundRecord) -> RunRound:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +13,48 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from recursive_expand.archives.images import read_label, read_volume
+from recursive_expand.cases import Volume
 from recursive_expand.errors import RecursiveExpandError
 from recursive_expand.experiment.config import slug
-from recursive_expand.experiment.data import ExperimentData, TestCase
-from recursive_expand.experiment.evaluation import VARIANTS, reference
+from recursive_expand.experiment.data import ExperimentData
+from recursive_expand.experiment.evaluation import reference
 from recursive_expand.experiment.figures import AFTER, BEFORE
 from recursive_expand.experiment.metrics import ANY
 from recursive_expand.experiment.results import Results
+from recursive_expand.experiment.test_sets import TestCase
 from recursive_expand.segment.regions.registry import region_named
 
-KINDS = {"improved": "Improved", "found": "Newly found", "worsened": "Worsened"}
-"""A bleed that was partly found before and better after (the paper's Figures 3, 4, 6); one that was missed before
-(Figure 7); a slice with a lower Dice after (Figure 5)."""
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of change, and the rule by which its slices are chosen.
+
+    Attributes:
+        title: of its figure.
+        figure: the paper's.
+        rule: which slices are shown, the largest change first and at most one of a case.
+    """
+
+    title: str
+    figure: str
+    rule: str
+
+
+KINDS = {
+    "improved": Kind("Improved", "Figure 3", "partly found before, with the largest gain of Dice"),
+    "expanded": Kind("Expanded from a seed", "Figure 4", "partly found before, with the largest gain of recall"),
+    "worsened": Kind("Worsened", "Figure 5", "with the largest loss of Dice"),
+    "further": Kind("Improved, further slices", "Figure 6", "as in Figure 3, the next ones"),
+    "found": Kind(
+        "Newly found",
+        "Figure 7",
+        "with the most true voxels in regions (8-connected, in the slice) that held no mark before and hold one after",
+    ),
+}
+"""By name; the paper does not say how it chose."""
 TRUTH = "#2ca02c"
 LEAST_VOXELS = 10
 """Smallest number of reference voxels of a shown slice."""
@@ -52,7 +82,7 @@ class Shown:
 
 
 def choose(slices: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Choose the slices with the largest change of each kind.
+    """Choose the slices of each kind that the numbers decide: all but the newly found regions.
 
     Args:
         slices: rows of `slices.csv.gz` of one run and test set.
@@ -60,24 +90,67 @@ def choose(slices: pd.DataFrame) -> dict[str, pd.DataFrame]:
     Returns:
         By kind, at most `SHOWN` rows with `case_id`, `slice`, `dice_before`, `dice_after`; the largest change first.
     """
-    rows = slices[(slices.variant == VARIANTS[0]) & (slices.region == ANY)]
+    both = _both(slices)
+    change = both.dice_after - both.dice_before
+    seeds = both[both.true_positive_before > 0]
+    improved = _largest(seeds[change[seeds.index] > 0], change)
+    gained = (seeds.true_positive_after - seeds.true_positive_before) / (
+        seeds.true_positive_before + seeds.false_negative_before
+    )
+    return {
+        "improved": improved.head(SHOWN),
+        "expanded": _largest(seeds[gained > 0], gained).head(1),
+        "worsened": _largest(both[change < 0], -change).head(SHOWN),
+        "further": improved.iloc[SHOWN : 2 * SHOWN],
+    }
+
+
+def newly_found(truth: NDArray[np.bool_], before: NDArray[np.bool_], after: NDArray[np.bool_]) -> int:
+    """True voxels of a slice in regions of the reference that were missed altogether before and are marked after.
+
+    Args:
+        truth, before, after: (rows, columns).
+    """
+    regions, count = ndimage.label(truth, structure=np.ones((3, 3)))
+    sizes, seen, now = (
+        np.bincount(regions[mask], minlength=count + 1) for mask in (truth, truth & before, truth & after)
+    )
+    new = (seen == 0) & (now > 0) & (sizes >= LEAST_VOXELS)
+    return int(sizes[new].sum())
+
+
+def choose_found(slices: pd.DataFrame, read: Callable[[str, int], Shown]) -> list[Shown]:
+    """The slices with the largest newly found regions.
+
+    Args:
+        slices: rows of `slices.csv.gz` of one run and test set.
+        read: gives a case's slice with its masks.
+    """
+    both = _both(slices)
+    gained = both[both.true_positive_after > both.true_positive_before]
+    best: dict[str, tuple[int, Shown]] = {}
+    for row in gained.itertuples():
+        one = read(row.case_id, int(row.slice))
+        voxels = newly_found(one.truth, one.before, one.after)
+        if voxels > best.get(row.case_id, (0, one))[0]:
+            best[row.case_id] = voxels, one
+    return [one for _, one in sorted(best.values(), key=lambda found: -found[0])[:SHOWN]]
+
+
+def _both(slices: pd.DataFrame) -> pd.DataFrame:
+    """One row for each slice with enough blood, before and after side by side."""
+    rows = slices[slices.leads & (slices.region == ANY)]
     keys = ["case_id", "slice"]
     columns = [*keys, "dice", "true_positive", "false_negative"]
     before, after = (rows.loc[rows.stage == stage, columns] for stage in ("before", "after"))
     both = before.merge(after, on=keys, suffixes=("_before", "_after"))
-    both = both[both.true_positive_before + both.false_negative_before >= LEAST_VOXELS]
-    change = both.dice_after - both.dice_before
-    found = {
-        "improved": both[(both.true_positive_before > 0) & (change > 0)],
-        "found": both[(both.true_positive_before == 0) & (both.true_positive_after > 0)],
-        "worsened": both[change < 0],
-    }
-    return {
-        kind: part.loc[change[part.index].abs().sort_values(ascending=False, kind="stable").index]
-        .drop_duplicates("case_id")
-        .head(SHOWN)
-        for kind, part in found.items()
-    }
+    return both[both.true_positive_before + both.false_negative_before >= LEAST_VOXELS]
+
+
+def _largest(rows: pd.DataFrame, by: pd.Series) -> pd.DataFrame:
+    """The rows in the order of a value, the largest first, one for each case."""
+    order = by[rows.index].sort_values(ascending=False, kind="stable").index
+    return rows.loc[order].drop_duplicates("case_id")
 
 
 def overlay_figures(results: Results, run: dict[str, Any], data: ExperimentData, test_set: str) -> dict[str, Figure]:
@@ -99,18 +172,27 @@ def overlay_figures(results: Results, run: dict[str, Any], data: ExperimentData,
     preset = run["preset"]
     cases = {case.case_id: case for case in data.tests[test_set]}
     slices = results.slices
-    chosen = choose(slices[(slices.preset == preset) & (slices.seed == run["seed"]) & (slices.test_set == test_set)])
+    slices = slices[(slices.preset == preset) & (slices.seed == run["seed"]) & (slices.test_set == test_set)]
     last = run["rounds"][-1]["round"]
     masks = [_predictions(run, index, test_set) for index in (0, last)]
-    figures = {}
-    for kind, rows in chosen.items():
-        shown = [
-            _read(cases[row.case_id], int(row.slice), masks, (row.dice_before, row.dice_after), results.classes)
-            for row in rows.itertuples()
-        ]
-        if shown:
-            figures[kind] = draw(shown, f"{KINDS[kind]}, preset {preset}, {test_set}", view=run["view"])
-    return figures
+    cached = lru_cache(maxsize=1)(lambda case_id: _read_case(cases[case_id], masks, results.classes))
+    dice = _both(slices).set_index(["case_id", "slice"])[["dice_before", "dice_after"]]
+
+    def read(case_id: str, number: int) -> Shown:
+        volume, found = cached(case_id)
+        title = case_id if len(volume.hu) == 1 else f"{case_id}, slice {number}"
+        truth, before, after = (mask[number] > 0 for mask in found)
+        return Shown(title, volume.hu[number], truth, before, after, tuple(dice.loc[(case_id, number)]))
+
+    shown = {
+        kind: [read(row.case_id, int(row.slice)) for row in rows.itertuples()] for kind, rows in choose(slices).items()
+    }
+    shown["found"] = choose_found(slices, read)
+    return {
+        kind: draw(shown[kind], f"{about.title}, preset {preset}, {test_set}", view=run["view"])
+        for kind, about in KINDS.items()
+        if shown[kind]
+    }
 
 
 def draw(shown: list[Shown], title: str, *, view: dict[str, Any]) -> Figure:
@@ -150,21 +232,22 @@ def draw(shown: list[Shown], title: str, *, view: dict[str, Any]) -> Figure:
 
 
 def _predictions(run: dict[str, Any], round_index: int, test_set: str) -> Path:
-    """Folder of the masks of a round's model: that of the first round with this model, if the gate kept it."""
-    model = next(r["model_sha256"] for r in run["rounds"] if r["round"] == round_index)
-    first = next(r["round"] for r in run["rounds"] if r["model_sha256"] == model)
+    """Folder of a round's masks: that of the first round with its model and settings, if the gate kept the model."""
+
+    def key(round_: dict[str, Any]) -> tuple[str, str]:
+        return round_["model_sha256"], round_["config_sha256"]
+
+    wanted = next(key(round_) for round_ in run["rounds"] if round_["round"] == round_index)
+    first = next(round_["round"] for round_ in run["rounds"] if key(round_) == wanted)
     return run["folder"] / "predictions" / f"round_{first:04d}" / slug(test_set)
 
 
-def _read(case: TestCase, number: int, masks: list[Path], dice: tuple[float, float], classes: list[str]) -> Shown:
+def _read_case(case: TestCase, masks: list[Path], classes: list[str]) -> tuple[Volume, list[NDArray[np.uint8]]]:
+    """A case's voxels and its (slices, rows, columns) masks: the reference, before, after."""
     volume = read_volume(case.image)
     orientation = volume.geometry.orientation
-    truth = reference(case, volume.geometry, len(classes))[number] > 0
-    before, after = (
-        orientation.to_slices(read_label(folder / f"{case.case_id}.nii.gz").native)[number] > 0 for folder in masks
-    )
-    title = case.case_id if len(volume.hu) == 1 else f"{case.case_id}, slice {number}"
-    return Shown(title, volume.hu[number], truth, before, after, dice)
+    predicted = [orientation.to_slices(read_label(folder / f"{case.case_id}.nii.gz").native) for folder in masks]
+    return volume, [reference(case, volume.geometry, len(classes)), *predicted]
 
 
 def _crop(hu: NDArray[np.int16], region: str) -> tuple[slice, slice]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import requests
 
 from recursive_expand.errors import RecursiveExpandError
-from recursive_expand.experiment.expert import SimulatedExpert
+from recursive_expand.experiment.expert import ExpertAnswer
 from recursive_expand.experiment.server import ServerProcess, Status
 from recursive_expand.experiment.steps import Action, step_of
 
@@ -23,7 +23,21 @@ Decide = Callable[[Status], Action]
 """Decides from a status what to do next: see `steps.decide`."""
 
 
-def recurse(server: ServerProcess, expert: SimulatedExpert, *, decide: Decide, on_message: OnMessage) -> None:
+class Expert(Protocol):
+    """Who reviews the proposals of a run."""
+
+    def review_next(self) -> ExpertAnswer | None:
+        """Review the next proposal; None where nothing is left, or somebody else reviews."""
+
+
+class People:
+    """Readers at the server's review desk, or in any client, for whom the run waits."""
+
+    def review_next(self) -> None:
+        """Nothing is reviewed on their behalf: the next look at the status shows what they have done."""
+
+
+def recurse(server: ServerProcess, expert: Expert, *, decide: Decide, on_message: OnMessage) -> None:
     """Review a server's proposals until the recursion is over; an interrupted one continues.
 
     Args:
@@ -42,7 +56,7 @@ def recurse(server: ServerProcess, expert: SimulatedExpert, *, decide: Decide, o
         raise RecursiveExpandError(f"the server does not answer ({error}); see {server.log}") from error
 
 
-def _recurse(server: ServerProcess, expert: SimulatedExpert, decide: Decide, on_message: OnMessage) -> None:
+def _recurse(server: ServerProcess, expert: Expert, decide: Decide, on_message: OnMessage) -> None:
     shown: tuple[Any, ...] = ()
     resumed: set[int | None] = set()
     last_progress = time.monotonic()

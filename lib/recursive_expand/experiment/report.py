@@ -82,12 +82,23 @@ def _write_figure(drawn: NamedFigure, folder: Path) -> dict[str, str]:
 def _lead(results: Results) -> str:
     """What was run, in two sentences."""
     config, expert = results.config, results.config.expert
+    if config.studies.workspace is not None:
+        rounds = len(results.runs[0]["rounds"])
+        return (
+            f"A study that people reviewed, begun under preset {results.presets[0]}: each of its {rounds} recorded "
+            "models on the test sets, which it did not learn from. True masks of the reviewed scans are not known."
+        )
     expected = len(config.presets) * len(config.seeds)
     limits = f"up to {config.max_rounds} recursions"
     limits += f" and {config.max_verdicts} verdicts" if config.max_verdicts else ""
-    return (
+    runs = (
         f"{len(results.runs)} of {expected} runs are done: presets {', '.join(results.presets)}, seeds "
-        f"{', '.join(map(str, config.seeds))}, {limits}. The simulated expert accepts a slice if at most "
+        f"{', '.join(map(str, config.seeds))}, {limits}."
+    )
+    if config.reviewers == "people":
+        return f"{runs} People reviewed, in the order of the queue."
+    return (
+        f"{runs} The simulated expert accepts a slice if at most "
         f"{expert.tau:.0%} of its marked voxels are wrong, errs on {expert.error_rate:.0%} of the slices and takes "
         f"{expert.seconds:g} s per verdict; it reviewed over HTTP, in the order of the queue."
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pandas as pd
 
 from recursive_expand.errors import InputError
 from recursive_expand.experiment.config import ExperimentConfig, load_config
-from recursive_expand.experiment.layout import CONFIG, DATA, PATIENTS, RESULT, TABLES, config_file
+from recursive_expand.experiment.layout import CONFIG, DATA, PATIENTS, PEER, PEERS, RESULT, TABLES, config_file
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,14 @@ class Results:
         folder: the experiment's output folder.
         config: the experiment's.
         runs: `result.json` of every run that is done, and its `folder`.
-        patients: one row per run, test set, variant, stage, round, patient and region, with the metrics.
+        patients: one row per run, test set, variant, stage, round, patient and region, with the metrics; `leads` says
+            whether the variant is the one that leads its run's tables (`evaluation.lead`).
         slices: the same by slice, before and after only.
         rounds: one row per run and round.
         verdicts: one row per accepted or rejected slice.
         data: one row per data set and kind of slice: their number.
+        peers: one row per peer, seed, test set, patient and region, with the columns `peer` (its name and budget),
+            `seed` and the metrics; empty without a peer.
     """
 
     folder: Path
@@ -40,6 +43,7 @@ class Results:
     rounds: pd.DataFrame
     verdicts: pd.DataFrame
     data: pd.DataFrame
+    peers: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def presets(self) -> list[str]:
@@ -51,6 +55,10 @@ class Results:
     def classes(self) -> list[str]:
         """Class names."""
         return self.runs[0]["classes"]
+
+    def lead(self, preset: str) -> str:
+        """The variant that leads the preset's tables and figures."""
+        return next(run["lead"] for run in self.runs if run["preset"] == preset)
 
 
 def load_results(folder: Path) -> Results:
@@ -79,13 +87,29 @@ def load_results(folder: Path) -> Results:
         raise InputError(str(folder), "holds no run that is done; `experiment run` continues those that are not")
     whole = {name: pd.concat([f for f in found if len(f)] or found[:1]) for name, found in frames.items()}
     patients, slices, rounds, verdicts = (whole[name].reset_index(drop=True) for name in TABLES)
-    return Results(folder, load_config(file), runs, patients, slices, rounds, verdicts, pd.read_csv(folder / DATA))
+    data = pd.read_csv(folder / DATA)
+    return Results(folder, load_config(file), runs, patients, slices, rounds, verdicts, data, _read_peers(folder))
+
+
+def _read_peers(folder: Path) -> pd.DataFrame:
+    frames = []
+    for path in sorted((folder / PEERS).glob(f"*/*/{PEER}")):
+        peer = json.loads(path.read_bytes())
+        table = path.with_name(PATIENTS)
+        if hashlib.sha256(table.read_bytes()).hexdigest() != peer["files"][PATIENTS]:
+            raise InputError(str(table), f"has changed since it was measured; remove {path} and run the peer again")
+        frame = pd.read_csv(table, dtype={"patient": str})
+        frame.insert(0, "seed", peer["seed"])
+        frame.insert(0, "peer", f"{peer['name']}, {peer['minutes']:g} CPU minutes")
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
 def _read_run(path: Path) -> dict[str, Any]:
     run = json.loads(path.read_bytes())
     if "study_sha256" in run:  # its name in 0.1.0
         run["experiment_sha256"] = run.pop("study_sha256")
+    run.setdefault("lead", "f+g")  # until version 0.2, of every preset
     run.setdefault("view", {"region": "head", "level": 40, "width": 80})  # 0.1.0 knew heads alone
     return {**run, "folder": path.parent}
 
@@ -96,6 +120,8 @@ def _read_table(path: Path, run: dict[str, Any]) -> pd.DataFrame:
         raise InputError(
             str(path), "was written by an earlier version; remove its run's folder and run the experiment again"
         )
+    if "variant" in frame:
+        frame["leads"] = frame["variant"] == run["lead"]
     for column in ("data_sha256", "seed", "preset"):
         frame.insert(0, column, run[column])
     return frame

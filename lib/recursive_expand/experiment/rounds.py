@@ -30,7 +30,10 @@ def round_rows(rounds: Sequence[RunRound]) -> Rows:
                 "state": record.state,
                 "promoted": record.promoted,
                 "averaged": report.get("averaged", False),
-                **{f"trained_{source}": training.get(source, 0) for source in ("pixel", "accepted", "clean", "new")},
+                **{
+                    f"trained_{source}": training.get(source, 0)
+                    for source in ("pixel", "accepted", "joined", "clean", "new")
+                },
                 **{f"validation_{name}": validation.get(name) for name in ("dice", "iou", "precision", "recall")},
                 "validation_held_out": validation.get("held_out"),
                 "proposed_cases": one.proposed,

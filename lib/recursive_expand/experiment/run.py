@@ -44,8 +44,8 @@ class Run:
 
     @property
     def workspace(self) -> Workspace:
-        """The workspace of its server."""
-        return Workspace(self.folder / "workspace")
+        """The workspace of its server, or the one in which people reviewed."""
+        return Workspace(self.experiment.studies.workspace or self.folder / "workspace")
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -55,7 +55,7 @@ class Run:
             **self.settings.round_config(),
             "review": self.settings.review.model_dump(mode="json"),
             "data_sha256": self.data.sha256,
-            "expert": experiment.expert.model_dump(mode="json"),
+            "expert": "people" if experiment.reviewers == "people" else experiment.expert.model_dump(mode="json"),
             "max_rounds": experiment.max_rounds,
             "max_verdicts": experiment.max_verdicts,
             "surface_tolerance": experiment.surface_tolerance,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import ExitStack
 from functools import partial
 
 import yaml
@@ -16,7 +17,7 @@ from recursive_expand.experiment.distribution import distribution_rows
 from recursive_expand.experiment.expert import SimulatedExpert
 from recursive_expand.experiment.layout import CONFIG, DATA, RESULT, Rows, write_csv
 from recursive_expand.experiment.outcome import json_bytes, write_outcome
-from recursive_expand.experiment.recursion import OnMessage, recurse
+from recursive_expand.experiment.recursion import Expert, OnMessage, People, recurse
 from recursive_expand.experiment.run import Run
 from recursive_expand.experiment.server import ServerProcess
 from recursive_expand.experiment.steps import decide
@@ -34,6 +35,8 @@ def run_experiment(config: ExperimentConfig, *, on_message: OnMessage) -> None:
         InputError: the data cannot be used, or the output folder holds results of other settings.
         RecursiveExpandError: a run failed; finished work is kept, and the next call continues from there.
     """
+    if config.studies.workspace is not None:
+        raise InputError("studies.workspace", "is a study that people review: `experiment measure` measures it")
     config.output.mkdir(parents=True, exist_ok=True)
     written = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     write_atomic(config.output / CONFIG, written.encode())
@@ -84,15 +87,23 @@ def _run_once(run: Run, on_message: OnMessage) -> None:
     write_view(run.data, studies)
     config = run.experiment
     conf = {**config.conf_of(run.preset, run.seed), "workspace": str(run.workspace.root)}
+    if run.data.unjudged:
+        on_message(f"{len(run.data.unjudged)} cases without a true mask are left out: nobody could judge them")
+    log = run.folder / "server.log"
     with (
-        ServerProcess(
-            studies, log=run.folder / "server.log", app=config.app, conf=conf, ends_with_caller=True
-        ) as server,
-        SimulatedExpert(server.url, run.settings.task.name, run.data.true_mask, config.expert, seed=run.seed) as expert,
+        ServerProcess(studies, log=log, app=config.app, conf=conf, ends_with_caller=True) as server,
+        ExitStack() as ends,
     ):
+        expert: Expert = People()
+        if config.reviewers == "people":
+            on_message(f"review its proposals at {server.url}/review/")
+        else:
+            name = run.settings.task.name
+            simulated = SimulatedExpert(server.url, name, run.data.true_mask, config.expert, seed=run.seed)
+            expert = ends.enter_context(simulated)
         limited = partial(decide, max_rounds=config.max_rounds, max_verdicts=config.max_verdicts)
         recurse(server, expert, decide=limited, on_message=on_message)
         server.stop()
     on_message(f"recursion done after {time.monotonic() - started:.0f} s; measuring")
-    write_outcome(run)
+    write_outcome(run, on_message=on_message)
     on_message(f"done after {time.monotonic() - started:.0f} s")

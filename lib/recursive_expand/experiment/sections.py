@@ -20,7 +20,7 @@ from recursive_expand.experiment.figures import (
     expansion,
     risk_coverage,
 )
-from recursive_expand.experiment.overlays import overlay_figures
+from recursive_expand.experiment.overlays import KINDS, overlay_figures
 from recursive_expand.experiment.results import Results
 from recursive_expand.experiment.tables import (
     Table,
@@ -28,6 +28,7 @@ from recursive_expand.experiment.tables import (
     distribution_table,
     file_table,
     result_table,
+    round_table,
     seed_table,
     trace_table,
 )
@@ -79,7 +80,8 @@ def report_sections(results: Results) -> Iterator[Section]:
     presets = results.presets
     yield Section(
         "Before and after the recursion",
-        "Round 0's model (before) and the last round's (after) on cases that neither of them learned from.",
+        "Round 0's model (before) and the last round's (after), on cases that neither of them learned from unless the "
+        "test set's name says so.",
         tables=(*(result_table(results, preset) for preset in presets), seed_table(results)),
         figures=tuple(
             NamedFigure(
@@ -90,21 +92,22 @@ def report_sections(results: Results) -> Iterator[Section]:
             for preset in presets
         ),
     )
-    if len(presets) > 1:
+    if len(presets) > 1 or len(results.peers):
         yield Section(
-            "Presets side by side",
+            "Side by side",
             "What each preset gained over its own round 0: with no more verdicts than the others, and at its own end.",
             tables=comparison_tables(results),
         )
     figures, missing = _overlays(results)
     yield Section(
         "What changed",
-        f"Slices with the largest changes, first seed: ground truth green, before orange, after red. {missing}".strip(),
+        f"Slices of the first seed, by the rules below them: ground truth green, before orange, after red. {missing}",
         figures=figures,
     )
     yield Section(
         "The recursion",
-        "How far the training set grew, how the models improved, and what the expert accepted.",
+        "How far the training set grew, how the models improved, and what the experts accepted.",
+        tables=tuple(round_table(results, preset) for preset in presets),
         figures=(
             NamedFigure("expansion", "Training slices of each round by source; means over seeds.", expansion(results)),
             NamedFigure("dice", "Dice of every round's model; thin lines are single seeds.", dice_per_round(results)),
@@ -137,20 +140,25 @@ def report_sections(results: Results) -> Iterator[Section]:
     )
     yield Section("Data", tables=(distribution_table(results),))
     yield Section(
-        "By class, and without g",
-        "Proposals by class; and the network without the refinement g.",
+        "By class, and with or without g",
+        "What leads by class; and the other of the two: f alone, or with g.",
         tables=(
             *(class_table(results, preset) for preset in presets),
-            *(result_table(results, preset, variant=VARIANTS[1]) for preset in presets),
+            *(result_table(results, preset, variant=other) for preset in presets for other in _others(results, preset)),
         ),
     )
     yield Section("Definitions", DEFINITIONS.format(tolerance=results.config.surface_tolerance))
     yield Section("Where every number comes from", tables=(trace_table(results), file_table(results)))
 
 
+def _others(results: Results, preset: str) -> list[str]:
+    return [variant for variant in VARIANTS if variant != results.lead(preset)]
+
+
 def _overlays(results: Results) -> tuple[tuple[NamedFigure, ...], str]:
-    """Overlays of each preset's first seed, and a sentence about those whose data has changed or is gone."""
+    """Overlays of each preset's first seed, and sentences about those that are missing."""
     figures: list[NamedFigure] = []
+    notes: list[str] = []
     by_seed: dict[int, ExperimentData] = {}
     for preset in results.presets:
         run = next(run for run in results.runs if run["preset"] == preset)
@@ -159,8 +167,16 @@ def _overlays(results: Results) -> tuple[tuple[NamedFigure, ...], str]:
             if seed not in by_seed:
                 by_seed[seed] = prepare_data(results.config, results.classes, seed)
             for test_set in results.config.tests:
-                for kind, figure in overlay_figures(results, run, by_seed[seed], test_set).items():
-                    figures.append(NamedFigure(f"overlay-{slug(preset)}-{slug(test_set)}-{kind}", "", figure))
+                drawn = overlay_figures(results, run, by_seed[seed], test_set)
+                for kind, figure in drawn.items():
+                    name = f"overlay-{slug(preset)}-{slug(test_set)}-{kind}"
+                    about = KINDS[kind]
+                    caption = f"The paper's {about.figure}: slices {about.rule}; one of a case."
+                    figures.append(NamedFigure(name, caption, figure))
+                lacking = [KINDS[kind].figure for kind in KINDS if kind not in drawn]
+                if lacking:
+                    notes.append(f"No slice of {test_set} under {preset} is one for {', '.join(lacking)}.")
         except RecursiveExpandError as error:
-            return tuple(figures), f"Some are missing: {error}."
-    return tuple(figures), ""
+            notes.append(f"Some are missing: {error}.")
+            break
+    return tuple(figures), " ".join(notes)

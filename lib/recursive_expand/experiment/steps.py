@@ -52,13 +52,15 @@ def decide(status: Mapping[str, Any], *, max_rounds: int, max_verdicts: int = 0)
         max_verdicts: verdicts of the whole run; 0: no limit.
     """
     step = step_of(status)
-    if step == "converged":
+    if step in ("converged", "decided"):
         return Action.FINISH
     if step == "resume_needed":
         return Action.RESUME
-    if step == "wait_for_pixel_labels":
+    if step in ("wait_for_pixel_labels", "wait_for_proposals"):
         return Action.GIVE_UP
     if step in ("review", "next_round") and status["round"] >= max_rounds:
+        return Action.FINISH
+    if (status["round"] or 0) > max_rounds:  # where nobody is asked, the server did not wait
         return Action.FINISH
     if step != "review":
         return Action.WAIT

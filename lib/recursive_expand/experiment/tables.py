@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 
 from recursive_expand.experiment.distribution import BLEED, NO_BLEED, TOTAL, UNKNOWN
-from recursive_expand.experiment.evaluation import VARIANTS
 from recursive_expand.experiment.metrics import ANY, METRICS
 from recursive_expand.experiment.results import Results
 from recursive_expand.experiment.statistics import Comparison, Summary, compare, median_gains, pairs, summarise
 
+_WHAT = {"f+g": "the network refined (f, then g)", "f": "the network alone (f)"}
+_SUFFIX = {"f+g": "f-then-g", "f": "f"}
 UP, DOWN, SAME, NONE = "▲", "▼", "–", "–"
 _LATEX = {"▲": r"$\blacktriangle$", "▼": r"$\blacktriangledown$", "±": r"$\pm$", "–": "--", "→": r"$\to$"}
 _LATEX |= {"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "<": "$<$", ">": "$>$"}
@@ -61,8 +62,16 @@ class Table:
         return "\n".join([*lines, r"\end{table}", ""])
 
 
-def result_table(results: Results, preset: str, *, variant: str = VARIANTS[0]) -> Table:
-    """Table 1: every metric of any bleed, for every test set, before and after the recursion, over patients."""
+def result_table(results: Results, preset: str, *, variant: str | None = None) -> Table:
+    """Table 1: every metric of any bleed, for every test set, before and after the recursion, over patients.
+
+    Args:
+        results: the experiment's.
+        preset: which.
+        variant: one of `VARIANTS`; None: the one that leads.
+    """
+    leading = results.lead(preset)
+    variant = variant or leading
     rows: list[tuple[str, ...]] = []
     rules = set()
     for test_set in results.config.tests:
@@ -76,10 +85,9 @@ def result_table(results: Results, preset: str, *, variant: str = VARIANTS[0]) -
         rows.append(("", "Median change", *changes))
         rows.append(("", "Wilcoxon p", *(_p(compared[metric].p) for metric in METRICS)))
         rules.add(len(rows) - 1)
-    what = "the proposals (f, then g)" if variant == VARIANTS[0] else "the network alone (f)"
     return Table(
-        name=f"table1-{_file(preset)}" + ("" if variant == VARIANTS[0] else "-f"),
-        caption=f"Table 1, preset {preset}: {what} before and after the recursion, any bleed, over patients",
+        name=f"table1-{_file(preset)}" + ("" if variant == leading else f"-{_SUFFIX[variant]}"),
+        caption=f"Table 1, preset {preset}: {_WHAT[variant]} before and after the recursion, any bleed, per patient",
         header=("Data set", "Recursion", *(metric.heading for metric in METRICS.values())),
         rows=tuple(rows),
         rules=frozenset(rules),
@@ -96,7 +104,7 @@ def class_table(results: Results, preset: str) -> Table:
     for test_set in results.config.tests:
         for region in (ANY, *results.classes):
             compared = {
-                metric: _compared(results, preset, test_set, VARIANTS[0], region, metric, holding=True)
+                metric: _compared(results, preset, test_set, results.lead(preset), region, metric, holding=True)
                 for metric in METRICS
             }
             n = compared["dice"].after.n
@@ -105,7 +113,8 @@ def class_table(results: Results, preset: str) -> Table:
         rules.add(len(rows) - 1)
     return Table(
         name=f"classes-{_file(preset)}",
-        caption=f"By class, preset {preset}: median before → after, over the patients whose reference holds the class",
+        caption=f"By class, preset {preset}, {_WHAT[results.lead(preset)]}: median before → after, over the patients "
+        "whose reference holds the class",
         header=("Data set", "Class", "n", *(metric.heading for metric in METRICS.values())),
         rows=tuple(rows),
         rules=frozenset(rules),
@@ -117,7 +126,7 @@ def seed_table(results: Results, *, metrics: Sequence[str] = ("dice", "iou", "pr
     rows: list[tuple[str, ...]] = []
     for test_set in results.config.tests:
         for preset in results.presets:
-            chosen = _select(results.patients, preset, test_set, VARIANTS[0], ANY)
+            chosen = _select(results.patients, preset, test_set, results.lead(preset), ANY)
             gains = (_signed(summarise(median_gains(chosen, metric).to_numpy())) for metric in metrics)
             last = results.rounds[results.rounds.preset == preset].groupby("seed")["round"].max()
             verdicts = _used_verdicts(results, preset)
@@ -130,6 +139,34 @@ def seed_table(results: Results, *, metrics: Sequence[str] = ("dice", "iou", "pr
         rows=tuple(rows),
         note="Mean (median) ± half of the 95 % t-interval, over seeds. Verdicts used: those that the last model could "
         "learn from.",
+    )
+
+
+def round_table(results: Results, preset: str, *, metrics: Sequence[str] = tuple(METRICS)) -> Table:
+    """Every round's model on every test set, over patients: what each review taught."""
+    rounds = results.rounds[results.rounds.preset == preset]
+    rows: list[tuple[str, ...]] = []
+    rules = set()
+    for test_set in results.config.tests:
+        chosen = _select(results.patients, preset, test_set, results.lead(preset), ANY)
+        # Of a recursion that ended in round 0 the same rows are before and after.
+        by_round = chosen.drop_duplicates(["seed", "round", "patient_sha256"])
+        for index in sorted(rounds["round"].unique()):
+            means = by_round[by_round["round"] == index].groupby("patient_sha256")[list(metrics)].mean()
+            of_round = rounds[rounds["round"] == index]
+            learned = summarise(of_round["verdicts_before"].to_numpy())
+            cells = (show(summarise(means[name].to_numpy()), digits=METRICS[name].digits) for name in metrics)
+            first = index == rounds["round"].min()
+            rows.append((test_set if first else "", str(index), str(learned.n), f"{learned.mean:.0f}", *cells))
+        rules.add(len(rows) - 1)
+    return Table(
+        name=f"rounds-{_file(preset)}",
+        caption=f"Round by round, preset {preset}: {_WHAT[results.lead(preset)]}, any bleed, per patient",
+        header=("Data set", "Round", "Seeds", "Verdicts learned from", *(METRICS[name].heading for name in metrics)),
+        rows=tuple(rows),
+        rules=frozenset(rules),
+        note="Mean (median) ± half of the 95 % confidence interval of the mean, a t-interval over patients; a "
+        "patient's value is the mean over the seeds that reached the round.",
     )
 
 
@@ -194,6 +231,16 @@ def file_table(results: Results) -> Table:
         header=("Run", "File", "SHA-256"),
         rows=tuple(rows),
     )
+
+
+def what_leads(results: Results) -> str:
+    """What a table of several presets shows, where they may lead with different variants."""
+    by_lead: dict[str, list[str]] = {}
+    for preset in results.presets:
+        by_lead.setdefault(results.lead(preset), []).append(preset)
+    if len(by_lead) == 1:
+        return _WHAT[next(iter(by_lead))]
+    return "; ".join(f"{', '.join(presets)}: {_WHAT[variant]}" for variant, presets in by_lead.items())
 
 
 def show(summary: Summary, *, digits: int = 3) -> str:

@@ -18,7 +18,7 @@ from recursive_expand.importers.dicom import DicomImporter
 from recursive_expand.importers.folder import FolderImporter, FolderSettings
 from recursive_expand.importers.hemseg import HemsegImporter
 from recursive_expand.importers.importer import Importer
-from recursive_expand.importers.physionet import PhysionetImporter
+from recursive_expand.importers.physionet import PAPER_CLEAN, PhysionetImporter
 from recursive_expand.importers.report import ImportReport
 from recursive_expand.importers.rsna import RsnaImporter, Sampling
 from recursive_expand.importers.runner import run_import
@@ -41,7 +41,10 @@ Studies = Annotated[
 TaskFile = Annotated[Path, typer.Option("--task", metavar="FILE", help="The task.yaml that names the classes.")]
 MultiRule = Annotated[
     Multi,
-    typer.Option("--multi", help="Slices of several types: any tells marked regions apart, skip leaves them out."),
+    typer.Option(
+        "--multi",
+        help="Slices of several types: any tells marked regions apart, skip leaves them out, outermost names one.",
+    ),
 ]
 ClassValues = Annotated[
     str | None,
@@ -101,12 +104,22 @@ def slices_command(
 
 
 @import_app.command("physionet")
-def physionet_command(source: Source, studies: Studies, multi: MultiRule = Multi.ANY, task: TaskFile = TASK) -> None:
+def physionet_command(
+    source: Source,
+    studies: Studies,
+    multi: MultiRule = Multi.ANY,
+    paper: Annotated[
+        bool,
+        typer.Option(
+            "--paper", help="The paper's 393 slices: all with bleeding (--multi outermost), and 75 clean ones."
+        ),
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of the choice of clean slices.")] = 0,
+    task: TaskFile = TASK,
+) -> None:
     """Import PhysioNet CT-ICH 1.3.1 or 1.0.0: one case per patient, expert masks, role pixel."""
-    _run(
-        studies,
-        lambda: PhysionetImporter(source, _classes(task), multi),
-    )
+    chosen, clean = (Multi.OUTERMOST, PAPER_CLEAN) if paper else (multi, None)
+    _run(studies, lambda: PhysionetImporter(source, _classes(task), chosen, clean, seed))
 
 
 @import_app.command("rsna")
@@ -222,6 +235,38 @@ def folder_command(
             FolderSettings(_classes(task), _role(role), masks, table, _class_values(class_values)),
         ),
     )
+
+
+@import_app.command("proposals")
+def proposals_command(
+    source: Annotated[Path, typer.Argument(metavar="DIR", help="Masks: NIfTI or NRRD.", show_default=False)],
+    studies: Annotated[
+        str, typer.Option("--studies", metavar="DIR|URL", help="The scans, as the server has them.", show_default=False)
+    ],
+    tool: Annotated[
+        str, typer.Option("--tool", metavar="NAME", help='Who made them: "TotalSegmentator 2.4".', show_default=False)
+    ],
+    table: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="CSV: case, mask (path below DIR), class where a file marks one alone."),
+    ] = None,
+    class_values: ClassValues = None,
+    workspace: Annotated[
+        str | None, typer.Option(metavar="DIR", help="The server's --conf workspace, where it has one.")
+    ] = None,
+    task: TaskFile = TASK,
+) -> None:
+    """Import masks of another tool (TotalSegmentator, nnU-Net, BLAST-CT ...) as proposals that wait for a verdict."""
+    from recursive_expand.expand.recursion import open_recursion
+    from recursive_expand.importers.proposals import MaskSettings, import_proposals, report_folder
+
+    with lines_for_errors(), progress_bars() as on_progress:
+        settings = MaskSettings(tool, _class_values(class_values) or {}, table)
+        recursion = open_recursion(studies, task, {"workspace": workspace} if workspace else {})
+        report = import_proposals(recursion, source, settings, on_progress=on_progress)
+        folder = report_folder(recursion)
+        recursion.ledger.close()
+    _tell(folder, report)
 
 
 def _run(studies: Path, importer: Callable[[], Importer]) -> None:

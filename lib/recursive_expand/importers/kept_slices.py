@@ -46,4 +46,5 @@ def _kept_reference(series: SeriesReference | None, numbers: Sequence[int]) -> S
         sop_instance_uids=tuple(series.sop_instance_uids[number] for number in numbers),
         positions=series.positions[list(numbers)],
         slice_spacings_mm=np.diff(places[list(numbers)]),
+        frame_numbers=tuple(series.frame_numbers[number] for number in numbers if series.frame_numbers),
     )

@@ -16,6 +16,9 @@ from recursive_expand.cases import Geometry, ImageLabels, LabelMap, Volume
 from recursive_expand.errors import InputError
 from recursive_expand.importers.measures import share_like_blood
 
+BACKGROUND = "background"
+"""What a mask's value may be called that is none of the task's classes: oedema, say."""
+
 IN_PLANE = 1.0
 """A mask's corner may be so many pixels (or mm, if that is more) off its scan's within the slice."""
 
@@ -73,7 +76,7 @@ def map_values(label: LabelMap, values: Mapping[int, str], classes: Sequence[str
 
     Args:
         label: the file's values.
-        values: class name by the mask's value; 0 is background.
+        values: class name by the mask's value, or `BACKGROUND`; 0 is background.
         classes: the task's class names.
         source: what to call the mask in errors.
 
@@ -82,7 +85,7 @@ def map_values(label: LabelMap, values: Mapping[int, str], classes: Sequence[str
     """
     lookup = np.zeros(256, np.uint8)
     for value, name in values.items():
-        lookup[value] = classes.index(name) + 1
+        lookup[value] = 0 if name == BACKGROUND else classes.index(name) + 1
     unknown = [value for value in label.values if value not in values]
     if unknown:
         named = ", ".join(f"{value} {name}" for value, name in sorted(values.items()))
@@ -97,10 +100,9 @@ def check_values(values: Mapping[int, str], classes: Sequence[str]) -> None:
         InputError: naming the first.
     """
     for value, name in values.items():
-        if name not in classes or not 0 < value < 256:
-            raise InputError(
-                f"--class-values {value}={name}", f"needs a value from 1 to 255 and one of {', '.join(classes)}"
-            )
+        if name not in (*classes, BACKGROUND) or not 0 < value < 256:
+            known = ", ".join((*classes, BACKGROUND))
+            raise InputError(f"--class-values {value}={name}", f"needs a value from 1 to 255 and one of {known}")
 
 
 def labels_of(mask: NDArray[np.uint8], classes: Sequence[str]) -> ImageLabels:

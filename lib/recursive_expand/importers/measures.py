@@ -21,6 +21,9 @@ PERCENTILES = (1, 50, 99)
 _SAMPLE = 1 << 16
 """Voxels of a case that percentiles are estimated from, evenly spread."""
 
+_ZERO_HU = 1 << 15
+"""Where 0 HU is in the histogram of all cases."""
+
 _SHOWN = 5
 """Cases that a note names."""
 
@@ -42,8 +45,8 @@ class Measures:
         Returns:
             One clause: voxels and mL of each class, and percentiles of its HU.
         """
-        histogram = _histogram(volume.hu)
-        self._histogram += histogram
+        first, counts = _histogram(volume.hu)
+        self._histogram[first + _ZERO_HU :][: counts.size] += counts
         clauses = []
         if mask is not None:
             each = abs(float(np.linalg.det(volume.geometry.affine[:3, :3]))) / 1000
@@ -56,7 +59,7 @@ class Measures:
                 self._unlike_blood.append(case_id)
         if volume.hu.min() >= AIR_BELOW:
             self._without_air.append(case_id)
-        return "; ".join([*clauses, _percentiles(histogram)])
+        return "; ".join([*clauses, _percentiles(first, counts)])
 
     def summary(self) -> list[str]:
         """One line each on all classes, all HU, and the cases that a person should look at."""
@@ -65,7 +68,7 @@ class Measures:
             for name, count in sorted(self._voxels.items())
         ]
         if self._histogram.any():
-            lines.append(f"imported voxels: {_percentiles(self._histogram)}")
+            lines.append(f"imported voxels: {_percentiles(-_ZERO_HU, self._histogram)}")
         low, high = BLOOD_HU
         if self._unlike_blood:
             what = f"most marked voxels are outside {low} to {high} HU: is the mask another scan's, or turned?"
@@ -88,16 +91,17 @@ def share_like_blood(hu: NDArray[np.int16], marked: NDArray[np.bool_]) -> float:
     return float(((values >= low) & (values <= high)).mean()) if values.size else 1.0
 
 
-def _histogram(hu: NDArray[np.int16]) -> NDArray[np.int64]:
-    """Counts by HU + 32768 of an even sample of the voxels."""
+def _histogram(hu: NDArray[np.int16]) -> tuple[int, NDArray[np.int64]]:
+    """The lowest HU of an even sample of the voxels, and the counts of it and of all above it."""
     step = max(1, hu.size // _SAMPLE)
-    values = hu.reshape(-1)[::step] if hu.flags.c_contiguous else hu.ravel()[::step]
-    return np.bincount(values.astype(np.int32) + 32768, minlength=1 << 16)
+    values = hu.ravel(order="K")[::step].astype(np.int32)  # in any order: without a copy
+    first = int(values.min())
+    return first, np.bincount(values - first)
 
 
-def _percentiles(histogram: NDArray[np.int64]) -> str:
-    below = np.cumsum(histogram)
-    found = [int(np.searchsorted(below, below[-1] * percent / 100)) - 32768 for percent in PERCENTILES]
+def _percentiles(first: int, counts: NDArray[np.int64]) -> str:
+    below = np.cumsum(counts)
+    found = [first + int(np.searchsorted(below, below[-1] * percent / 100)) for percent in PERCENTILES]
     return "HU " + ", ".join(f"{percent} % {value}" for percent, value in zip(PERCENTILES, found, strict=True))
 
 

@@ -22,7 +22,7 @@ nor white, else those of the bone window; pictures do not tell their spacing: a 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -56,6 +56,9 @@ FIELD_OF_VIEW = 250.0
 SLICE_STEP = 5.0
 """Millimetres between slices (the data set's paper)."""
 
+PAPER_CLEAN = 75
+"""Slices without bleeding in the paper's Table 2."""
+
 SliceTypes = dict[int, frozenset[str]]
 """Types by slice number, from 0; empty is clean."""
 
@@ -85,12 +88,17 @@ class PhysionetImporter(Importer):
         source: the data set's folder.
         classes: the task's class names.
         multi: what to do with slices of several types.
+        clean: so many slices without bleeding, drawn at random; None: all. With it, a patient without any slice that is
+            left is no case.
+        seed: of the draw.
     """
 
     name = "physionet"
     source: Path
     classes: Sequence[str]
     multi: Multi = Multi.ANY
+    clean: int | None = None
+    seed: int = 0
 
     def plan(self, context: ImportContext) -> Sequence[PlannedCase]:
         """One case a patient."""
@@ -99,6 +107,7 @@ class PhysionetImporter(Importer):
         labels, contradictory = _labels(root / (RAW_TABLE if raw else PICTURE_TABLE))
         read = partial(_read_raw if raw else _read_pictures, root)
         scans = _numbers(root / "ct_scans", r"(\d+)\.nii(\.gz)?") if raw else _numbers(root / "Patients_CT", r"(\d+)")
+        undrawn = self._undrawn({patient: labels[patient] for patient in sorted(labels.keys() & scans.keys())})
         for patient in sorted(labels.keys() - scans.keys()):
             context.report.leave_out(f"patient {patient}", "is in the table, but has no scan")
         if not raw:
@@ -106,17 +115,50 @@ class PhysionetImporter(Importer):
                 f"pixel spacing is not in a picture: {FIELD_OF_VIEW:g} mm over its columns and {SLICE_STEP:g} mm "
                 "between slices are assumed"
             )
+        if self.clean is not None:
+            bleeds = [types for patient in scans for types in labels.get(patient, {}).values() if types]
+            context.report.note(
+                f"{len(bleeds)} slices are labelled with bleeding (version 1.0.0, the paper's: 318); of those labelled "
+                f"clean {sum(map(len, undrawn.values()))} are not drawn (seed {self.seed})"
+            )
         return [
             PlannedCase(
                 f"physionet-{patient:03d}",
                 name,
-                partial(self._read, partial(read, name), patient, labels.get(patient), contradictory.get(patient, {})),
+                partial(
+                    self._read,
+                    partial(read, name),
+                    patient,
+                    labels.get(patient),
+                    contradictory.get(patient, {}),
+                    undrawn.get(patient, frozenset()),
+                ),
             )
             for patient, name in sorted(scans.items())
+            if self.clean is None or labels.get(patient, {}).keys() - undrawn.get(patient, frozenset())
         ]
 
+    def _undrawn(self, labels: Mapping[int, SliceTypes]) -> dict[int, frozenset[int]]:
+        """Numbers of the slices labelled clean that are not among the `clean` that are drawn, by patient."""
+        if self.clean is None:
+            return {}
+        found = [
+            (patient, number) for patient, slices in labels.items() for number in sorted(slices) if not slices[number]
+        ]
+        order = np.random.default_rng(self.seed).permutation(len(found))
+        rest: dict[int, set[int]] = {}
+        for index in order[self.clean :]:
+            patient, number = found[index]
+            rest.setdefault(patient, set()).add(number)
+        return {patient: frozenset(numbers) for patient, numbers in rest.items()}
+
     def _read(
-        self, read: Callable[[], _Scan], patient: int, labels: SliceTypes | None, wrong: Mapping[int, str]
+        self,
+        read: Callable[[], _Scan],
+        patient: int,
+        labels: SliceTypes | None,
+        wrong: Mapping[int, str],
+        undrawn: Collection[int],
     ) -> CaseContent:
         """A patient's scan with class masks, less the slices that cannot be used."""
         if labels is None:
@@ -133,9 +175,9 @@ class PhysionetImporter(Importer):
         beyond = sorted(number + 1 for number in labels.keys() - set(scan.numbers))
         if beyond:
             said.append(f"the table labels slices that the scan does not have: {', '.join(map(str, beyond))}")
-        kept = [index for index in range(slices) if index not in left_out]
+        kept = [index for index in range(slices) if index not in left_out and scan.numbers[index] not in undrawn]
         if not kept:
-            reason = f"none of its {slices} slices can be used; the first one {left_out[0]}"
+            reason = f"none of its {slices} slices can be used; the first one {left_out[min(left_out)]}"
             raise InputError(f"patient {patient}", reason)
         split = [scan.numbers[index] + 1 for index in typed.split if index in kept]
         told = f", types told apart in slices {', '.join(map(str, split))}" if split else ""

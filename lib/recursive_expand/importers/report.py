@@ -35,6 +35,12 @@ class LeftOut(StrEnum):
     SAME_CASE = "another file is that case"
     ROLES = "roles contradict each other"
     """The patient's other cases, or the case's own row, have another role."""
+    NO_CASE = "belongs to no case"
+    SEVERAL = "several files of one case"
+    OTHER_GRID = "not on its scan's grid"
+    OTHER_VALUES = "values that no class has"
+    NOT_JUDGED = "the case takes no verdicts"
+    OTHER_PROPOSAL = "another mask of the case was imported before"
     PART = "part of a case"
     """The case is imported, without this."""
 

@@ -3,6 +3,7 @@
 In a slice of one type, all that is marked is of that type. For a slice of several types, `--multi` says what to do:
 
 - `skip` leaves the slice out.
+- `outermost` calls all that is marked by the type that lies outermost in the head, as the paper's Table 2 does.
 - `any` goes by the reader's rule. A marked region (8-connected, at least `MIN_REGION` pixels) that lies on a region of
   a neighbouring slice, where that slice has one type alone, has that type. The types that have no region yet share the
   other regions from the skull inwards: in the order in which they lie deeper and deeper in the head they are epidural,
@@ -16,7 +17,7 @@ labelled with blood that nobody marked (it would teach a network that blood is b
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -40,6 +41,7 @@ class Multi(StrEnum):
 
     ANY = "any"
     SKIP = "skip"
+    OUTERMOST = "outermost"
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,8 @@ def type_mask(
             mask[number][plane] = classes.index(next(iter(names))) + 1
         elif names and multi is Multi.SKIP:
             left_out[number] = f"has several types ({_and(names)}); skipped (--multi skip)"
+        elif names and multi is Multi.OUTERMOST:
+            mask[number][plane] = classes.index(outermost(names)) + 1
         elif names:
             several.append(number)
     single = mask.copy()
@@ -106,6 +110,11 @@ def type_mask(
             mask[number] = found
             split.append(number)
     return TypedMask(mask, left_out, tuple(split))
+
+
+def outermost(names: Collection[str]) -> str:
+    """The type that lies outermost in the head, of those named."""
+    return next(name for name in OUTSIDE_IN if name in names)
 
 
 def _split(

@@ -16,6 +16,7 @@ from recursive_expand.ledger.errors import (
     VerdictIdTaken,
 )
 from recursive_expand.ledger.ledger import Ledger
+from recursive_expand.ledger.listing import ListedCase, StandingVerdict
 from recursive_expand.ledger.outbox import OutboxCount
 from recursive_expand.ledger.queue import Hold
 from recursive_expand.ledger.records import (
@@ -51,6 +52,7 @@ __all__ = [
     "Judgement",
     "Ledger",
     "LedgerError",
+    "ListedCase",
     "MovedOn",
     "NotWithdrawable",
     "NotYours",
@@ -65,6 +67,7 @@ __all__ = [
     "RoundRecord",
     "RoundState",
     "StaleProposal",
+    "StandingVerdict",
     "UnknownCase",
     "UnknownVerdict",
     "VerdictIdTaken",

@@ -45,6 +45,7 @@ AUDITED: dict[Table, tuple[str, ...]] = {
         "made_as",
         "served",
         "unchanged_slices",
+        "tool",
     ),
     proposal_slices: ("proposal_id", "slice", "class", "voxels"),
     verdicts: (

@@ -183,24 +183,6 @@ class Cases:
         with self._store.read() as connection:
             return connection.execute(query.order_by(cases.c.case_id if first else func.random()).limit(1)).scalar()
 
-    def label_index(self) -> Iterator[tuple[str, dict[str, Any], str, list[str], list[int]]]:
-        """(case id, info, file name, tags of label objects, rounds with a proposal) of every usable case."""
-        with self._store.read() as connection:
-            rounds_of: dict[str, list[int]] = {}
-            proposed = select(proposals.c.case_id, proposals.c.round).order_by(proposals.c.round)
-            for case_id, round_index in connection.execute(proposed):
-                rounds_of.setdefault(case_id, []).append(round_index)
-            query = select(
-                cases.c.case_id,
-                cases.c.info,
-                cases.c.name,
-                has_label("final").label("final"),
-                has_label("rejected").label("rejected"),
-            )
-            for row in connection.execute(query.where(cases.c.state == CaseState.READY).order_by(cases.c.case_id)):
-                tags = [tag for tag, has in (("final", row.final), ("rejected", row.rejected)) if has]
-                yield row.case_id, row.info, row.name, tags, rounds_of.get(row.case_id, [])
-
     def update_info(self, case_id: str, info: dict[str, Any]) -> None:
         """Merge what a client says about an image into its info."""
         with self._store.write() as connection:

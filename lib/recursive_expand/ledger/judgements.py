@@ -132,6 +132,7 @@ class Judgements:
             verdict_id=verdict_id,
             proposal_sha256=proposal.sha256,
             model_sha256=proposal.model_sha256,
+            tool=proposal.tool,
             accepted_slices=accepted,
             rejected_slices=tuple(rejected),
             used_by=None,
@@ -378,7 +379,9 @@ def _one(connection: Connection, verdict_id: int | None) -> VerdictRecord:
 def _records(connection: Connection, *where: ColumnElement[bool]) -> list[VerdictRecord]:
     """These verdicts with their judgements, oldest first."""
     query = (
-        select(verdicts, proposals.c.sha256, proposals.c.model_sha256, states.used_by().label("used_by"))
+        select(
+            verdicts, proposals.c.sha256, proposals.c.model_sha256, proposals.c.tool, states.used_by().label("used_by")
+        )
         .join(proposals, proposals.c.proposal_id == verdicts.c.proposal_id)
         .where(*where)
         .order_by(verdicts.c.verdict_id)
@@ -403,6 +406,7 @@ def _to_verdict(row: Row[Any], slices: dict[tuple[int, bool], list[int]]) -> Ver
         round=row.round,
         proposal_sha256=row.sha256,
         model_sha256=row.model_sha256,
+        tool=row.tool,
         verdict=VerdictKind(row.verdict),
         accepted_slices=tuple(slices.get((row.verdict_id, True), ())),
         rejected_slices=tuple(slices.get((row.verdict_id, False), ())),

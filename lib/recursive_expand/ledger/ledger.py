@@ -7,6 +7,7 @@ from pathlib import Path
 from recursive_expand.ledger.audit import Audit
 from recursive_expand.ledger.cases import Cases
 from recursive_expand.ledger.judgements import Judgements
+from recursive_expand.ledger.listing import Listing
 from recursive_expand.ledger.outbox import Outbox
 from recursive_expand.ledger.proposals import Proposals
 from recursive_expand.ledger.queue import Queue
@@ -22,7 +23,7 @@ class Ledger:
         location, upgrade: see `Store`.
 
     Attributes:
-        cases, proposals, queue, judgements, readings, rounds, outbox, audit: its parts.
+        cases, proposals, queue, judgements, readings, rounds, listing, outbox, audit: its parts.
     """
 
     def __init__(self, location: Path | str, *, upgrade: bool = True) -> None:
@@ -34,6 +35,7 @@ class Ledger:
         self.judgements = Judgements(store)
         self.readings = Readings(store)
         self.rounds = Rounds(store)
+        self.listing = Listing(store)
         self.outbox = Outbox(store)
         self.audit = Audit(store)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from itertools import groupby
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select
@@ -11,7 +12,7 @@ from recursive_expand.ledger.errors import LedgerError, OutdatedDraft
 from recursive_expand.ledger.records import ProposalDraft, ProposalRecord, ProposalState, ProposedSlice
 from recursive_expand.ledger.states import refresh
 from recursive_expand.ledger.store import Store, chunks
-from recursive_expand.ledger.tables import leases, proposal_slices, proposals, verdicts
+from recursive_expand.ledger.tables import leases, proposal_slices, proposals, rounds, verdicts
 
 
 class Proposals:
@@ -59,6 +60,7 @@ class Proposals:
                     round=round_index,
                     sha256=draft.sha256,
                     model_sha256=draft.model_sha256,
+                    tool=draft.tool,
                     file=draft.file,
                     made_as=made_as,
                     served=serve,
@@ -119,6 +121,32 @@ class Proposals:
         in_order = query.where(columns.proposal_id == proposal_id).order_by(columns.slice, columns["class"])
         with self._store.read() as connection:
             return [ProposedSlice(*row) for row in connection.execute(in_order)]
+
+    def first_marked_unreviewed(self, round_index: int | None = None) -> list[tuple[str, int, str, tuple[int, ...]]]:
+        """Slices that no earlier proposal of their case marked, of rounds whose review never opened.
+
+        Args:
+            round_index: of this round alone.
+
+        Returns:
+            (case id, round, the proposal's SHA-256, slice numbers), by case and round.
+        """
+        of_slice = select(proposals.c.case_id, proposal_slices.c.slice, func.min(proposals.c.round).label("round"))
+        joined = of_slice.join(proposal_slices, proposal_slices.c.proposal_id == proposals.c.proposal_id)
+        first = joined.group_by(proposals.c.case_id, proposal_slices.c.slice).subquery()
+        this = (proposals.c.case_id == first.c.case_id) & (proposals.c.round == first.c.round)
+        query = (
+            select(first.c.case_id, first.c.round, proposals.c.sha256, first.c.slice)
+            .join(proposals, this)
+            .join(rounds, rounds.c.round == first.c.round)
+            .where(rounds.c.opened.is_(None))
+            .order_by(first.c.case_id, first.c.round, first.c.slice)
+        )
+        if round_index is not None:
+            query = query.where(first.c.round == round_index)
+        with self._store.read() as connection:
+            rows = connection.execute(query).all()
+        return [(*key, tuple(row.slice for row in group)) for key, group in groupby(rows, lambda row: tuple(row[:3]))]
 
     def files(self) -> set[str]:
         """The files of all proposals, relative to the workspace."""
@@ -199,6 +227,7 @@ def to_proposals(connection: Connection, rows: Sequence[Row[Any]]) -> list[Propo
             voxels=dict(sorted(voxels.get(row.proposal_id, {}).items())),
             confidence=row.confidence,
             score=row.score,
+            tool=row.tool,
         )
         for row in rows
     ]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from sqlalchemy import Connection, Integer, cast, func, insert, select
+from sqlalchemy import Connection, Integer, case, cast, func, insert, select
 
-from recursive_expand.ledger.records import ReadingFacts
+from recursive_expand.ledger.records import QUICK_SECONDS, ReadingFacts
+from recursive_expand.ledger.states import unused
 from recursive_expand.ledger.store import Store
 from recursive_expand.ledger.tables import judgements, proposal_slices, reading_facts, verdicts
 
@@ -50,6 +51,30 @@ class Readings:
         )
         with self._store.read() as connection:
             return [(row[0], row[1], row[2], row[3]) for row in connection.execute(query)]
+
+    def given(self, reviewer: str, *, limit: int) -> list[tuple[str, str, int]]:
+        """(client's id, case, verdict) of a reader's newest verdicts that stand and no round has used, oldest first."""
+        query = (
+            select(reading_facts.c.client_verdict_id, verdicts.c.case_id, verdicts.c.verdict_id)
+            .join(verdicts, verdicts.c.verdict_id == reading_facts.c.verdict_id)
+            .where(unused(), verdicts.c.reviewer == reviewer)
+            .order_by(verdicts.c.verdict_id.desc())
+            .limit(limit)
+        )
+        with self._store.read() as connection:
+            return [(row[0], row[1], row[2]) for row in reversed(connection.execute(query).all())]
+
+    def flagged(self, round_index: int) -> dict[str, int]:
+        """Of a round's standing verdicts, how many came within `QUICK_SECONDS` (`quick`) or many at once (`bulk`)."""
+        quick = case((reading_facts.c.decided - reading_facts.c.first_paint < QUICK_SECONDS, 1), else_=0)
+        query = (
+            select(func.sum(quick), func.sum(cast(reading_facts.c.bulk, Integer)))
+            .join(verdicts, verdicts.c.verdict_id == reading_facts.c.verdict_id)
+            .where(verdicts.c.withdrawn.is_(None), verdicts.c.round == round_index)
+        )
+        with self._store.read() as connection:
+            found = connection.execute(query).one()
+        return {"quick": found[0] or 0, "bulk": found[1] or 0}
 
 
 def given_as(connection: Connection, client_verdict_id: str) -> int | None:

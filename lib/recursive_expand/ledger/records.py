@@ -148,13 +148,14 @@ class ProposalDraft:
     Attributes:
         case_id: whose mask it is.
         sha256: of the decoded native voxels (`LabelMap.sha256`).
-        model_sha256: of the weights that made it.
+        model_sha256: of the weights that made it; of an imported mask, of the file that it was imported from.
         file: the mask's file, relative to the workspace.
         marked: what it marks, by slice and class; empty for an empty mask.
-        confidence: mean probability of the mask's voxels, 0..1; 0 where empty.
+        confidence: mean probability of the mask's voxels, 0..1; 0 where empty or not known.
         unchanged_slices: slices emptied because their mask hardly differed from a rejected one.
         unchanged: whether the whole proposal hardly differs from a rejected one.
         features: what its acceptance is predicted from; None for an empty mask.
+        tool: who made an imported mask; None for f and g.
     """
 
     case_id: str
@@ -166,6 +167,7 @@ class ProposalDraft:
     unchanged_slices: tuple[int, ...] = ()
     unchanged: bool = False
     features: Features | None = None
+    tool: str | None = None
 
 
 @dataclass(frozen=True)
@@ -188,6 +190,7 @@ class ProposalRecord:
     voxels: dict[str, int]
     confidence: float
     score: float | None = None
+    tool: str | None = None
 
 
 @dataclass(frozen=True)
@@ -250,6 +253,7 @@ class ReadingFacts:
         overlay: whether the contours were on; overlay_off_seconds: how long they were not.
         view: sheet or case; input_device: keyboard, mouse or touch.
         client_version: of the page.
+        bulk: whether it was given to all that a sheet showed at once.
     """
 
     client_verdict_id: str
@@ -269,6 +273,7 @@ class ReadingFacts:
     view: str
     input_device: str
     client_version: str
+    bulk: bool = False
 
     @property
     def quick(self) -> bool:
@@ -286,6 +291,7 @@ class VerdictRecord:
         ts: when, ISO 8601 in UTC.
         used_by: the round whose training set first saw it; None while it can be taken back.
         withdrawn: when it was taken back, else None.
+        tool: who made the proposal, if it was imported.
     """
 
     verdict_id: int
@@ -306,6 +312,7 @@ class VerdictRecord:
     ts: str
     used_by: int | None
     withdrawn: str | None
+    tool: str | None = None
 
 
 @dataclass(frozen=True)
@@ -318,6 +325,7 @@ class RoundRecord:
         base_model: SHA-256 of the weights it started from, None in round 0.
         trained_model: SHA-256 of the weights it made, None until trained.
         model: SHA-256 of the weights it proposes with: the trained ones, or the old ones if the gate held them back.
+            None until then, and where its proposals were imported.
         config: the task it runs, as JSON.
         training_set_sha256: hash of what it trains on (`Rounds.training_set`).
         last_verdict: the newest verdict that its training set knew, 0 if there was none.
@@ -342,3 +350,8 @@ class RoundRecord:
     head: str
     report: dict[str, Any]
     attempts: int
+
+    @property
+    def imported(self) -> bool:
+        """Whether its proposals are masks of other tools: it is under review, or was, without ever having a model."""
+        return self.model is None and self.state in (RoundState.REVIEWING, RoundState.CLOSED, RoundState.CONVERGED)

@@ -120,6 +120,42 @@ class Rounds:
             self._store.record(connection, "round_started", *changed, _this(round_index), round=round_index)
         return self.get(round_index)
 
+    def open_imported(
+        self, *, config: dict[str, Any], config_sha256: str, training_set: dict[str, Any], training_set_sha256: str
+    ) -> RoundRecord:
+        """Open the review of masks that other tools made: as round 0, which trains nothing and has no model.
+
+        Args:
+            config, config_sha256: the settings as they are.
+            training_set, training_set_sha256: an empty one.
+
+        Raises:
+            MovedOn: a round was begun already.
+        """
+        with self._store.write() as connection:
+            newest = connection.execute(select(func.max(rounds.c.round))).scalar()
+            if newest is not None:
+                raise MovedOn(f"imported masks are round 0's, and round {newest} was begun already")
+            now = utc_now()
+            connection.execute(
+                insert(rounds).values(
+                    round=0,
+                    state=RoundState.REVIEWING,
+                    started=now,
+                    opened=now,
+                    config=config,
+                    config_sha256=config_sha256,
+                    training_set=training_set,
+                    training_set_sha256=training_set_sha256,
+                    last_verdict=0,
+                    head=chain.head(connection)[1],
+                    report={},
+                    attempts=0,
+                )
+            )
+            self._store.record(connection, "imported_review_opened", _this(0), round=0)
+        return self.get(0)
+
     def resume(self, round_index: int, *, config: dict[str, Any], config_sha256: str) -> RoundRecord:
         """Take up a round that was interrupted, stopped or failed, where it was.
 
@@ -186,6 +222,19 @@ class Rounds:
             values = {"finished": utc_now(), "report": _report(connection, round_index) | report}
             _move(connection, round_index, (RoundState.REVIEWING,), state, **values)
             kind = "converged" if converged else "review_closed"
+            self._store.record(connection, kind, _this(round_index), round=round_index, report=report)
+        return self.get(round_index)
+
+    def close_unreviewed(self, round_index: int, *, converged: bool, report: dict[str, Any]) -> RoundRecord:
+        """Every case is proposed, and nobody is asked: the round expanded (the next one follows) or has converged.
+
+        Its proposals stay held.
+        """
+        state = RoundState.CONVERGED if converged else RoundState.CLOSED
+        with self._store.write() as connection:
+            values = {"finished": utc_now(), "attempts": 0, "report": _report(connection, round_index) | report}
+            _move(connection, round_index, (RoundState.PROPOSING,), state, **values)
+            kind = "converged" if converged else "round_closed"
             self._store.record(connection, kind, _this(round_index), round=round_index, report=report)
         return self.get(round_index)
 

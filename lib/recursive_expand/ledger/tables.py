@@ -90,6 +90,7 @@ proposals = Table(
     Column("case_id", ForeignKey("cases.case_id"), nullable=False),
     Column("round", ForeignKey("rounds.round"), nullable=False),
     Column("sha256", String(64), nullable=False),
+    # Of the weights that made it; of an imported mask, of the file that it was imported from.
     Column("model_sha256", String(64), nullable=False),
     # The mask's file, relative to the workspace.
     Column("file", Text, nullable=False),
@@ -109,6 +110,8 @@ proposals = Table(
     # The queue: lowest first.
     Column("sort_key", Integer, nullable=False),
     Column("score", Float),
+    # Of an imported mask: who made it.
+    Column("tool", Text),
     UniqueConstraint("case_id", "round"),
     Index("proposals_queue", "state", "sort_key"),
     Index("proposals_round", "round", "state"),
@@ -180,6 +183,7 @@ reading_facts = Table(
     Column("view", String, nullable=False),
     Column("input_device", String, nullable=False),
     Column("client_version", String, nullable=False),
+    Column("bulk", Boolean, nullable=False),
     UniqueConstraint("client_verdict_id"),
 )
 

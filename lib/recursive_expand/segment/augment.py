@@ -35,7 +35,7 @@ def augment(hu: Tensor, target: Tensor, rng: np.random.Generator) -> tuple[Tenso
     """Flip, move and disturb a slice.
 
     Args:
-        hu: (H, W) int16, Hounsfield units.
+        hu: (H, W) or (S, H, W) int16, Hounsfield units; slices that are seen together are moved together.
         target: (H, W) uint8.
         rng: decides everything.
 
@@ -44,7 +44,7 @@ def augment(hu: Tensor, target: Tensor, rng: np.random.Generator) -> tuple[Tenso
     """
     background = hu.min()
     if rng.random() < 0.5:
-        hu, target = hu.flip(1), target.flip(1)
+        hu, target = hu.flip(-1), target.flip(-1)
     values = hu.to(torch.float32)
     if rng.random() < MOVED_SHARE:
         values, target = _moved(values, target, rng)
@@ -59,7 +59,7 @@ def _moved(values: Tensor, target: Tensor, rng: np.random.Generator) -> tuple[Te
     """Rotate about the centre, zoom and shift; what comes in from outside is background."""
     angle = np.deg2rad(rng.uniform(-ROTATION_DEGREES, ROTATION_DEGREES))
     zoom = 1 + rng.uniform(-ZOOM, ZOOM)
-    height, width = values.shape
+    height, width = target.shape
     cos, sin = np.cos(angle) * zoom, np.sin(angle) * zoom
     # affine_grid works in -1..1 along both axes: the shape's ratio keeps the rotation rigid.
     theta = torch.tensor(
@@ -71,7 +71,8 @@ def _moved(values: Tensor, target: Tensor, rng: np.random.Generator) -> tuple[Te
     )
     grid = functional.affine_grid(theta[None], [1, 1, height, width], align_corners=False)
     low = values.min()  # grid_sample fills with 0
-    moved = functional.grid_sample((values - low)[None, None], grid, mode="bilinear", align_corners=False)[0, 0] + low
+    planes = (values - low).reshape(1, -1, height, width)
+    moved = functional.grid_sample(planes, grid, mode="bilinear", align_corners=False).reshape(values.shape) + low
     labels = functional.grid_sample(target.to(torch.float32)[None, None], grid, mode="nearest", align_corners=False)[
         0, 0
     ]

@@ -25,7 +25,7 @@ class Batch:
     """What one step of training takes.
 
     Attributes:
-        hu: (B, H, W) int16, Hounsfield units, padded with air.
+        hu: (B, H, W) int16, Hounsfield units, padded with air; with `Method.context` (B, 2 * context + 1, H, W).
         target: (B, H, W) uint8, padded with IGNORE: padding is no part of the mean.
         with_dice: (B,) bool.
         accepted: (B,) bool.
@@ -79,7 +79,7 @@ def make_batch(
     Args:
         examples: at least one.
         boxes: the part of each that is trained on.
-        settings: working spacing, augmentation, seed and the network's size multiple.
+        settings: context, working spacing, augmentation, seed and the network's size multiple.
         round_index, epoch: seed the augmentation, with the settings' seed.
 
     Returns:
@@ -87,7 +87,8 @@ def make_batch(
     """
     slices = []
     for example, box in zip(examples, boxes, strict=True):
-        hu = torch.from_numpy(np.array(box.read(example.hu, AIR_HU)))
+        planes = [box.read(image, AIR_HU) for image in example.seen(settings.method.context)]
+        hu = torch.from_numpy(np.array(planes if len(planes) > 1 else planes[0]))
         target = torch.from_numpy(np.array(box.read(example.target, IGNORE)))
         shape = working_shape(box.shape, example.spacing, settings.method.working_spacing)
         if shape != box.shape:
@@ -100,7 +101,9 @@ def make_batch(
                 target = target.masked_fill(target != REJECTED, IGNORE)
         slices.append((hu, target))
     multiple = size_multiple(settings)
-    height, width = (max(2, -(-max(int(hu.shape[axis]) for hu, _ in slices) // multiple)) * multiple for axis in (0, 1))
+    height, width = (
+        max(2, -(-max(int(target.shape[axis]) for _, target in slices) // multiple)) * multiple for axis in (0, 1)
+    )
     return Batch(
         hu=torch.stack([_padded(hu, (height, width), AIR_HU) for hu, _ in slices]),
         target=torch.stack([_padded(target, (height, width), IGNORE) for _, target in slices]),
@@ -110,4 +113,4 @@ def make_batch(
 
 
 def _padded(values: Tensor, shape: tuple[int, int], fill: int) -> Tensor:
-    return functional.pad(values, (0, shape[1] - values.shape[1], 0, shape[0] - values.shape[0]), value=fill)
+    return functional.pad(values, (0, shape[1] - values.shape[-1], 0, shape[0] - values.shape[-2]), value=fill)

@@ -20,7 +20,7 @@ from recursive_expand.segment.weights import weights_bytes
 from recursive_expand.settings import Settings
 
 _NETWORK, _ADAM = "network.", "adam."
-_DECIDING = {"network", "training", "seed", "working_spacing", "pretrain"}
+_DECIDING = {"network", "training", "seed", "working_spacing", "pretrain", "context"}
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,11 @@ def fingerprint(
     """
     method = settings.method.model_dump(mode="json", include=_DECIDING)
     # Names and content of version 0.1.0, so that a training that it began goes on: its one region was the head.
+    del method["training"]["dice_loss"], method["training"]["clean_slices"]  # the examples tell
+    if method["network"]["kind"] == "residual":
+        del method["network"]["kind"]
+    if method["context"] == 0:
+        del method["context"]
     if method["training"]["replay_share"] == 0:
         del method["training"]["replay_share"]
     if method["pretrain"] == "none":

@@ -31,6 +31,8 @@ class Example:
         with_dice: whether the Dice loss joins the cross-entropy: on expert masks, not on accepted proposals.
         spacing: mm between rows and between columns; needed only where `Method.working_spacing` is set.
         accepted: whether the target is an accepted proposal, which `Training.accepted_loss` is for.
+        neighbours: what f sees besides: the `Method.context` slices before it and those after it, by position, each of
+            the shape of `hu`; empty where it has none: then it is its own neighbour.
     """
 
     key: str
@@ -39,6 +41,7 @@ class Example:
     with_dice: bool
     spacing: tuple[float, float] | None = None
     accepted: bool = False
+    neighbours: tuple[NDArray[np.int16], ...] = ()
 
     def __post_init__(self) -> None:
         if self.hu.ndim != 2 or self.hu.shape != self.target.shape:
@@ -46,13 +49,20 @@ class Example:
                 f"example {self.key}: image {self.hu.shape} and target {self.target.shape} must be one slice"
             )
 
+    def seen(self, context: int) -> tuple[NDArray[np.int16], ...]:
+        """The 2 * context + 1 slices that f sees, this one in the middle."""
+        beside = self.neighbours or (self.hu,) * (2 * context)
+        return (*beside[:context], self.hu, *beside[context:])
+
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "hu": _place_in_file(self.hu) or self.hu}
+        neighbours = tuple(_place_in_file(image) or image for image in self.neighbours)
+        return {**self.__dict__, "hu": _place_in_file(self.hu) or self.hu, "neighbours": neighbours}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        if isinstance(state["hu"], _Place):
-            state = {**state, "hu": state["hu"].open()}
-        self.__dict__.update(state)
+        hu, *neighbours = (
+            image.open() if isinstance(image, _Place) else image for image in (state["hu"], *state["neighbours"])
+        )
+        self.__dict__.update({**state, "hu": hu, "neighbours": tuple(neighbours)})
 
 
 def examples_sha256(examples: Sequence[Example]) -> str:

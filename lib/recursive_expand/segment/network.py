@@ -9,6 +9,7 @@ from monai.networks.nets import UNet
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from recursive_expand.segment.unet2015 import UNet2015
 from recursive_expand.settings import Settings
 
 
@@ -19,24 +20,32 @@ def build_network(settings: Settings) -> nn.Module:
     except near the box's border. Seed torch before calling for reproducible weights.
 
     Args:
-        settings: the number of windows and classes, channels and residual units.
+        settings: the number of windows and classes; the network's kind, channels and residual units.
 
     Returns:
-        A module from (B, len(settings.task.windows), H, W) float in 0..1 to logits (B, K + 1, H, W), channel 0 being
+        A module from (B, input_channels(settings), H, W) float in 0..1 to logits (B, K + 1, H, W), channel 0 being
         background. H and W must be multiples of `size_multiple(settings)`.
     """
-    channels = settings.method.network.channels
+    chosen, channels = settings.method.network, settings.method.network.channels
+    inputs, outputs = input_channels(settings), len(settings.task.classes) + 1
+    if chosen.kind == "unet2015":
+        return UNet2015(inputs, outputs, channels=channels)
     return UNet(
         spatial_dims=2,
-        in_channels=len(settings.task.windows),
-        out_channels=len(settings.task.classes) + 1,
+        in_channels=inputs,
+        out_channels=outputs,
         channels=channels,
         strides=(2,) * (len(channels) - 1),
-        num_res_units=settings.method.network.residual_units,
+        num_res_units=chosen.residual_units,
         norm="batch",
         # With few slices to learn from, PReLU converges several times faster than ReLU, at the same cost.
         act="prelu",
     )
+
+
+def input_channels(settings: Settings) -> int:
+    """What `apply_windows` makes of a slice and those that f sees with it."""
+    return len(settings.task.windows) * (2 * settings.method.context + 1)
 
 
 def size_multiple(settings: Settings) -> int:

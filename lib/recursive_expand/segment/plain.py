@@ -23,16 +23,16 @@ def predict_plain(
     """Class probabilities of one slice.
 
     Args:
-        settings: windows and working spacing.
+        settings: windows, context and working spacing.
         network: f, in eval mode, on any device.
-        hu: (R, C) int16, Hounsfield units.
+        hu: (R, C) int16, Hounsfield units; with `Method.context` (2 * context + 1, R, C), its neighbours around it.
         spacing: mm between rows and between columns; needed only where `Method.working_spacing` is set.
 
     Returns:
         (K + 1, R, C) float32; their argmax over the first axis is f's mask.
     """
     device = next(network.parameters()).device
-    rows, columns = hu.shape
+    rows, columns = hu.shape[-2:]
     shape = working_shape((rows, columns), spacing, settings.method.working_spacing)
     working = to_working(torch.from_numpy(np.array(hu))[None], shape)
     box = Box.whole(shape).aligned(size_multiple(settings))

@@ -1,4 +1,4 @@
-"""The fast path of f and g: proposals for many cases, on the region's box of slices that may hold any class."""
+"""The fast path of f and g: proposals for many cases, on the part of each slice that f needs to see."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from torch.nn import functional
 from recursive_expand.cases import AIR_HU, Volume
 from recursive_expand.segment.box import Box
 from recursive_expand.segment.constrain import AllowedClasses, SliceProbabilities, constrain
+from recursive_expand.segment.context import seen_slices
 from recursive_expand.segment.metrics import Counts
 from recursive_expand.segment.network import fold_batch_norm, size_multiple
 from recursive_expand.segment.refine import refine
@@ -40,7 +41,8 @@ class Prediction:
     """What f and g make of one case.
 
     Attributes:
-        mask: (slices, rows, columns) uint8 class values after g, image-level labels obeyed.
+        mask: (slices, rows, columns) uint8 class values, image-level labels obeyed; after g, unless
+            `Refinement.refine` leaves that for after the review.
         ignore: (slices, rows, columns) bool, the ignore band: foreground probability between confident background
             and confident foreground, or at odds with the mask.
         confidence: (slices,) float32, mean probability of the mask's class over the mask's voxels; nan where the
@@ -64,7 +66,7 @@ class Predictor:
     all cases in flight are batched by the shape of their boxes while threads cut, and refine, other slices.
 
     Args:
-        settings: windows, region, working spacing, refinement, confidence limits, threads.
+        settings: windows, region, context, working spacing, refinement, confidence limits, threads.
         network: f with its weights; copied, so later training does not change this predictor.
         device: where f runs.
         half: run f in half precision; None: where the device has fast instructions for it.
@@ -82,6 +84,8 @@ class Predictor:
     ) -> None:
         self._settings = settings
         self._region = region_named(settings.task.region)
+        whole = settings.method.proposing_area == "as_trained" and not settings.method.training.crop_to_region
+        self._area = region_named("whole") if whole else self._region
         self._device = torch.device(device)
         self._half = has_fast_half(self._device) if half is None else half
         self._dtype = _half_type(self._device) if self._half else torch.float32
@@ -103,8 +107,8 @@ class Predictor:
 
         Image-level labels are obeyed exactly: a slice that is labelled clean is all background; where one class is
         present, all foreground is that class; where several are, each pixel gets the most probable of these and
-        background. Slices that are not worth a look, and what is outside
-        the region's box, are background.
+        background. Slices that are not worth a look, and what is outside the region's box, are background, unless
+        `Method.proposing_area` is the whole of every slice.
 
         Args:
             volumes: (case id, volume); taken from a few at a time, as memory allows.
@@ -149,7 +153,8 @@ class Predictor:
         first_stage = self._whole_way if self._batch_size == 1 else self._cut
         for number, names in enumerate(allowed):
             if names is None or names:
-                taken = _Slice(prediction, number, volume.hu[number], spacing, names)
+                seen = tuple(volume.hu[n] for n in seen_slices(number, slices, self._settings.method.context))
+                taken = _Slice(prediction, number, seen, spacing, names)
                 case.jobs.append(pool.submit(first_stage, taken))
         return case
 
@@ -160,13 +165,16 @@ class Predictor:
             self._refine(cut, self._decide(taken, self._views([cut])[0]))
 
     def _cut(self, taken: _Slice) -> _Cut | None:
-        """The region's box of a slice, or None where there is nothing to look at."""
-        hu = np.array(taken.hu)  # read from the file once; torch wants arrays that it may write to
-        box = self._region.box(hu) if self._region.worth_a_look(hu, taken.spacing) else None
+        """The part of a slice that f sees, or None where there is nothing to look at."""
+        hu = np.array(taken.seen[len(taken.seen) // 2])  # read from the file once; torch writes to its arrays
+        box = self._area.box(hu) if self._area.worth_a_look(hu, taken.spacing) else None
         if box is None:
             return None
         box = _on_common_shapes(box, hu.shape, size_multiple(self._settings))
-        return _Cut(taken, box, np.ascontiguousarray(box.read(hu, AIR_HU)))
+        centre = np.ascontiguousarray(box.read(hu, AIR_HU))
+        if len(taken.seen) == 1:
+            return _Cut(taken, box, centre, centre[None])
+        return _Cut(taken, box, centre, np.stack([box.read(plane, AIR_HU) for plane in taken.seen]))
 
     def _forward(self, window: list[_Case], pool: ThreadPoolExecutor) -> None:
         """Run f over batches of slices of all cases of a window, handing each slice on to g in the pool."""
@@ -192,7 +200,7 @@ class Predictor:
     @torch.inference_mode()
     def _views(self, cuts: Sequence[_Cut]) -> Tensor:
         """f on boxes of one shape (h, w), as they are and, with flips, mirrored: (B, 1 or 2, K + 1, h, w)."""
-        hu = torch.stack([torch.from_numpy(cut.hu) for cut in cuts]).to(self._device)
+        hu = torch.stack([torch.from_numpy(cut.seen) for cut in cuts]).to(self._device)
         shape = self._working_shape(cuts[0])
         hu = to_working(hu, shape)
         native = cuts[0].box.shape
@@ -202,7 +210,7 @@ class Predictor:
         return torch.stack([plain, to_native(self._logits(hu.flip(-1), shape).flip(-1), native)], dim=1)
 
     def _logits(self, hu: Tensor, shape: tuple[int, int]) -> Tensor:
-        """f on (B, *shape) HU: (B, K + 1, *shape) on the device."""
+        """f on (B, S, *shape) HU: (B, K + 1, *shape) on the device."""
         multiple = size_multiple(self._settings)
         hu = functional.pad(hu, (0, -shape[1] % multiple, 0, -shape[0] % multiple), value=AIR_HU)
         images = apply_windows(hu, self._settings.task.windows).to(self._dtype, memory_format=torch.channels_last)
@@ -234,7 +242,9 @@ class Predictor:
         inside = self._region.inside(cut.hu, cut.taken.spacing) if len(found.pixels) else None
         if inside is not None:
             found = found.within(inside)
-        mask = refine(found.mask, cut.hu, refinement, self._settings.task.windows[0])
+        mask = found.mask
+        if refinement.refine == "before_review":
+            mask = refine(mask, cut.hu, refinement, self._settings.task.windows[0])
         mask = drop_specks(mask, min_pixels=refinement.min_area / math.prod(cut.taken.spacing))
         mask = drop_rims(mask, cut.hu, cut.taken.spacing, min_depth=refinement.min_depth)
         ignore = found.ignore_band(mask, training.confident_background, training.confident_foreground)
@@ -254,22 +264,24 @@ class _Case:
 
 @dataclass(frozen=True)
 class _Slice:
-    """One slice of a case: `hu` is (R, C) int16, `spacing` in mm along rows and columns."""
+    """One slice of a case: `seen` are the (R, C) int16 that f sees, itself in the middle; `spacing` in mm along rows
+    and columns."""
 
     prediction: Prediction
     number: int
-    hu: NDArray[np.int16]
+    seen: tuple[NDArray[np.int16], ...]
     spacing: tuple[float, float]
     allowed: frozenset[str] | None
 
 
 @dataclass(frozen=True)
 class _Cut:
-    """The box of a slice that f sees: `hu` has the box's shape."""
+    """The box of a slice: `hu` is the slice in it, `seen` (S, h, w) all that f sees."""
 
     taken: _Slice
     box: Box
     hu: NDArray[np.int16]
+    seen: NDArray[np.int16]
 
 
 def _finished(case: _Case) -> tuple[str, Prediction]:

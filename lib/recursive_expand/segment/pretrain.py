@@ -21,6 +21,7 @@ from recursive_expand.errors import InputError, RecursiveExpandError
 from recursive_expand.phantom import CLASSES
 from recursive_expand.phantom.varied_stream import Slice, VariedSlices
 from recursive_expand.segment.checkpoint import TrainingState, load_checkpoint, save_checkpoint
+from recursive_expand.segment.context import repeated
 from recursive_expand.segment.losses import IGNORE, segmentation_loss
 from recursive_expand.segment.network import build_network, size_multiple
 from recursive_expand.segment.threads import available_cores
@@ -107,6 +108,7 @@ def pretraining_key(settings: Settings, device: torch.device) -> str:
         "threads": _threads(settings),
         "task": settings.task.model_dump(mode="json", include={"classes", "windows"}),
         "network": method.network.model_dump(mode="json"),
+        "context": method.context,
         "run": [method.pretrain_seed, _heads(settings, device), method.pretrain_epochs, method.working_spacing],
         "training": [method.training.batch_size, method.training.learning_rate],
     }
@@ -145,7 +147,8 @@ def pretrain(
                 for hu, mask in _batches(chunk, settings):
                     for group in optimizer.param_groups:
                         group["lr"] = training.learning_rate * share_of_rate(seen / total)
-                    images = apply_windows(hu.to(device), settings.task.windows)
+                    hu = repeated(hu.to(device), settings.method.context)  # a synthetic slice stands alone
+                    images = apply_windows(hu, settings.task.windows)
                     with precision.autocast():
                         logits = network(images.contiguous(memory_format=torch.channels_last))
                     target = table[mask.long()].to(device)

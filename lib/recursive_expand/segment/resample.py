@@ -32,15 +32,16 @@ def to_working(hu: Tensor, shape: tuple[int, int]) -> Tensor:
     """Average HU over each working pixel.
 
     Args:
-        hu: (B, H, W) int16 or float, Hounsfield units.
+        hu: (B, H, W) or (B, S, H, W), int16 or float, Hounsfield units.
         shape: the working shape.
 
     Returns:
-        (B, *shape): `hu` itself where the shape is the same, float32 otherwise.
+        (B, *shape) or (B, S, *shape): `hu` itself where the shape is the same, float32 otherwise.
     """
     if tuple(hu.shape[-2:]) == shape:
         return hu
-    return functional.interpolate(hu.unsqueeze(1).to(torch.float32), size=shape, mode="area").squeeze(1)
+    planes = hu if hu.ndim == 4 else hu.unsqueeze(1)
+    return functional.interpolate(planes.to(torch.float32), size=shape, mode="area").reshape(*hu.shape[:-2], *shape)
 
 
 def to_native(logits: Tensor, shape: tuple[int, int]) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 import torch
@@ -16,22 +17,22 @@ def apply_windows(hu: Tensor, windows: Sequence[Window]) -> Tensor:
     """Map HU to 0..1 once per window.
 
     Args:
-        hu: (B, H, W) or (B, 1, H, W), int16 or float, Hounsfield units. int16 is what should cross to the device:
-            half the bytes of one float window.
+        hu: (B, H, W) or (B, S, H, W), int16 or float, Hounsfield units; S slices are seen together (`Method.context`).
+            int16 is what should cross to the device: half the bytes of one float window.
         windows: values from level - width / 2 to level + width / 2 map to 0..1; what lies outside is clamped, so
             that air is exactly 0, as a convolution's zero padding is.
 
     Returns:
-        (B, len(windows), H, W) float32 on the device of `hu`.
+        (B, S * len(windows), H, W) float32 on the device of `hu`: all windows of the first slice, then of the next.
     """
     if hu.ndim == 3:
         hu = hu.unsqueeze(1)
-    if hu.ndim != 4 or hu.shape[1] != 1:
-        raise ValueError(f"slices must be (B, H, W) or (B, 1, H, W), not {tuple(hu.shape)}")
+    if hu.ndim != 4:
+        raise ValueError(f"slices must be (B, H, W) or (B, S, H, W), not {tuple(hu.shape)}")
     values = hu.to(torch.float32)
-    out = values.new_empty((hu.shape[0], len(windows), *hu.shape[2:]))
-    for channel, window in enumerate(windows):
-        torch.add(values[:, 0], window.width / 2 - window.level, out=out[:, channel])
+    out = values.new_empty((hu.shape[0], hu.shape[1] * len(windows), *hu.shape[2:]))
+    for channel, (number, window) in enumerate(product(range(hu.shape[1]), windows)):
+        torch.add(values[:, number], window.width / 2 - window.level, out=out[:, channel])
         out[:, channel].div_(window.width).clamp_(0, 1)
     return out
 

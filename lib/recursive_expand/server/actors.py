@@ -21,12 +21,14 @@ async def acting(request: Request, user: Annotated[User, Depends(_ANNOTATOR)]) -
 
     A reviewer who logged in is who the token says. Otherwise the name is self-declared: `reviewer` (or else `client`)
     in the query, in a JSON body or in the form's JSON field `params`, where MONAI Label's clients call themselves
-    `client_id`. A program that gives no reviewer acts in its own name.
+    `client_id`; 3D Slicer's reviewer module names its reader in `segmentationMeta`. A program that gives no reviewer
+    acts in its own name.
 
     Raises:
         HTTPException: 403, a verdict is given in another name than the one that logged in.
     """
-    declared = {**await _body(request), **request.query_params}
+    body = await _body(request)
+    declared = {**_of_reviewer_module(body), **body, **request.query_params}
     reviewer, client = (_name(declared.get(key)) for key in ("reviewer", "client"))
     client = client or _name(declared.get("client_id"))
     if settings.MONAI_LABEL_AUTH_ENABLE:
@@ -52,6 +54,11 @@ async def _body(request: Request) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _of_reviewer_module(body: dict[str, Any]) -> dict[str, Any]:
+    meta = body.get("segmentationMeta")
+    return {"reviewer": meta.get("approvedBy")} if isinstance(meta, dict) else {}
 
 
 def _name(value: object) -> str:

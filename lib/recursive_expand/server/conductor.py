@@ -12,12 +12,12 @@ from monailabel.utils.async_tasks.task import AsyncTask
 from monailabel.utils.async_tasks.utils import tasks
 
 from recursive_expand.errors import RecursiveExpandError
+from recursive_expand.expand.due import check_something_to_do, close_review, round_due
 from recursive_expand.expand.labels import deliver_due, heal
 from recursive_expand.expand.progress import read_progress
 from recursive_expand.expand.queue import VERDICTS_PER_FIT, refit
 from recursive_expand.expand.recursion import Recursion
 from recursive_expand.expand.registration import register_cases
-from recursive_expand.expand.rounds import check_something_to_do, close_review, round_due
 from recursive_expand.expand.steps import State, Step, next_step, read_state
 from recursive_expand.ledger import MovedOn, RoundRecord, RoundState
 
@@ -81,7 +81,9 @@ class Conductor(threading.Thread):
 
     def state(self) -> State:
         """Where the recursion stands, with what only the conductor knows."""
-        return read_state(self._recursion, indexing=self.indexing, asked=self._asked, held=self.held)
+        # A round that a person asked for stays asked for while it runs.
+        asked = self._asked or self.running()
+        return read_state(self._recursion, indexing=self.indexing, asked=asked, held=self.held)
 
     def hold(self, reason: str) -> None:
         """Begin no round until somebody asks."""

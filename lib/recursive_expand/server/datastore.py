@@ -12,13 +12,13 @@ from typing import Any
 from fastapi import HTTPException
 from monailabel.interfaces.datastore import Datastore
 
-from recursive_expand.archives.identifiers import split_name
 from recursive_expand.errors import InputError, RecursiveExpandError
 from recursive_expand.expand.frozen import frozen_file
 from recursive_expand.expand.labels import label_info
 from recursive_expand.expand.recursion import Recursion
 from recursive_expand.expand.registration import register_cases
 from recursive_expand.ledger import CaseRecord, CaseState, ProposalRecord
+from recursive_expand.server.listing import listed
 from recursive_expand.server.refusals import as_http
 
 ROUND_TAG = re.compile(r"version_(\d{1,6})")
@@ -98,9 +98,20 @@ class RecursiveDatastore(Datastore):
         return str(path)
 
     def get_image_info(self, image_id: str) -> dict[str, Any]:
-        """What clients attached to the image, and its file's name."""
+        """What clients attached to the image, its file's name, and what is unusual in the series that it is of."""
         case = self._case(image_id)
-        return case.info | {"name": case.name}
+        with as_http():
+            series = self._recursion.archive.reference(image_id)
+            remarks = self._recursion.archive.remarks(image_id)
+        if series is None:
+            return case.info | {"name": case.name}
+        steps = series.slice_spacings_mm
+        about = {
+            "tilt_degrees": round(series.tilt_degrees, 2),
+            "slice_spacing_mm": [round(float(step), 3) for step in (steps.min(), steps.max())] if len(steps) else [],
+            "remarks": remarks,
+        }
+        return case.info | {"name": case.name, "series": about}
 
     def get_label_info(self, label_id: str, label_tag: str) -> dict[str, Any]:
         """The verdict behind a label, or the proposal, and what clients attached to it."""
@@ -180,13 +191,12 @@ class RecursiveDatastore(Datastore):
         return {"total": total, "completed": final, "label_tags": {"final": final}, "train": []}
 
     def json(self) -> dict[str, Any]:
-        """Every image with its labels' tags, in the form of MONAI Label's own datastore."""
-        objects = {}
-        for case_id, info, name, tags, rounds in self._recursion.ledger.cases.label_index():
-            parts = split_name(name)
-            labels = {tag: {"ext": ".nii.gz", "info": {}} for tag in [*tags, *(f"version_{r}" for r in rounds)]}
-            extension = parts[1] if parts else ""
-            objects[case_id] = {"image": {"ext": extension, "info": info | {"name": name}}, "labels": labels}
+        """Every image with its labels, in the form of MONAI Label's own datastore; see `server.listing`."""
+        task = self._recursion.settings.task
+        objects = {
+            case.case_id: listed(case, model=task.name, classes=task.classes)
+            for case in self._recursion.ledger.listing.cases()
+        }
         return {"name": self.name(), "description": self.description(), "objects": objects}
 
     def _case(self, image_id: str) -> CaseRecord:
@@ -212,19 +222,7 @@ class RecursiveDatastore(Datastore):
         return None if proposal is None else frozen_file(self._recursion.workspace, proposal)
 
     def _proposal(self, case: CaseRecord, tag: str) -> ProposalRecord | None:
-        proposals = self._recursion.ledger.proposals
-        if tag == ORIGINAL:
-            return proposals.current(case.case_id)
-        match = ROUND_TAG.fullmatch(tag)
-        if match is None:
-            raise HTTPException(
-                422, f"label tag {tag[:40]!a} is not known; choose final, rejected, original or version_<round>"
-            )
-        # Only what the ledger recorded is a proposal; a file alone may be left over from a killed process.
-        proposal = proposals.of_round(case.case_id, int(match[1]))
-        if proposal is None:
-            raise HTTPException(404, f"round {match[1]} made no proposal for case {case.case_id!r}")
-        return proposal
+        return proposal_under(self._recursion, case.case_id, tag)
 
     def _origin(self, case: CaseRecord, tag: str) -> dict[str, Any]:
         if tag in ("final", "rejected"):
@@ -240,4 +238,31 @@ class RecursiveDatastore(Datastore):
             "proposal_sha256": proposal.sha256,
             "state": proposal.state,
             "slices": list(proposal.slices),
+            **({} if proposal.tool is None else {"tool": proposal.tool}),
         }
+
+
+def proposal_under(recursion: Recursion, case_id: str, tag: str) -> ProposalRecord | None:
+    """The proposal that a tag names; None where a case has no current one.
+
+    Args:
+        recursion: the recursion.
+        case_id: a case that exists.
+        tag: `original` or `version_<round>`.
+
+    Raises:
+        HTTPException: 422 for another tag, 404 where that round made none.
+    """
+    proposals = recursion.ledger.proposals
+    if tag == ORIGINAL:
+        return proposals.current(case_id)
+    match = ROUND_TAG.fullmatch(tag)
+    if match is None:
+        raise HTTPException(
+            422, f"label tag {tag[:40]!a} is not known; choose final, rejected, original or version_<round>"
+        )
+    # Only what the ledger recorded is a proposal; a file alone may be left over from a killed process.
+    proposal = proposals.of_round(case_id, int(match[1]))
+    if proposal is None:
+        raise HTTPException(404, f"round {match[1]} made no proposal for case {case_id!r}")
+    return proposal

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import HTTPException
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
@@ -12,12 +12,15 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from recursive_expand.archives.images import read_volume
 from recursive_expand.cases import LabelMap, Role, Volume
 from recursive_expand.expand.frozen import frozen_label
-from recursive_expand.expand.proposer import Proposer
 from recursive_expand.expand.recursion import Recursion
 from recursive_expand.ledger import CaseRecord, ProposalRecord
 from recursive_expand.server.answers import write_answer
+from recursive_expand.server.parent import give_way_in_thread
 from recursive_expand.server.refusals import as_http
 from recursive_expand.server.uploads import is_upload
+
+if TYPE_CHECKING:
+    from recursive_expand.expand.proposer import Proposer
 
 
 class ProposalInfer(InferTask):
@@ -37,7 +40,7 @@ class ProposalInfer(InferTask):
             config={},
         )
         self._recursion = recursion
-        self._lock = threading.Lock()
+        self._computing = ThreadPoolExecutor(1, "computing", initializer=give_way_in_thread)
         self._cached: Proposer | None = None
 
     def is_valid(self) -> bool:
@@ -77,8 +80,7 @@ class ProposalInfer(InferTask):
             return self._predict(recursion.volume(case.case_id))
         proposal = recursion.ledger.proposals.current(case.case_id)
         if proposal is None:
-            with self._lock:
-                made = list(self._proposer().propose([case], serve=True))
+            made = self._computing.submit(lambda: list(self._proposer().propose([case], serve=True))).result()
             if not made:
                 raise HTTPException(422, recursion.ledger.cases.get(case.case_id).reason)
             proposal = made[0]
@@ -86,9 +88,7 @@ class ProposalInfer(InferTask):
 
     def _predict(self, volume: Volume) -> tuple[LabelMap, dict[str, Any]]:
         """A mask that is no proposal: nothing is stored."""
-        with self._lock:
-            proposer = self._proposer()
-            label = proposer.predict(volume)
+        proposer, label = self._computing.submit(self._by_model, volume).result()
         params = {
             "proposal": label.sha256,
             "round": proposer.round_index,
@@ -98,6 +98,10 @@ class ProposalInfer(InferTask):
         }
         return label, params
 
+    def _by_model(self, volume: Volume) -> tuple[Proposer, LabelMap]:
+        proposer = self._proposer()
+        return proposer, proposer.predict(volume)
+
     def _proposer(self) -> Proposer:
         rounds = self._recursion.ledger.rounds
         current = rounds.current_model()
@@ -105,6 +109,9 @@ class ProposalInfer(InferTask):
             raise HTTPException(409, "there is no model yet: round 0 is still to be trained; see GET /recursive/status")
         known = self._cached
         if known is None or (known.round_index, known.model_sha256) != current:
+            # Here: it imports PyTorch, and most answers are frozen masks.
+            from recursive_expand.expand.proposer import Proposer
+
             known = self._cached = Proposer.of(self._recursion, rounds.get(current[0]))
         return known
 
@@ -120,4 +127,5 @@ def _describe(proposal: ProposalRecord) -> dict[str, Any]:
         "confidence": round(proposal.confidence, 4),
         "score": None if proposal.score is None else round(proposal.score, 4),
         "stored": True,
+        **({} if proposal.tool is None else {"tool": proposal.tool}),
     }

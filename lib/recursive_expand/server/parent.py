@@ -26,6 +26,15 @@ def give_way() -> None:
     psutil.Process().nice(lower)
 
 
+def give_way_in_thread() -> None:
+    """From now on this thread, and those that it starts, get the processor when the server's others do not need it.
+
+    Linux alone has priorities of threads; elsewhere nothing changes.
+    """
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+
+
 def announce_server() -> None:
     """Tell the processes that this one starts from now on whose they are."""
     os.environ[SERVER_PID] = str(os.getpid())

@@ -61,6 +61,7 @@ class Verdict(BaseModel):
     ts: str
     used_by: int | None = Field(description="The round that trained with it; none while it can be taken back.")
     withdrawn: str | None = Field(description="When it was taken back.")
+    tool: str | None = Field(default=None, description="Who made the mask, where it was imported.")
 
     @classmethod
     def of(cls, record: VerdictRecord) -> Verdict:

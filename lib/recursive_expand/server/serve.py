@@ -17,6 +17,7 @@ from typing import Any
 
 from recursive_expand.errors import InputError, RecursiveExpandError
 from recursive_expand.server.access import ALLOW_ORIGIN, HOST, LOOPBACK, Access
+from recursive_expand.server.deferred import deferred_torch
 
 CORS_ORIGINS = "MONAI_LABEL_CORS_ORIGINS"
 """MONAI Label's own environment variable for origins; they are allowed as by `--allow-origin`."""
@@ -141,14 +142,18 @@ def _start(options: argparse.Namespace, log_config: dict[str, Any]) -> None:
     # Where it was imported before the variables were set.
     settings.__init__()
     import uvicorn
-    from monailabel.interfaces.utils.app import app_instance
 
     from recursive_expand.server.asgi import app
+
+    with deferred_torch():
+        from monailabel.interfaces.utils.app import app_instance
 
     # Here, what is wrong with the studies or the task is one line; in uvicorn it would be a traceback.
     app_instance()
     desk = desk_address(options.host, options.port)
     print(f"Review desk: {desk}", flush=True)
+    if isinstance(options.studies, str):
+        print(f"OHIF: {desk.replace('/review/', '/ohif/')}", flush=True)
     if options.open:
         threading.Thread(target=_open_when_up, args=(desk,), daemon=True).start()
     uvicorn.run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Literal, cast
 
 from pydantic import BaseModel, Field
@@ -12,7 +13,18 @@ from recursive_expand.expand.steps import Step, next_step
 from recursive_expand.ledger import RoundState
 from recursive_expand.server.conductor import Conductor
 
-State = Literal["waiting_for_pixel_labels", "training", "proposing", "reviewing", "converged", "stopped", "failed"]
+MOST_REMARKS = 100
+State = Literal[
+    "waiting_for_pixel_labels",
+    "waiting_for_proposals",
+    "training",
+    "proposing",
+    "reviewing",
+    "decided",
+    "converged",
+    "stopped",
+    "failed",
+]
 
 
 class ProgressStatus(BaseModel):
@@ -42,6 +54,14 @@ class OutboxStatus(BaseModel):
     error: str | None = Field(description="Why the newest one could not be written.")
 
 
+class FetchStatus(BaseModel):
+    """A series on its way from the PACS."""
+
+    case_id: str
+    come: int = Field(description="Instances that are here.")
+    total: int
+
+
 class Status(BaseModel):
     """Where the recursion stands."""
 
@@ -55,7 +75,9 @@ class Status(BaseModel):
     undecided: int = Field(description="Proposals that wait for a verdict.")
     verdicts: dict[str, int] = Field(description="Standing verdicts and slices of all rounds.")
     outbox: OutboxStatus
+    fetching: list[FetchStatus] = Field(description="Series on their way from the PACS.")
     set_aside: list[SetAsideStatus]
+    remarks: list[SetAsideStatus] = Field(description="What is unusual in input that is used, as it is: at most 100.")
     last_error: str | None
     model_sha256: str | None
     preset: str
@@ -91,6 +113,14 @@ def read_status(recursion: Recursion, conductor: Conductor) -> Status:
         undecided=undecided,
         verdicts=ledger.judgements.count(),
         outbox=OutboxStatus(**vars(ledger.outbox.count())),
+        fetching=[
+            FetchStatus(case_id=case_id, come=come, total=total)
+            for case_id, (come, total) in recursion.archive.fetching().items()
+        ],
+        remarks=[
+            SetAsideStatus(source=case_id, reason="; ".join(said))
+            for case_id, said in islice(recursion.archive.remarked().items(), MOST_REMARKS)
+        ],
         set_aside=[SetAsideStatus(source=source, reason=reason) for source, reason in ledger.cases.list_set_aside()],
         last_error=conductor.held or (round_.error if round_ else None) or conductor.problem,
         model_sha256=model[1] if model else None,
@@ -100,6 +130,10 @@ def read_status(recursion: Recursion, conductor: Conductor) -> Status:
 
 
 def _state(state: RoundState | None, step: Step, *, can_start: bool) -> State:
+    if step is Step.WAIT_FOR_PROPOSALS:
+        return "waiting_for_proposals"
+    if step is Step.DECIDED:
+        return "decided"
     if step is Step.RESUME_NEEDED and state is not RoundState.FAILED:
         return "stopped"
     if state is None:
@@ -115,6 +149,10 @@ def _message(state: State, undecided: int, conductor: Conductor, *, fresh: bool,
     if conductor.held is not None and state in ("stopped", "failed"):
         return f"no round begins: {conductor.held}; POST /recursive/rounds tries again"
     return {
+        "waiting_for_proposals": "there are no masks to judge yet: recursive-expand import proposals DIR brings in "
+        "those of another tool",
+        "decided": "every mask is decided; no round is trained unless it is asked for: POST /recursive/rounds, or the "
+        "button on the progress page",
         "waiting_for_pixel_labels": "there are no expert masks yet: put some into labels/final/<case>.nii.gz and "
         "restart, or draw them in 3D Slicer, submit, and POST /recursive/rounds"
         if fresh

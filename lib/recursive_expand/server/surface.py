@@ -22,6 +22,8 @@ from recursive_expand.server.faults import install_faults
 from recursive_expand.server.guard import Guard
 from recursive_expand.server.inputs import check_integer
 from recursive_expand.server.loopback import listening_host
+from recursive_expand.server.ohif import dicomweb, overlay
+from recursive_expand.server.ohif import page as ohif
 from recursive_expand.server.refusals import as_http
 from recursive_expand.server.stock import images, infer, labels, pages, samples, tasks
 
@@ -59,16 +61,18 @@ SERVED: dict[Operation, str] = {
     ("GET", "/datastore/label"): "viewers download it",
     ("GET", "/datastore/label/info"): "the verdict behind a label",
     ("PUT", "/datastore/label/info"): "clients' own notes; never the verdict",
-    ("PUT", "/datastore/updatelabelinfo"): "the reviewer module's notes",
+    ("PUT", "/datastore/updatelabelinfo"): "the reviewer module's approvals: verdicts",
     ("GET", "/datastore/dataset"): "the data set for other programs",
+    ("GET", "/ohif/{path:path}"): "OHIF, where the studies are a PACS",
+    ("GET", "/proxy/dicom/wado/{path:path}"): "OHIF's images: the studies' own series, read only",
+    ("GET", "/proxy/dicom/qido/{path:path}"): "OHIF's work list",
 }
 """MONAI Label's operations that we answer, each with who needs it."""
 
 _NO_SESSIONS = "there are no sessions: send the file with POST /infer, or add it with PUT /datastore/image"
 _NO_WSI = "this server is not for whole-slide images"
 _NO_SCORING = "there is nothing to score: verdicts are counted in GET /recursive/rounds"
-_NO_PROXY = "this server is not a DICOMweb proxy; ask the archive itself"
-_NO_OHIF = "the built-in OHIF reads DICOMweb, which this server does not offer"
+_NO_PROXY = "only searches, series' metadata and frames are passed on to the PACS"
 _NO_LOGS = "logs are read on the server's machine, in the app's logs folder"
 _MODELS = "models are made by rounds; they are not read, replaced or removed over HTTP"
 _ORIGINALS = "original images are never removed over HTTP; take the file out of the studies folder"
@@ -93,10 +97,7 @@ CLOSED: dict[Operation, str] = {
     ("DELETE", "/session/{session_id}"): _NO_SESSIONS,
     ("GET", "/logs/"): _NO_LOGS,
     ("GET", "/logs/gpu"): _NO_LOGS,
-    ("GET", "/ohif/{path:path}"): _NO_OHIF,
-    ("GET", "/proxy/dicom/wado/{path:path}"): _NO_PROXY,
     ("POST", "/proxy/dicom/wado/{path:path}"): _NO_PROXY,
-    ("GET", "/proxy/dicom/qido/{path:path}"): _NO_PROXY,
     ("POST", "/proxy/dicom/qido/{path:path}"): _NO_PROXY,
     ("GET", "/proxy/dicom/stow/{path:path}"): _NO_PROXY,
     ("POST", "/proxy/dicom/stow/{path:path}"): _NO_PROXY,
@@ -137,7 +138,7 @@ def install_surface(app: FastAPI, *, access: Access | None = None) -> None:
 
 def our_routes(prefix: str) -> list[APIRoute]:
     """All routes that are answered, those that are closed among them."""
-    ours = (routes, api, page, samples, infer, images, labels, tasks, pages)
+    ours = (routes, api, page, overlay, ohif, dicomweb, samples, infer, images, labels, tasks, pages)
     served = [
         _again(route, _path(route.path, prefix))
         for module in ours

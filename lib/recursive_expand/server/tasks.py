@@ -9,10 +9,9 @@ from typing import Any
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.train import TrainTask
 
+from recursive_expand.expand.due import NothingToDo, NotReady
 from recursive_expand.expand.progress import read_progress
-from recursive_expand.expand.proposer import Proposer, cases_to_propose
 from recursive_expand.expand.recursion import Recursion
-from recursive_expand.expand.rounds import NothingToDo, NotReady, run_round
 from recursive_expand.server.parent import end_with_server, give_way
 
 logger = logging.getLogger(__name__)
@@ -52,6 +51,9 @@ class RoundTrain(TrainTask):
         if not self._in_server():
             end_with_server()
             give_way()
+        # Here: it imports PyTorch, which the server's own process has no need of.
+        from recursive_expand.expand.rounds import run_round
+
         try:
             round_ = run_round(
                 self._recursion, only=request.get("only"), multi_gpu=bool(request.get("multi_gpu", True))
@@ -83,6 +85,8 @@ class ProposeAll:
         current = rounds.current_model()
         if current is None:
             raise NothingToDo("there is no model yet: round 0 is still to be trained")
+        from recursive_expand.expand.proposer import Proposer, cases_to_propose
+
         round_ = rounds.get(current[0])
         proposer = Proposer.of(self._recursion, round_)
         made = proposer.propose(cases_to_propose(self._recursion.under(round_), round_.round), serve=True)

@@ -8,7 +8,7 @@ from recursive_expand.settings.refinement import Refinement
 from recursive_expand.settings.review import Review
 from recursive_expand.settings.settings import Settings
 from recursive_expand.settings.task import Code, Task, Window
-from recursive_expand.settings.task_file import load_settings
+from recursive_expand.settings.task_file import load_settings, preset_names
 from recursive_expand.settings.training import Training
 
 __all__ = [
@@ -24,4 +24,5 @@ __all__ = [
     "Training",
     "Window",
     "load_settings",
+    "preset_names",
 ]

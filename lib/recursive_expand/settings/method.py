@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 from pydantic import Field, field_validator
 
@@ -33,11 +34,20 @@ class Method(Section):
     training: Training = Training()
     working_spacing: float | None = Field(default=None, gt=0)
     """In-plane spacing in mm at which f works; None: the image's own."""
+    context: int = Field(default=0, ge=0, le=4)
+    """Slices on each side that f sees beside the one it marks, as further input channels (2.5-D): neighbours by
+    position, the volume's last slice repeated. 0: the slice alone, as in the paper."""
     flips: bool = False
     """Average f's probabilities over each slice and its left-right mirror image; proposing takes twice as long."""
     foreground_threshold: float | None = Field(default=None, gt=0, lt=1)
     """Probability of any class together above which a pixel is proposed, as its most probable class; None: where one
     class alone is more probable than background. An f that doubts which type a bleed is halves its probability."""
+    proposing_area: Literal["region", "as_trained"] = "as_trained"
+    """Where f looks when it proposes: as it is trained, at the region's box on slices that may hold any class, or with
+    `crop_to_region` off at the whole of every slice; or at the region's box in any case (until version 0.2)."""
+    review: Literal["every_round", "once"] = "every_round"
+    """Experts judge every round's proposals; or round 0's alone (the paper): from then on slices on which f marks
+    something for the first time join without a verdict, until none is left."""
     use_image_labels: bool = True
     """Image-level labels constrain proposals, and slices labelled clean join as background."""
     gate: bool = True

@@ -24,16 +24,14 @@ class PacsSettings(Section):
     """StudyInstanceUIDs, separated by commas: no other study is looked at."""
     dicomweb_series: tuple[str, ...] = ()
     """SeriesInstanceUIDs, separated by commas: no other series is looked at."""
-    pacs_write: Literal["seg+sr", "seg", "none"] = "seg+sr"
-    """What is stored in the PACS for a verdict: mask and report, the mask alone, or nothing."""
-    pacs_write_rejected: bool = False
-    """Store what reviewers rejected, too."""
+    pacs_write: Literal["seg+sr", "seg", "sr", "none", "all"] = "seg+sr"
+    """What is stored for an accepted case: mask and report, one of them, or nothing; all: both, and for rejects too."""
     pacs_poll_seconds: float = Field(default=300.0, ge=5)
     """How often the PACS is asked for new studies."""
     pacs_cache_gb: float = Field(default=50.0, gt=0)
-    """Images kept for clients, in 10^9 bytes: the least recently used go first and are fetched again when needed."""
-    pacs_kind: Literal["auto", "orthanc", "plain"] = "auto"
-    """How superseded objects are removed: by Orthanc's REST interface, or not at all. auto: find out."""
+    """Decoded voxels and clients' images, half each, in 10^9 bytes: the least recently used go, to be fetched again."""
+    pacs_kind: Literal["auto", "orthanc", "dcm4chee", "dicomweb", "plain"] = "auto"
+    """How superseded objects are removed: Orthanc's REST, dcm4chee's rejection, DICOMweb's DELETE; auto: find out."""
     reader_organization: str = ""
     """The readers' organisation, as reports that are verified name it."""
 

@@ -15,6 +15,9 @@ class Refinement(Section):
     mode: Literal["off", "shrink", "grow", "objectness"] = "shrink"
     """shrink: fewer false positives (result within the mask); grow: more true positives (result contains the mask);
     objectness: the mask is replaced by the segments that it mostly covers."""
+    refine: Literal["before_review", "after_review"] = "before_review"
+    """before_review: experts judge what g made; after_review: they judge f's masks, and g refines the accepted ones
+    before they join the training set (the paper)."""
     scale: float = Field(default=30.0, gt=0)
     """Felzenszwalb's scale: larger makes larger segments."""
     sigma: float = Field(default=0.6, ge=0)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from recursive_expand.settings.section import Section
 
@@ -12,6 +12,10 @@ from recursive_expand.settings.section import Section
 class Review(Section):
     """How readers judge proposals. Changes count at once, also for a round that is under way."""
 
+    train: Literal["auto", "on", "off"] = "auto"
+    """Whether rounds begin by themselves. off: only where a person asks (`POST /recursive/rounds`); until then masks of
+    other tools are judged (`recursive-expand import proposals`). auto: as off while the masks that are judged were
+    imported and there is no expert mask, else as on."""
     min_expansion: int = Field(default=0, ge=0)
     """The recursion stops when a round accepts no more new slices than this."""
     verdicts_per_round: int = Field(default=0, ge=0)
@@ -21,5 +25,13 @@ class Review(Section):
     verdicts so far predict (expand/triage.py), before the other half, and in each the classes in turn."""
     lease_minutes: float = Field(default=15.0, gt=0)
     """How long a proposal served to one client is kept from the others."""
+    bulk_accept: bool = False
+    """The desk offers to accept all that a sheet shows at once; each verdict is marked as one of many."""
     edits: Literal["refuse", "promote"] = "refuse"
     """An edited mask is refused (409), or taken as an expert mask: the case joins the pixel set."""
+
+    @field_validator("train", mode="before")
+    @classmethod
+    def _switch(cls, train: Any) -> Any:
+        """YAML reads a bare `on` as true and `off` as false."""
+        return {True: "on", False: "off"}.get(train, train) if isinstance(train, bool) else train

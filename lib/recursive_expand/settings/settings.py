@@ -65,7 +65,8 @@ class Settings(Section):
 
         Args:
             config: what `round_config` gave, or the flat settings that version 0.1.0 recorded: there, settings of
-                the review and the machine are passed over; it knew one region, the head.
+                the review and the machine are passed over; it knew one region, the head. Before `proposing_area` was
+                recorded, proposals were made in the region's box.
 
         Raises:
             InputError: for settings that do not fit.
@@ -75,7 +76,10 @@ class Settings(Section):
         recorded = _nested({name: value for name, value in flat.items() if name not in _TEXTS}, source)
         own = self.model_dump()
         task = {**{name: own["task"][name] for name in _TEXTS}, "region": "head", **recorded["task"]}
-        return _validated({**own, "task": task, "method": recorded["method"]}, source)
+        method = recorded["method"]
+        if not method.get("training", {}).get("crop_to_region", True):
+            method = {"proposing_area": "region", **method}
+        return _validated({**own, "task": task, "method": method}, source)
 
 
 def reason(error: ValidationError) -> str:

@@ -70,6 +70,16 @@ def load_settings(path: Path, conf: Mapping[str, Any] | None = None) -> Settings
         raise InputError(path.name, reason(error)) from error
 
 
+def preset_names(path: Path) -> tuple[str, ...]:
+    """Names of the presets that a task.yaml file has, in its order; none if it cannot be read."""
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return ()
+    presets = raw.get("presets") if isinstance(raw, dict) else None
+    return tuple(map(str, presets)) if isinstance(presets, dict) else ()
+
+
 def _nest_file(path: Path, values: dict[str, Any]) -> dict[str, dict[str, Any]]:
     try:
         return nest(values)

@@ -31,6 +31,9 @@ class Training(Section):
     crop_to_region: bool = True
     """Train on the box of `Task.region` instead of the whole slice. Off: equation 1's mean runs over all H x W
     pixels."""
+    dice_loss: Literal["every_round", "later_rounds"] = "every_round"
+    """Slices with expert masks are learned with cross-entropy and Dice in every round, or in round 0 with
+    cross-entropy alone (the paper's first stage)."""
     augment: bool = False
     """Left-right flips, small shifts of HU and noise."""
     targets: Literal["previous", "frozen", "teacher"] = "frozen"
@@ -53,4 +56,8 @@ class Training(Section):
     confident_background: float = Field(default=0.3, ge=0, le=1)
     """Foreground probability below which a pixel is confident background."""
     clean_share: float = Field(default=0.25, ge=0)
-    """Slices labelled clean join as exact background, up to this share of all other training slices."""
+    """With `use_image_labels`, slices labelled clean join as exact background, up to this share of all other training
+    slices."""
+    clean_slices: Literal["sampled", "unmarked"] = "sampled"
+    """Which slices labelled clean join: a sample (`clean_share`), or, with or without `use_image_labels`, all on which
+    f marked nothing: an expert who looks for false positives selects those (the paper)."""

@@ -1,22 +1,17 @@
-"""A review of sixty small proposals, and the server that the desk's page is opened from."""
+"""A review of sixty small proposals, and the desk's page opened over it."""
 
 from __future__ import annotations
 
 import csv
 import json
 import shutil
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
-import monailabel.app as monailabel_server
 import numpy as np
 import pytest
-import uvicorn
 
 from recursive_expand.archives.images import write_volume
 from recursive_expand.cases import Geometry, Volume
@@ -24,7 +19,6 @@ from recursive_expand.expand.recursion import Recursion
 from recursive_expand.expand.registration import register_cases
 
 CASES = 60
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @pytest.fixture(scope="session")
@@ -44,20 +38,25 @@ def sixty_folder(
     with (folder / "cases.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("case_id", "role"), *((case_id, "unlabelled") for case_id in masks)])
     recursion = reopen(folder)
+    open_review(recursion, lambda: [freeze(recursion, case_id, mask) for case_id, mask in masks.items()])
+    recursion.ledger.close()
+    return folder
+
+
+def open_review(recursion: Recursion, freeze_all: Callable[[], object]) -> None:
+    """Open round 0's review in the ledger alone: nothing is trained."""
     register_cases(recursion)
     ledger = recursion.ledger
     model = "m" * 64
     ledger.rounds.start(
         0, base_model=None, config=recursion.settings.round_config(), config_sha256="c" * 64,
-        training_set={"pixel": []}, training_set_sha256="t" * 64, known=ledger.judgements.watermark(), report={},
+        training_set={"pixel": [], "validation": [], "accepted": [], "clean": [], "new_slices": 0},
+        training_set_sha256="t" * 64, known=ledger.judgements.watermark(), report={},
     )  # fmt: skip
     ledger.rounds.publish_model(0, trained_model=model, model=model, promoted=True, report={"losses": [1.0, 0.5]})
-    for case_id, mask in masks.items():
-        freeze(recursion, case_id, mask)
+    freeze_all()
     waiting = ledger.queue.candidates(round_index=0)
     ledger.rounds.open_review(0, order=[one.proposal_id for one in waiting], report={})
-    ledger.close()
-    return folder
 
 
 @pytest.fixture
@@ -69,57 +68,13 @@ def sixty(sixty_folder: Path, tmp_path: Path, reopen: Callable[..., Recursion]) 
     return recursion
 
 
-class DeskServer:
-    """The application on a port of loopback, in a thread; it can be stopped and started again."""
-
-    def __init__(self) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.start()
-
-    def start(self) -> None:
-        config = uvicorn.Config(
-            monailabel_server.app, port=self.port, lifespan="off", log_level="warning", timeout_graceful_shutdown=1
-        )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, daemon=True)
-        self._thread.start()
-        ends = time.monotonic() + 30
-        while time.monotonic() < ends:
-            try:
-                httpx.get(f"{self.url}/review/", timeout=5)
-                return
-            except httpx.HTTPError:
-                time.sleep(0.05)
-        raise TimeoutError("the server did not start")
-
-    def stop(self) -> None:
-        self._server.should_exit = True
-        self._server.force_exit = True
-        self._thread.join(20)
-
-
 @pytest.fixture
-def desk(make_app: Callable[..., Any], sixty: Recursion) -> Iterator[DeskServer]:
+def desk(make_app: Callable[..., Any], sixty: Recursion, serve_app: Callable[[], Any]) -> Iterator[Any]:
     """The server over the sixty proposals."""
     make_app(sixty)
-    server = DeskServer()
+    server = serve_app()
     yield server
     server.stop()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Debian's chromium without a screen."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="pip install -r requirements-dev.txt")
-    if CHROMIUM is None:
-        pytest.skip("chromium is missing: apt-get install -y chromium")
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield opened
-        opened.close()
 
 
 class Reader:
@@ -162,7 +117,7 @@ class Reader:
 
 
 @pytest.fixture
-def reader(browser: Any, desk: DeskServer) -> Iterator[Callable[..., Reader]]:
+def reader(browser: Any, desk: Any) -> Iterator[Callable[..., Reader]]:
     """Open the desk as a reader of this name."""
     opened: list[Reader] = []
 

@@ -171,3 +171,29 @@ def test_the_pages_own_requests_pass_and_another_sites_do_not(client):
     other = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
     assert client.post("/recursive/desk/leases", json=body, headers=other).status_code == 403
     assert client.get("/recursive/desk/events", headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
+
+
+def test_many_at_once_are_refused_unless_the_setting_allows_it(client, post, make_app, app):
+    bulk = {"reading": READING | {"bulk": True}}
+    answer = post(**bulk)
+    assert (answer.status_code, "one by one" in answer.json()["detail"]) == (403, True)
+    assert client.get("/recursive/desk/state").json()["bulk_accept"] is False
+    make_app(app.recursion, bulk_accept="true")
+    assert post(**bulk).status_code == 201
+    newest = client.get("/recursive/rounds").json()[-1]
+    assert (newest["quick"], newest["bulk"]) == (1, 1)
+
+
+def test_ones_own_verdicts_are_told_as_long_as_they_can_be_taken_back(client, post, app, next_round):
+    post()
+    post("i0", "verdict-2", verdict="reject", reason="artefact")
+    given = client.get("/recursive/desk/given?reviewer=ann").json()
+    assert [(one["id"], one["item"]["case_id"], one["verdict"], one["reason"]) for one in given] == [
+        ("verdict-1", "u0", "accept", None),
+        ("verdict-2", "i0", "reject", "artefact"),
+    ]
+    assert client.get("/recursive/desk/given?reviewer=bob").json() == []
+    client.delete("/recursive/desk/verdicts/verdict-1?reviewer=ann")
+    assert [one["id"] for one in client.get("/recursive/desk/given?reviewer=ann").json()] == ["verdict-2"]
+    next_round()
+    assert client.get("/recursive/desk/given?reviewer=ann").json() == []

@@ -263,3 +263,44 @@ def test_the_progress_page_is_live(reader, recursion):
     other.sent()
     ann.until("() => document.querySelector('#facts dd').textContent === '59'")
     ann.until("() => document.querySelectorAll('#classes tbody td').length > 1")
+
+
+def test_a_page_opened_anew_can_undo_what_was_judged_before(reader, recursion):
+    ann = reader()
+    first = ann.press("a")
+    second = ann.press("r")
+    ann.ready()
+    ann.sent()
+    ann.page.reload()
+    ann.ready()
+    ann.until("() => !document.querySelector('#undo').disabled")
+    for case_id in (second, first):
+        ann.press("u")
+        ann.until("id => document.body.dataset.painted === id", case_id)
+    ann.sent()
+    assert standing(recursion) == {}
+    assert ann.press("a") == first
+    ann.sent()
+    assert list(standing(recursion)) == [first]
+
+
+def test_all_that_is_shown_is_accepted_at_once_only_where_the_setting_says_so(reader, recursion, make_app):
+    ann = reader()
+    assert not ann.page.is_visible("#accept-all")
+    make_app(recursion, bulk_accept="true")
+    ann.page.reload()
+    ann.ready()
+    shown = ann.page.evaluate(
+        "() => new Set([...document.querySelectorAll('.tile')].map(t => t.textContent.split(' ')[0])).size"
+    )
+    ann.page.click("#accept-all")
+    ann.until("() => document.body.dataset.painted")
+    ann.sent()
+    found = standing(recursion)
+    assert len(found) == shown > 1
+    facts = [recursion.ledger.readings.facts(verdict.verdict_id) for verdict in found.values()]
+    assert all(one.bulk and one.visible_seconds > 0 for one in facts)
+    assert recursion.ledger.readings.flagged(0)["bulk"] == shown
+    ann.press("u")
+    ann.sent()
+    assert len(standing(recursion)) == shown - 1

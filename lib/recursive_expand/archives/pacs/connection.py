@@ -175,6 +175,12 @@ class Pacs:
                 raise Gone(self.name, f"does not have it ({what} answered {status})") from None
             kind = Refused if status in (401, 403, 405) else Unreachable
             raise kind(f"{self.name} {_MEND.get(status, 'fails')}: {what} answered {status}") from None
+        except requests.exceptions.SSLError as error:
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                why = "its certificate is not verified; name its authority's file in RECURSIVE_PACS_CA"
+            else:
+                why = "TLS fails; it may want a client certificate (RECURSIVE_PACS_CERTIFICATE)"
+            raise Unreachable(f"{self.name} cannot be reached: {why}") from None
         except requests.Timeout:
             raise Unreachable(f"{self.name} did not answer in time ({what})") from None
         except requests.RequestException as error:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,7 +16,9 @@ from pydicom import Dataset
 from recursive_expand.archives.atomic import write_atomic
 from recursive_expand.archives.pacs.connection import Pacs
 from recursive_expand.archives.pacs.pseudonyms import pseudonym
+from recursive_expand.archives.scan import SetAside
 from recursive_expand.dicom.derived import MODEL_NAME
+from recursive_expand.dicom.frames import MULTI_FRAME_CT
 from recursive_expand.dicom.seg import referenced_series
 from recursive_expand.dicom.series import MIN_SLICES
 
@@ -24,6 +28,9 @@ _NAMED: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("derived images", re.compile(r"\bmpr\b|\bmip\b|\b3d\b|\bvrt?\b|reformat|coronal|sagittal|\bcor\b|\bsag\b", re.I)),
     ("a contrast phase", re.compile(r"contrast|angio|\bcta\b|\bc\+|arterial|venous|perfusion|\bctp\b", re.I)),
 )
+MOST_LINES = 20
+"""Series that are left out for one reason and named one by one."""
+_FRAMES = ("SOPClassUID", "NumberOfFrames")
 _FIELDS = ("NumberOfSeriesRelatedInstances", "SeriesDescription", "PatientID", "IssuerOfPatientID", "StudyInstanceUID")
 
 
@@ -38,13 +45,14 @@ class Filters(Protocol):
     dicomweb_series: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ListedSeries:
     """A series.
 
     Attributes:
         uid, study: SeriesInstanceUID, StudyInstanceUID.
         instances: how many there are; 0 where the PACS does not say.
+        images: how many slices these are: frames of multi-frame instances count.
         patient: whose it is, as a pseudonym.
         left_out: why it is no case; None where it is one.
     """
@@ -52,17 +60,18 @@ class ListedSeries:
     uid: str
     study: str
     instances: int
+    images: int
     patient: str | None
     left_out: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ListedSeg:
     """A segmentation.
 
     Attributes:
         series, study, sop: its UIDs.
-        source: the series that it is of.
+        sources: the series that it says it is of.
         label: ContentLabel of an object of ours; empty for anybody else's.
         stamp: its content's date and time: the newest counts.
     """
@@ -70,7 +79,7 @@ class ListedSeg:
     series: str
     study: str
     sop: str
-    source: str
+    sources: tuple[str, ...]
     label: str
     stamp: str
 
@@ -106,51 +115,98 @@ class Listing:
         try:
             content = json.loads(path.read_bytes())
             series = [ListedSeries(**entry) for entry in content["series"]]
-            segs = [ListedSeg(**entry) for entry in content["segs"]]
+            segs = [ListedSeg(**entry | {"sources": tuple(entry["sources"])}) for entry in content["segs"]]
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return cls({entry.uid: entry for entry in series}, {entry.series: entry for entry in segs})
 
+    def left_out(self) -> list[SetAside]:
+        """A line for each series that is no case; one for all where many are it for one reason."""
+        by_reason: dict[str, list[str]] = defaultdict(list)
+        for entry in self.series.values():
+            if entry.left_out is not None:
+                by_reason[entry.left_out].append(entry.uid)
+        lines = []
+        for reason, uids in by_reason.items():
+            named = uids if len(uids) <= MOST_LINES else [f"{len(uids):,} series ({uids[0]} is one)"]
+            lines += [SetAside(None, name, f"{reason}; left out", "row") for name in named]
+        return lines
+
     def expert(self, case_id: str) -> ListedSeg | None:
         """The newest expert's segmentation of a series."""
-        found = [seg for seg in self.segs.values() if seg.source == case_id and seg.expert]
-        return max(found, key=lambda seg: (seg.stamp, seg.sop), default=None)
+        return self.experts.get(case_id)
+
+    @cached_property
+    def experts(self) -> dict[str, ListedSeg]:
+        """The newest expert's segmentation by series; one that is of several listed series is of none."""
+        found: dict[str, ListedSeg] = {}
+        for seg in sorted(self.segs.values(), key=lambda seg: (seg.stamp, seg.sop)):
+            listed = [uid for uid in seg.sources if uid in self.series]
+            if seg.expert and len(listed) == 1:
+                found[listed[0]] = seg
+        return found
 
 
-def look(pacs: Pacs, filters: Filters, salt: bytes, last: Listing | None) -> Listing:
+def look(
+    pacs: Pacs,
+    filters: Filters,
+    salt: bytes,
+    last: Listing | None,
+    on_page: Callable[[Listing], None] | None = None,
+) -> Listing:
     """Ask the PACS what it has, page by page.
 
     Args:
         pacs: the PACS.
         filters: which series.
         salt: for pseudonyms.
-        last: the last look: segmentations that it knows are not opened again.
+        last: the last look: segmentations, and series of few images, that it knows are not asked for again.
+        on_page: called with each page of series as it comes, and with all segmentations.
 
     Raises:
         Unreachable: the PACS cannot be asked now.
     """
-    listing = Listing()
-    for entry in _entries(pacs, filters, filters.dicomweb_modality):
-        if filters.dicomweb_series and _text(entry, "0020000E") not in filters.dicomweb_series:
-            continue
-        series = ListedSeries(
-            _text(entry, "0020000E"),
-            _text(entry, "0020000D"),
-            int(_text(entry, "00201209") or 0),
-            pseudonym(salt, _text(entry, "00100020"), _text(entry, "00100021")),
-            _left_out(_text(entry, "0008103E"), int(_text(entry, "00201209") or 0)),
-        )
-        listing.series[series.uid] = series
-    known = {} if last is None else last.segs
-    for entry in _entries(pacs, filters, "SEG"):
-        uid, study = _text(entry, "0020000E"), _text(entry, "0020000D")
-        found = known.get(uid) or _opened(pacs, study, uid, listing)
-        if found is not None:
-            listing.segs[uid] = found
+    last = last or Listing()
+    segs: dict[str, ListedSeg] = {}
+    for page in _pages(pacs, filters, "SEG"):
+        for entry in page:
+            uid, study = _text(entry, "0020000E"), _text(entry, "0020000D")
+            seg = last.segs.get(uid) or _opened(pacs, study, uid)
+            if seg is not None:
+                segs[uid] = seg
+    listing = Listing({}, segs)
+    for page in _pages(pacs, filters, filters.dicomweb_modality):
+        listed = [_listed(pacs, entry, salt, last) for entry in page]
+        if filters.dicomweb_series:
+            listed = [series for series in listed if series.uid in filters.dicomweb_series]
+        found = {series.uid: series for series in listed}
+        listing.series.update(found)
+        if on_page is not None:
+            on_page(Listing(found, segs))
     return listing
 
 
-def _entries(pacs: Pacs, filters: Filters, modality: str) -> Iterator[dict[str, Any]]:
+def _listed(pacs: Pacs, entry: dict[str, Any], salt: bytes, last: Listing) -> ListedSeries:
+    uid, study, instances = _text(entry, "0020000E"), _text(entry, "0020000D"), int(_text(entry, "00201209") or 0)
+    left_out, images = _left_out(_text(entry, "0008103E")), instances
+    if left_out is None and 0 < instances < MIN_SLICES:  # or a few multi-frame instances
+        before = last.series.get(uid)
+        images = before.images if before and before.instances == instances else _frames(pacs, study, uid)
+        left_out = None if images >= MIN_SLICES else f"has {images} images; a scan has {MIN_SLICES} or more"
+    patient = pseudonym(salt, _text(entry, "00100020"), _text(entry, "00100021"))
+    return ListedSeries(uid, study, instances, images, patient, left_out)
+
+
+def _frames(pacs: Pacs, study: str, uid: str) -> int:
+    """How many slices a series' instances hold."""
+    return sum(
+        int(_text(entry, "00280008") or 1) if _text(entry, "00080016") in MULTI_FRAME_CT else 1
+        for page in pacs.pages("instances", {}, _FRAMES, study_instance_uid=study, series_instance_uid=uid)
+        for entry in page
+    )
+
+
+def _pages(pacs: Pacs, filters: Filters, modality: str) -> Iterator[list[dict[str, Any]]]:
     asked = {"Modality": modality}
     if modality != "SEG":
         asked |= {
@@ -165,20 +221,20 @@ def _entries(pacs: Pacs, filters: Filters, modality: str) -> Iterator[dict[str, 
     for study in filters.dicomweb_studies or (None,):
         where = {} if study is None else {"study_instance_uid": study}
         for page in pacs.pages("series", asked, _FIELDS, **where):
-            for entry in page:
-                if study is not None:
+            if study is not None:
+                for entry in page:
                     entry.setdefault("0020000D", {"Value": [study]})
-                yield entry
+            yield page
 
 
-def _opened(pacs: Pacs, study: str, uid: str, listing: Listing) -> ListedSeg | None:
-    """What a segmentation says of itself; None where it is of none of our series."""
+def _opened(pacs: Pacs, study: str, uid: str) -> ListedSeg | None:
+    """What a segmentation says of itself; None where it says not of which series it is."""
     headers = pacs.metadata(study, uid)
     if not headers:
         return None
     header: Dataset = headers[0]
-    sources = referenced_series(header) & listing.series.keys()
-    if len(headers) != 1 or len(sources) != 1:
+    sources = tuple(sorted(referenced_series(header)))
+    if len(headers) != 1 or not sources:
         return None
     ours = str(header.get("ManufacturerModelName") or "") == MODEL_NAME
     stamp = f"{header.get('ContentDate') or ''}{header.get('ContentTime') or ''}"
@@ -186,19 +242,22 @@ def _opened(pacs: Pacs, study: str, uid: str, listing: Listing) -> ListedSeg | N
         uid,
         study,
         str(header.SOPInstanceUID),
-        sources.pop(),
+        sources,
         str(header.get("ContentLabel") or "") if ours else "",
         stamp,
     )
 
 
-def _left_out(description: str, instances: int) -> str | None:
+@cache
+def _named(what: str) -> str:
+    return f"its description names {what}"
+
+
+def _left_out(description: str) -> str | None:
     """Why a series is no case. The description itself is not repeated: anything may stand there."""
     for what, pattern in _NAMED:
         if pattern.search(description):
-            return f"its description names {what}"
-    if 0 < instances < MIN_SLICES:
-        return f"has {instances} images; a scan has {MIN_SLICES} or more"
+            return _named(what)
     return None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,15 +25,55 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Written:
-    """What is to be stored for a verdict: settings `pacs_write`, `pacs_write_rejected`, `reader_organization`."""
+    """What is to be stored for a verdict: settings `pacs_write` and `reader_organization`."""
 
-    objects: Literal["seg+sr", "seg", "none"] = "seg+sr"
-    rejected: bool = False
+    objects: Literal["seg+sr", "seg", "sr", "none", "all"] = "seg+sr"
     organization: str = ""
 
     def wants(self, tag: str) -> bool:
         """Whether objects of this tag are stored at all."""
-        return self.objects != "none" and (tag == "final" or self.rejected)
+        return self.objects != "none" and (tag == "final" or self.objects == "all")
+
+    @property
+    def masks(self) -> bool:
+        """Whether masks are stored."""
+        return self.objects not in ("sr", "none")
+
+    @property
+    def reports(self) -> bool:
+        """Whether judgements are stored."""
+        return self.objects not in ("seg", "none")
+
+
+@dataclass(frozen=True)
+class _Note:
+    """An object that was stored.
+
+    Attributes:
+        kind: its Modality.
+        sop_class, study, series, sop: its UIDs.
+        seg: the segmentation that a report is of.
+    """
+
+    kind: str
+    sop_class: str
+    study: str
+    series: str
+    sop: str
+    seg: str = ""
+
+    @classmethod
+    def of(cls, made: Dataset, seg: str) -> _Note:
+        study, series = str(made.StudyInstanceUID), str(made.SeriesInstanceUID)
+        return cls(str(made.Modality), str(made.SOPClassUID), study, series, str(made.SOPInstanceUID), seg)
+
+    @property
+    def header(self) -> Dataset:
+        """As highdicom takes a predecessor."""
+        header = Dataset()
+        header.SOPClassUID, header.SOPInstanceUID = self.sop_class, self.sop
+        header.StudyInstanceUID, header.SeriesInstanceUID = self.study, self.series
+        return header
 
 
 class LabelObjects:
@@ -77,23 +117,24 @@ class LabelObjects:
         headers = self._pacs.metadata(study, series.series_instance_uid)
         origin = self._origin(case_id, label, info)
         seg = make_seg(label, series, headers, self._coding, origin, tag=tag)
-        before = self._noted(case_id, tag)
-        objects = [seg]
-        if self._written.objects == "seg+sr" and "verdict" in info:
-            judgement = self._judgement(info, before, tag, str(seg.SOPInstanceUID))
-            objects.append(make_sr(judgement, seg, series, headers, self._coding, origin, tag=tag))
+        before, uid = self._noted(case_id, tag), str(seg.SOPInstanceUID)
+        objects = [seg] if self._written.masks else []
+        if self._written.reports and "verdict" in info:
+            judgement = self._judgement(info, before, tag, uid)
+            report = make_sr(judgement, seg, series, headers, self._coding, origin, tag=tag, stored=self._written.masks)
+            objects.append(report)
         missing = [made for made in objects if not self._there(made, label, series)]
         if missing:
             self._pacs.store(study, missing)
         for made in missing:
             if not self._there(made, label, series):
                 raise InputError(self._pacs.name, "says that it stored an object, but keeps another one or none")
-        current = [_named(made) for made in objects]
-        uids = {named["sop"] for named in current}
-        old = [named for named in before if named["sop"] not in uids]
+        current = [_Note.of(made, uid) for made in objects]
+        uids = {noted.sop for noted in current}
+        old = [noted for noted in before if noted.sop not in uids]
         # First the note of all: whatever happens now, nothing of ours is forgotten.
         self._note(case_id, tag, [*old, *current])
-        if old and self._remover.remove(named["sop"] for named in old):
+        if old and self._remover.remove(old):
             self._note(case_id, tag, current)
 
     def remove(self, case_id: str, tag: str) -> None:
@@ -103,7 +144,7 @@ class LabelObjects:
             Unreachable: the PACS cannot be asked now.
         """
         before = self._noted(case_id, tag)
-        if before and self._remover.remove(named["sop"] for named in before):
+        if before and self._remover.remove(before):
             self._note(case_id, tag, [])
 
     def _origin(self, case_id: str, label: LabelMap, info: Mapping[str, Any]) -> Origin:
@@ -116,9 +157,10 @@ class LabelObjects:
             str(info.get("ts") or "1970-01-01T00:00:00+00:00"),
             self._version,
             expert="verdict" not in info,
+            tool=info.get("tool"),
         )
 
-    def _judgement(self, info: Mapping[str, Any], before: list[dict[str, str]], tag: str, seg: str) -> Judgement:
+    def _judgement(self, info: Mapping[str, Any], before: list[_Note], tag: str, seg: str) -> Judgement:
         return Judgement(
             tag == "final",
             str(info.get("reviewer") or ""),
@@ -126,7 +168,7 @@ class LabelObjects:
             by_device=info.get("client") == "policy",
             reason=info.get("reason"),
             organization=self._written.organization,
-            predecessors=[_header(named) for named in before if named["kind"] == "SR" and named.get("seg") != seg],
+            predecessors=[noted.header for noted in before if noted.kind == "SR" and noted.seg != seg],
         )
 
     def _there(self, made: Dataset, label: LabelMap, series: SeriesReference) -> bool:
@@ -147,39 +189,11 @@ class LabelObjects:
     def _path(self, case_id: str, tag: str) -> Path:
         return self._folder / f"{case_id}.{tag}.json"
 
-    def _noted(self, case_id: str, tag: str) -> list[dict[str, str]]:
+    def _noted(self, case_id: str, tag: str) -> list[_Note]:
         try:
-            return list(json.loads(self._path(case_id, tag).read_bytes()))
-        except (OSError, ValueError):
+            return [_Note(**noted) for noted in json.loads(self._path(case_id, tag).read_bytes())]
+        except (OSError, ValueError, TypeError):
             return []
 
-    def _note(self, case_id: str, tag: str, objects: list[dict[str, str]]) -> None:
-        write_atomic(self._path(case_id, tag), json.dumps(objects).encode())
-
-
-def _named(made: Dataset) -> dict[str, str]:
-    return {
-        "kind": str(made.Modality),
-        "class": str(made.SOPClassUID),
-        "study": str(made.StudyInstanceUID),
-        "series": str(made.SeriesInstanceUID),
-        "sop": str(made.SOPInstanceUID),
-        "seg": _seg_of(made),
-    }
-
-
-def _seg_of(made: Dataset) -> str:
-    """The segmentation that a report is of."""
-    for item in made.get("CurrentRequestedProcedureEvidenceSequence") or []:
-        for series in item.ReferencedSeriesSequence:
-            for instance in series.ReferencedSOPSequence:
-                if instance.ReferencedSOPClassUID == "1.2.840.10008.5.1.4.1.1.66.4":
-                    return str(instance.ReferencedSOPInstanceUID)
-    return ""
-
-
-def _header(named: Mapping[str, str]) -> Dataset:
-    header = Dataset()
-    header.SOPClassUID, header.SOPInstanceUID = named["class"], named["sop"]
-    header.StudyInstanceUID, header.SeriesInstanceUID = named["study"], named["series"]
-    return header
+    def _note(self, case_id: str, tag: str, objects: list[_Note]) -> None:
+        write_atomic(self._path(case_id, tag), json.dumps([asdict(noted) for noted in objects]).encode())

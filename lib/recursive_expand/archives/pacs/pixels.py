@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pydicom import Dataset
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
+from pydicom.sequence import Sequence
+from pydicom.uid import (
+    JPEG2000,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLosslessP14,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
 
 from recursive_expand.archives.pacs.connection import Pacs
-from recursive_expand.cases import Volume
-from recursive_expand.dicom.series import read_series
+from recursive_expand.dicom.frames import FUNCTIONAL_GROUPS, MACROS
+from recursive_expand.dicom.series import Series, read_series
 from recursive_expand.errors import InputError, Unreachable
 
 _NEEDED = (
@@ -20,18 +34,31 @@ _NEEDED = (
     *("ImageType", "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient", "GantryDetectorTilt"),
     *("SliceThickness", "PixelData"),
 )
-"""What reading a series needs, beside group 0028: nothing else of an instance touches this machine's disk."""
+"""What reading a series needs, beside group 0028: nothing else of an instance is kept, and nothing goes to the disk."""
 _TEXTS = ("LO", "LT", "PN", "SH", "ST", "UC", "UT", "UN")
-_HTJ2K = ("1.2.840.10008.1.2.4.201", "1.2.840.10008.1.2.4.202", "1.2.840.10008.1.2.4.203")
+_DECODED = (
+    *(ExplicitVRLittleEndian, ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian),
+    *(JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLosslessP14, JPEGLosslessSV1, JPEGLSLossless, JPEGLSNearLossless),
+    *(JPEG2000Lossless, JPEG2000, RLELossless),
+)
+"""Transfer syntaxes that the installed decoders read."""
+_UNDECODED = {
+    "1.2.840.10008.1.2.4.201": "HTJ2K",
+    "1.2.840.10008.1.2.4.202": "HTJ2K",
+    "1.2.840.10008.1.2.4.203": "HTJ2K",
+}
+
+OnInstance = Callable[[int, int], None]
+"""Called with (instances that have come, instances in all)."""
 
 
-def fetch_volume(pacs: Pacs, study: str, series: str, folder: Path) -> Volume:
+def fetch_series(pacs: Pacs, study: str, series: str, on_instance: OnInstance | None = None) -> Series:
     """Fetch and decode a series.
 
     Args:
         pacs: the PACS.
         study, series: its UIDs.
-        folder: where slices lie in the meantime, without anything that tells of a patient.
+        on_instance: is told how far it is.
 
     Raises:
         InputError: it cannot be used, with the reason.
@@ -44,18 +71,21 @@ def fetch_volume(pacs: Pacs, study: str, series: str, folder: Path) -> Volume:
     }
     if not expected:
         raise InputError("series", "has no images in the PACS any more")
-    with tempfile.TemporaryDirectory(prefix=".series_", dir=folder) as temporary:
-        files: dict[str, Path] = {}
-        for instance in _arriving(pacs, study, series):
-            uid = str(instance.get("SOPInstanceUID") or "")
-            if uid in expected and uid not in files and _whole(instance):
-                files[uid] = _written(instance, Path(temporary) / f"{len(files):05d}")
-        for uid in sorted(expected - files.keys()):
-            instance = pacs.instance(study, series, uid)
-            if str(instance.get("SOPInstanceUID") or "") != uid:
-                raise Unreachable(f"{pacs.name} sent another instance than it was asked for")
-            files[uid] = _written(instance, Path(temporary) / f"{len(files):05d}")
-        return read_series(sorted(files.values())).volume
+    kept: dict[Path, FileDataset] = {}
+    for instance in _arriving(pacs, study, series):
+        uid = str(instance.get("SOPInstanceUID") or "")
+        if uid in expected and Path(uid) not in kept and _whole(instance):
+            kept[Path(uid)] = _pruned(instance)
+            if on_instance is not None:
+                on_instance(len(kept), len(expected))
+    for uid in sorted(expected - {path.name for path in kept}):
+        instance = pacs.instance(study, series, uid)
+        if str(instance.get("SOPInstanceUID") or "") != uid:
+            raise Unreachable(f"{pacs.name} sent another instance than it was asked for")
+        if not _whole(instance):
+            raise Unreachable(f"{pacs.name} sent half an instance")
+        kept[Path(uid)] = _pruned(instance)
+    return read_series(sorted(kept), lambda path, **_: kept[path])
 
 
 def _arriving(pacs: Pacs, study: str, series: str) -> Iterator[Dataset]:
@@ -68,17 +98,20 @@ def _arriving(pacs: Pacs, study: str, series: str) -> Iterator[Dataset]:
 
 def _whole(instance: Dataset) -> bool:
     """Whether uncompressed pixels are all there; of compressed ones a part's end tells."""
-    if instance.file_meta.TransferSyntaxUID in _HTJ2K or instance.file_meta.TransferSyntaxUID.is_compressed:
+    syntax = instance.file_meta.TransferSyntaxUID
+    if syntax not in _DECODED or syntax.is_compressed:
         return True
     size = int(instance.get("Rows", 0)) * int(instance.get("Columns", 0)) * int(instance.get("BitsAllocated", 0)) // 8
     frames = int(instance.get("NumberOfFrames") or 1) * int(instance.get("SamplesPerPixel") or 1)
     return len(instance.get("PixelData") or b"") >= size * frames
 
 
-def _written(instance: Dataset, path: Path) -> Path:
+def _pruned(instance: Dataset) -> FileDataset:
+    """What reading a slice needs of it."""
     syntax = instance.file_meta.TransferSyntaxUID
-    if syntax in _HTJ2K:
-        raise InputError("series", "is compressed as HTJ2K, which nothing here decodes; have the PACS decompress it")
+    if syntax not in _DECODED:
+        name = _UNDECODED.get(syntax, f"transfer syntax {str(syntax)[:64]}")
+        raise InputError("series", f"is compressed as {name}, which nothing here decodes; have the PACS decompress it")
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = instance.SOPClassUID
     meta.MediaStorageSOPInstanceUID = instance.SOPInstanceUID
@@ -92,5 +125,18 @@ def _written(instance: Dataset, path: Path) -> Path:
     for element in instance.group_dataset(0x0028):
         if element.VR not in _TEXTS:
             kept[element.tag] = element
-    kept.save_as(path, write_like_original=False)
-    return path
+    for name in FUNCTIONAL_GROUPS:
+        if name in instance:
+            setattr(kept, name, Sequence(_macros(group) for group in instance[name].value))
+    return kept
+
+
+def _macros(group: Dataset) -> Dataset:
+    """Of a functional group what places a frame, without texts."""
+    kept = Dataset()
+    for name in MACROS:
+        if name in group:
+            item = Dataset()
+            item.update({element.tag: element for element in group[name].value[0] if element.VR not in _TEXTS})
+            setattr(kept, name, Sequence([item]))
+    return kept

@@ -28,6 +28,7 @@ from recursive_expand.server.desk.fields import (
     DeskState,
     DeskVerdict,
     Earlier,
+    Given,
     Item,
     Leases,
     Window,
@@ -70,6 +71,7 @@ def get_state() -> DeskState:
         message=status.message,
         remaining=status.undecided,
         lease_seconds=review.lease_minutes * 60,
+        bulk_accept=review.bulk_accept,
         seed=recursion.settings.method.seed,
     )
 
@@ -104,7 +106,7 @@ def get_pixels(
     """
     recursion = _recursion()
     with as_http():
-        frozen = _proposal(recursion, case_id, proposal)
+        frozen = proposal_of(recursion, case_id, proposal)
         volume = recursion.volume(case_id)
         label = frozen_label(recursion.workspace, frozen, recursion.settings.task.classes)
         numbers = list(frozen.slices) if which == "marked" else list(range(volume.hu.shape[0]))
@@ -143,11 +145,15 @@ def post_release(body: Cases, actor: Annotated[Actor, ACTOR]) -> dict[str, int]:
     "/verdicts",
     status_code=201,
     summary=f"{RBAC_ANNOTATOR}Accept or reject, with how it was read",
-    responses={404: {"model": Refusal}, 409: {"model": Refusal}},
+    responses={403: {"model": Refusal}, 404: {"model": Refusal}, 409: {"model": Refusal}},
 )
 def post_verdict(body: DeskVerdict, actor: Annotated[Actor, ACTOR]) -> Verdict:
     """As POST /recursive/verdicts. The same id again answers with the verdict that it made, also one taken back."""
     reading = body.reading
+    if reading.bulk and not _recursion().settings.review.bulk_accept:
+        raise HTTPException(
+            403, "proposals are judged one by one here; --conf bulk_accept true lets a sheet be accepted"
+        )
     answer = Answer(
         body.verdict,
         tuple(body.rejected_slices),
@@ -181,6 +187,31 @@ def delete_verdict(
         verdict = withdraw(recursion, actor, verdict_id)
     app_instance().conductor.wake()
     return Verdict.of(verdict)
+
+
+@router.get("/given", dependencies=[USER], summary=f"{RBAC_USER}One's own verdicts that can be taken back")
+def get_given(
+    reviewer: Annotated[str, Query(max_length=200)] = "", limit: Annotated[int, Query(ge=1, le=MAX_CASES)] = MAX_CASES
+) -> list[Given]:
+    """What the reader judged since the last round began, the newest last: a page that is opened anew can undo it."""
+    recursion = _recursion()
+    ledger, found = recursion.ledger, []
+    for client_verdict_id, case_id, verdict_id in ledger.readings.given(reviewer, limit=limit):
+        verdict = next((one for one in ledger.judgements.of_case(case_id) if one.verdict_id == verdict_id), None)
+        if verdict is None:
+            continue  # taken back just now
+        proposal = ledger.proposals.of_round(case_id, verdict.round)
+        assert proposal is not None
+        found.append(
+            Given(
+                id=client_verdict_id,
+                verdict=verdict.verdict,
+                reason=verdict.reason,
+                rejected_slices=list(verdict.rejected_slices),
+                item=_item(recursion, proposal),
+            )
+        )
+    return found
 
 
 @router.get(
@@ -262,7 +293,12 @@ def _item(recursion: Recursion, proposal: ProposalRecord) -> Item:
     )
 
 
-def _proposal(recursion: Recursion, case_id: str, sha256: str) -> ProposalRecord:
+def proposal_of(recursion: Recursion, case_id: str, sha256: str) -> ProposalRecord:
+    """A case's proposal by its SHA-256, the newest of that name.
+
+    Raises:
+        UnknownCase, StaleProposal: there is none.
+    """
     recursion.ledger.cases.get(case_id)
     found = [one for one in recursion.ledger.proposals.of_case(case_id) if one.sha256 == sha256]
     if not found:

@@ -39,6 +39,7 @@ class Reading(BaseModel):
     view: Literal["sheet", "case"]
     input_device: Literal["keyboard", "mouse", "touch"]
     client_version: str = Field(max_length=40)
+    bulk: bool = False
 
     def facts(self, client_verdict_id: str) -> ReadingFacts:
         """As the ledger keeps them."""
@@ -99,6 +100,7 @@ class DeskState(BaseModel):
     message: str
     remaining: int = Field(description="Proposals that wait for a verdict, whoever reads them.")
     lease_seconds: float
+    bulk_accept: bool = Field(description="Whether all that a sheet shows may be accepted at once.")
     seed: int
 
 
@@ -114,6 +116,16 @@ class Item(BaseModel):
     image_labels: dict[str, list[str]] = Field(
         description="Classes said to be present by slice number, `case` for the whole; an empty list means clean."
     )
+
+
+class Given(BaseModel):
+    """A verdict of this reader that can still be taken back."""
+
+    id: str = Field(description="The page's own id of it.")
+    verdict: VerdictKind
+    reason: str | None
+    rejected_slices: list[int]
+    item: Item
 
 
 class Earlier(BaseModel):

@@ -13,7 +13,9 @@ from monailabel.utils.others.generic import get_mime_type
 from recursive_expand.ledger import Actor, VerdictKind, VerdictRecord
 from recursive_expand.server.actors import ACTOR
 from recursive_expand.server.inputs import parse_object
+from recursive_expand.server.listing import META
 from recursive_expand.server.refusals import as_http
+from recursive_expand.server.reviewer import LabelReview, take_review
 from recursive_expand.server.roles import ADMIN, ANNOTATOR, USER
 from recursive_expand.server.stock.fields import SubmissionFields, form_fields
 from recursive_expand.server.submissions import submit_label
@@ -79,10 +81,23 @@ def put_label_info(label: str, tag: str, info: Annotated[str, Form(description="
         app_instance().datastore().update_label_info(label, tag, parse_object(info, "info"))
 
 
-@router.put("/updatelabelinfo", dependencies=[ANNOTATOR], include_in_schema=False)
-def put_label_info_as_before(label: str, tag: str, params: Annotated[str, Form()] = "{}") -> None:
-    """The same under the name that 3D Slicer's reviewer module uses."""
-    put_label_info(label, tag, params)
+@router.put("/updatelabelinfo", summary="Approve or flag, as 3D Slicer's reviewer module does")
+def put_review(
+    actor: Annotated[Actor, ACTOR],
+    label: str,
+    tag: str,
+    params: Annotated[str, Form(description="JSON object with `segmentationMeta` and its five keys.")],
+) -> dict[str, Any]:
+    """`approved` accepts the proposal under this tag, `flagged` rejects it; the rest is kept as a note on the label."""
+    app = app_instance()
+    with as_http():
+        meta = form_fields(LabelReview, params).segmentationMeta
+        verdict = take_review(app.recursion, actor, label, tag, meta)
+        app.datastore().update_label_info(label, tag, {META: meta.model_dump()})
+    if verdict is None:
+        return {}
+    app.conductor.wake()
+    return _told(verdict)
 
 
 def _told(verdict: VerdictRecord | None) -> dict[str, Any]:
