@@ -13,7 +13,7 @@ WINDOWED = 0.5
 """Share of slices that are pictures of a display window: their values end there, and are of 8 bits."""
 WINDOWS = ((-20.0, 100.0), (0.0, 80.0), (-160.0, 240.0), (-60.0, 140.0), (-100.0, 150.0), (0.0, 100.0))
 """Lower and upper ends, HU; each picture's differ a little."""
-DENSEST_BLOOD_HU = 100.0
+DENSEST_BLOOD_HU = 250.0
 """Where a voxel is denser once the scanner has blurred it, bone outshines the blood in it: nobody would mark it, and f
 would learn to mark the inner table."""
 

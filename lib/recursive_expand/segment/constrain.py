@@ -72,7 +72,12 @@ class SliceProbabilities:
 
 
 def constrain(
-    logits: Tensor, allowed: frozenset[str] | None, classes: tuple[str, ...], *, limit: float
+    logits: Tensor,
+    allowed: frozenset[str] | None,
+    classes: tuple[str, ...],
+    *,
+    limit: float,
+    threshold: float | None = None,
 ) -> SliceProbabilities:
     """Decide every pixel's class.
 
@@ -82,6 +87,8 @@ def constrain(
             several, and each pixel gets the most probable of these and background; none, and all is background.
         classes: the task's K class names.
         limit: foreground probability below which a pixel that is background needs no probabilities.
+        threshold: foreground probability above which a pixel gets its most probable class; None: where that class is
+            more probable than background.
 
     Returns:
         Mask and probabilities, on the CPU.
@@ -100,6 +107,7 @@ def constrain(
     columns = [k for k, name in enumerate(classes, start=1) if not several or name in (allowed or ())]
     planes = logits.contiguous().flatten(1)
     # The sum of n exponentials is at most n times the largest: below this no pixel can reach the limit.
+    limit = limit if threshold is None else min(limit, threshold)
     reachable = (math.log(limit) - math.log1p(-limit) if 0 < limit < 1 else -math.inf) - math.log(len(columns))
     strongest = planes[columns].amax(0) if several else planes[1:].amax(0)
     pixels = (strongest - planes[0] >= min(0.0, reachable) - 0.1).nonzero()[:, 0]
@@ -109,6 +117,8 @@ def constrain(
         found[:, ruled_out] = -math.inf
     probabilities = found.softmax(1)
     values = found.argmax(1)
+    if threshold is not None:
+        values = torch.where(1 - probabilities[:, 0] > threshold, probabilities[:, 1:].argmax(1) + 1, 0)
     if allowed is not None and len(allowed) == 1:
         value = classes.index(next(iter(allowed))) + 1
         foreground = probabilities[:, 1:].sum(1)

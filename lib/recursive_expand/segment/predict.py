@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -217,13 +218,20 @@ class Predictor:
 
     @torch.inference_mode()
     def _decide(self, taken: _Slice, views: Tensor) -> SliceProbabilities:
-        limit = self._settings.method.training.confident_background
-        plain = constrain(views[0], taken.allowed, self._settings.task.classes, limit=limit)
+        method = self._settings.method
+        decide = partial(
+            constrain,
+            allowed=taken.allowed,
+            classes=self._settings.task.classes,
+            limit=method.training.confident_background,
+            threshold=method.foreground_threshold,
+        )
+        plain = decide(views[0])
         if len(views) == 1:
             return plain
         # The softmax of these logits is the mean of the views' probabilities.
         mean = views.float().log_softmax(1).logsumexp(0) - math.log(len(views))
-        found = constrain(mean, taken.allowed, self._settings.task.classes, limit=limit)
+        found = decide(mean)
         taken.prediction.flip_dice[taken.number] = _foreground_dice(plain.mask, found.mask)
         return found
 

@@ -39,6 +39,9 @@ class Method(Section):
     position, the volume's last slice repeated. 0: the slice alone, as in the paper."""
     flips: bool = False
     """Average f's probabilities over each slice and its left-right mirror image; proposing takes twice as long."""
+    foreground_threshold: float | None = Field(default=None, gt=0, lt=1)
+    """Probability of any class together above which a pixel is proposed, as its most probable class; None: where one
+    class alone is more probable than background. An f that doubts which type a bleed is halves its probability."""
     proposing_area: Literal["region", "as_trained"] = "as_trained"
     """Where f looks when it proposes: as it is trained, at the region's box on slices that may hold any class, or with
     `crop_to_region` off at the whole of every slice; or at the region's box in any case (until version 0.2)."""
