@@ -8,15 +8,21 @@ from pathlib import Path
 
 from _venv import DEVELOPMENT, activated, become, ensure_environment, environment_folder, require_python
 
+TWO_AT_A_TIME = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+"""For all tests: many wait for servers and browsers. In the order of their names: the longest files come early."""
+
 
 def pytest_command(python: Path, arguments: Sequence[str]) -> list[str]:
     """Command line of pytest: skipped tests with their reasons, the slowest tests, then what the caller added.
+
+    All tests run in two processes; with arguments, which mostly choose a few, in one.
 
     Args:
         python: the environment's interpreter.
         arguments: more of pytest's arguments; paths are relative to the repository.
     """
-    return [str(python), "-m", "pytest", "-rs", "--durations=15", "--durations-min=1", *arguments]
+    shown = ("-rs", "--durations=15", "--durations-min=1")
+    return [str(python), "-m", "pytest", *shown, *(arguments or TWO_AT_A_TIME)]
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -253,6 +253,12 @@ def test_test_arguments_reach_pytest() -> None:
     assert command[1:3] == ["-m", "pytest"]
     assert "-rs" in command
     assert command[-2:] == ["-k", "refine"]
+    assert "-n" not in command
+
+
+def test_all_tests_run_in_two_processes() -> None:
+    command = runner.pytest_command(Path("/venv/bin/python"), [])
+    assert command[command.index("-n") + 1] == "2"
 
 
 def test_serve_needs_nothing_installed() -> None:

@@ -225,7 +225,9 @@ def _pages(pacs: Pacs, filters: Filters, modality: str) -> Iterator[list[dict[st
             if study is not None:
                 for entry in page:
                     entry.setdefault("0020000D", {"Value": [study]})
-            yield [entry for entry in page if wanted.fullmatch(_text(entry, "0008103E"))]
+            described = ((entry, _text(entry, "0008103E")) for entry in page)
+            # Some PACS filter by it and do not tell it.
+            yield [entry for entry, description in described if not description or wanted.fullmatch(description)]
 
 
 def _askable(pattern: str) -> str:
