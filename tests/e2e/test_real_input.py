@@ -24,6 +24,7 @@ CONF = {
     "validation_share": "0",
     "pretrain": "none",
     "region": "head",
+    "gate": "false",
 }
 """Coarse and short: what is tested is the way, not the masks."""
 
