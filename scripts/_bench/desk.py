@@ -6,7 +6,7 @@ import shutil
 import statistics
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,10 @@ from _bench.timing import seconds
 
 MODEL = "recursive_ich"
 PROPOSALS = {True: 2000, False: 300}
-KEYS = {True: 250, False: 50}
+KEYS = {True: 150, False: 50}
 """Verdicts that are timed in each state of the server."""
+FEW = 4
+"""Proposals of the study that trains beside the one that is read."""
 STOCK_VERDICTS = 3
 WEIGHTS_SIZE = 128
 """Pixels of the heads that the network is trained on: it need not be good here."""
@@ -84,16 +86,17 @@ def measure_desk(scale: Scale, threads: int) -> Section:
         server.settle()
         with _desk(f"{server.url}/review/", chromium) as page:
             idle = _keys(page, KEYS[full])
-            frames, requests = _drag(page)
             with _inferring(server, head):
                 inferring = _keys(page, KEYS[full])
-            ours = [seconds(lambda: server.judge_as_slicer("recursive_expand", MODEL)) for _ in range(STOCK_VERDICTS)]
-            with _training(server):
+            with _training(threads, conf):
                 training = _keys(page, KEYS[full])
+            # Last: a drag begins with a click, which goes to a tile that is judged already.
+            frames, requests = _drag(page)
+            ours = [seconds(lambda: server.judge_as_slicer("recursive_expand", MODEL)) for _ in range(STOCK_VERDICTS)]
     stock = _stock_way(head, threads)
     for name, times in (
         ("idle", idle),
-        ("while a round trains", training),
+        ("while another study's round trains", training),
         ("while a new case is inferred", inferring),
     ):
         median, centile = statistics.median(times), statistics.quantiles(times, n=20)[-1]
@@ -195,14 +198,17 @@ def _inferring(server: Server, image: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _training(server: Server) -> Iterator[None]:
-    """A round trains all the while."""
-    server.post("/recursive/rounds", {})
-    server.wait(lambda status: bool(status["progress"]) and status["progress"]["stage"] == "training")
-    yield
-    status = server.get("/recursive/status")
-    if status["state"] != "training":
-        raise RuntimeError(f"the round ended before all was measured: {status}")
+def _training(threads: int, conf: Mapping[str, object]) -> Iterator[None]:
+    """A round of another study trains on this machine all the while: a server shows nothing of its own meanwhile."""
+    studies = _under_review(FEW, threads)
+    with serve(APP, studies, conf, studies.with_suffix(".log")) as server:
+        server.wait(lambda status: status["state"] == "reviewing")
+        server.post("/recursive/rounds", {})
+        server.wait(lambda status: bool(status["progress"]) and status["progress"]["stage"] == "training")
+        yield
+        status = server.get("/recursive/status")
+        if status["state"] != "training":
+            raise RuntimeError(f"the round ended before all was measured: {status}")
 
 
 def _stock_way(head: Path, threads: int) -> list[float]:

@@ -15,6 +15,8 @@ from typing import Any
 
 import psutil
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 START_SECONDS = 300.0
 END_SECONDS = 20.0
@@ -144,6 +146,8 @@ def serve(
         command += ["--conf", key, str(value)]
     env = {**environment, "MONAI_LABEL_AUTO_UPDATE_SCORING": "false"}
     with log.open("wb") as out, requests.Session() as session:
+        # A kept connection that the server closes at the very moment is opened anew.
+        session.mount("http://", HTTPAdapter(max_retries=Retry(total=1, read=1, allowed_methods=["GET"])))
         process = psutil.Popen(command, cwd=log.parent, env=env, stdout=out, stderr=subprocess.STDOUT)
         try:
             server = Server(f"http://127.0.0.1:{port}", process, log, session)
