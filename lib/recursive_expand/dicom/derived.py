@@ -34,6 +34,16 @@ _PLACE_OPTIONAL = (
 )
 
 
+def equipment(version: str) -> dict[str, Any]:
+    """What both kinds of objects say of the equipment that made them (PS3.3 C.7.5.2), as highdicom takes it."""
+    return {
+        "manufacturer": MANUFACTURER,
+        "manufacturer_model_name": MODEL_NAME,
+        "software_versions": version,
+        "device_serial_number": DEVICE_SERIAL,
+    }
+
+
 def algorithm_of(origin: Origin) -> tuple[str, str, tuple[str, str]]:
     """What made a mask, as objects name it (PS3.3 10.16).
 

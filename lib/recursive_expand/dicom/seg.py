@@ -14,10 +14,9 @@ from pydicom.uid import ExplicitVRLittleEndian
 from recursive_expand.cases import Geometry, LabelMap, SeriesReference
 from recursive_expand.dicom.coding import Coding, Origin, colour, uid_of
 from recursive_expand.dicom.derived import (
-    DEVICE_SERIAL,
     MANUFACTURER,
-    MODEL_NAME,
     algorithm_of,
+    equipment,
     name_frames,
     settle,
     source_headers,
@@ -97,10 +96,7 @@ def make_seg(
         series_number=900 if tag == "final" else 901,
         sop_instance_uid=uid_of("seg", *identity),
         instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=MODEL_NAME,
-        software_versions=origin.version,
-        device_serial_number=DEVICE_SERIAL,
+        **equipment(origin.version),
         content_label=content_label(tag, expert=origin.expert),
         content_description=f"{tag} mask, round {origin.round}",
         series_description=f"{MANUFACTURER} {tag} mask",

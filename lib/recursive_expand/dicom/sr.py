@@ -16,10 +16,10 @@ from pydicom.uid import ExplicitVRLittleEndian
 from recursive_expand.cases import SeriesReference
 from recursive_expand.dicom.coding import Coding, Origin, uid_of
 from recursive_expand.dicom.derived import (
-    DEVICE_SERIAL,
     MANUFACTURER,
     MODEL_NAME,
     algorithm_of,
+    equipment,
     instance_headers,
     settle,
 )
@@ -108,7 +108,6 @@ def make_sr(
         series_number=910 if tag == "final" else 911,
         sop_instance_uid=uid_of("sr", *identity),
         instance_number=1,
-        manufacturer=MANUFACTURER,
         is_complete=True,
         is_final=verified,
         is_verified=verified,
@@ -116,9 +115,7 @@ def make_sr(
         verifying_organization=(judgement.organization or "not stated") if verified else None,
         previous_versions=list(judgement.predecessors) or None,
         transfer_syntax_uid=ExplicitVRLittleEndian,
-        manufacturer_model_name=MODEL_NAME,
-        software_versions=origin.version,
-        device_serial_number=DEVICE_SERIAL,
+        **equipment(origin.version),
         series_description=f"{MANUFACTURER} {tag} judgement",
     )
     document.CodingSchemeIdentificationSequence = [_scheme()]

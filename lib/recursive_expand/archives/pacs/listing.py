@@ -170,7 +170,7 @@ def look(
     segs: dict[str, ListedSeg] = {}
     for page in _pages(pacs, filters, "SEG"):
         for entry in page:
-            uid, study = _text(entry, "0020000E"), _text(entry, "0020000D")
+            uid, study = text_of(entry, "0020000E"), text_of(entry, "0020000D")
             seg = last.segs.get(uid) or _opened(pacs, study, uid)
             if seg is not None:
                 segs[uid] = seg
@@ -187,20 +187,20 @@ def look(
 
 
 def _listed(pacs: Pacs, entry: dict[str, Any], salt: bytes, last: Listing) -> ListedSeries:
-    uid, study, instances = _text(entry, "0020000E"), _text(entry, "0020000D"), int(_text(entry, "00201209") or 0)
-    left_out, images = _left_out(_text(entry, "0008103E")), instances
+    uid, study, instances = text_of(entry, "0020000E"), text_of(entry, "0020000D"), int(text_of(entry, "00201209") or 0)
+    left_out, images = _left_out(text_of(entry, "0008103E")), instances
     if left_out is None and 0 < instances < MIN_SLICES:  # or a few multi-frame instances
         before = last.series.get(uid)
         images = before.images if before and before.instances == instances else _frames(pacs, study, uid)
         left_out = None if images >= MIN_SLICES else f"has {images} images; a scan has {MIN_SLICES} or more"
-    patient = pseudonym(salt, _text(entry, "00100020"), _text(entry, "00100021"))
+    patient = pseudonym(salt, text_of(entry, "00100020"), text_of(entry, "00100021"))
     return ListedSeries(uid, study, instances, images, patient, left_out)
 
 
 def _frames(pacs: Pacs, study: str, uid: str) -> int:
     """How many slices a series' instances hold."""
     return sum(
-        int(_text(entry, "00280008") or 1) if _text(entry, "00080016") in MULTI_FRAME_CT else 1
+        int(text_of(entry, "00280008") or 1) if text_of(entry, "00080016") in MULTI_FRAME_CT else 1
         for page in pacs.pages("instances", {}, _FRAMES, study_instance_uid=study, series_instance_uid=uid)
         for entry in page
     )
@@ -225,7 +225,7 @@ def _pages(pacs: Pacs, filters: Filters, modality: str) -> Iterator[list[dict[st
             if study is not None:
                 for entry in page:
                     entry.setdefault("0020000D", {"Value": [study]})
-            described = ((entry, _text(entry, "0008103E")) for entry in page)
+            described = ((entry, text_of(entry, "0008103E")) for entry in page)
             # Some PACS filter by it and do not tell it.
             yield [entry for entry, description in described if not description or wanted.fullmatch(description)]
 
@@ -275,6 +275,7 @@ def _left_out(description: str) -> str | None:
     return None
 
 
-def _text(entry: dict[str, Any], tag: str) -> str:
+def text_of(entry: dict[str, Any], tag: str) -> str:
+    """The first value of an attribute in DICOM JSON (PS3.18 F.2) as text; empty where there is none."""
     values = (entry.get(tag) or {}).get("Value") or [""]
     return "" if values[0] is None else str(values[0])

@@ -18,8 +18,10 @@ from requests import RequestException
 
 from recursive_expand.archives.dicomweb import DicomwebArchive
 from recursive_expand.archives.pacs.connection import CONNECT_SECONDS, PAGE, Gone, Pacs, Refused
+from recursive_expand.archives.pacs.listing import text_of
 from recursive_expand.dicom.stored_frame import frame_bytes
 from recursive_expand.errors import InputError, Unreachable
+from recursive_expand.server.desk.api import NOT_KEPT
 from recursive_expand.server.ohif.source import dicomweb_archive
 from recursive_expand.server.roles import USER
 
@@ -32,8 +34,7 @@ AT_ONCE = 12
 CHUNK = 1 << 18
 MOST, MOST_PAGES = 10_000, 2_000
 """Longest list that a search answers, and how far it looks for that."""
-HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-"""Patients' pictures and names are not for the browser's disk."""
+HEADERS = NOT_KEPT | {"X-Content-Type-Options": "nosniff"}
 FRAMES = 'multipart/related; type="application/octet-stream"; transfer-syntax=*'
 """Frames as they are stored: OHIF decodes them."""
 
@@ -105,7 +106,7 @@ def _search(
     wanted = counts["offset"] + min(counts["limit"], MOST)
     for page in _pages(archive.pacs, path, filters):
         # Some PACS leave the series out of an answer that was asked for by series.
-        found |= {_text(entry, key): _own(entry) for entry in page if (_text(entry, tag) or series) in seen}
+        found |= {text_of(entry, key): _own(entry) for entry in page if (text_of(entry, tag) or series) in seen}
         if len(found) >= wanted:
             break
         if time.monotonic() > ends:
@@ -114,8 +115,7 @@ def _search(
 
 
 def _pages(pacs: Pacs, path: str, filters: list[tuple[str, str]]) -> Iterator[list[dict[str, Any]]]:
-    # Orthanc's plugin takes an escaped asterisk for itself.
-    query = urlencode(filters, quote_via=quote, safe="*,")
+    query = urlencode(filters, quote_via=quote, safe=",")
     for offset in range(0, MOST_PAGES * PAGE, PAGE):
         address = f"{pacs.url}/{path}?{query}&limit={PAGE}&offset={offset}"
         answer = pacs.request("GET", address, **_options("application/dicom+json"))
@@ -204,7 +204,3 @@ def _own(entry: dict[str, Any]) -> dict[str, Any]:
         for tag, value in entry.items()
         if tag not in _ADDRESSES and "BulkDataURI" not in value
     }
-
-
-def _text(entry: dict[str, Any], tag: str) -> str:
-    return str(((entry.get(tag) or {}).get("Value") or [""])[0])

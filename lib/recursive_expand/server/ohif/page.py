@@ -13,6 +13,7 @@ from fastapi.responses import FileResponse, RedirectResponse
 from monailabel.config import settings
 
 import recursive_expand
+from recursive_expand.server.desk.page import HEADERS
 from recursive_expand.server.ohif.source import dicomweb_archive
 
 BUILD = Path(monailabel.__file__).parent / "endpoints" / "static" / "ohif"
@@ -47,12 +48,7 @@ def _policy(index: str) -> str:
     )
 
 
-_COMMON = {
-    "Content-Security-Policy": _policy(_FILES["index.html"].read_text("utf-8")),
-    "Referrer-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
-}
-_FRESH = _COMMON | {"Cache-Control": "no-cache"}
+_FRESH = HEADERS | {"Content-Security-Policy": _policy(_FILES["index.html"].read_text("utf-8"))}
 _HASHED = re.compile(r"\.[0-9a-f]{20}\.js$|^[0-9a-f]{20}\.wasm$")
 """Names that change with their content."""
 
