@@ -2,6 +2,12 @@
 
     python scripts/real_slices.py [--leave-one-out] [--conf KEY VALUE ...] [--weights FILE] [--csv FILE]
 
+With `--clean-head halved` every second slice of the clean head is one that the tuning knows to be clean: bleeds are painted
+and pasted into it as `painted_share` and `pasted_share` say, and with `--negatives` it joins as background as
+`clean_share` and `clean_slices` say. The other half measures false positives then: of the same head, so that little
+follows for other heads. With `--masked N` N of the patients that are tuned on have masks, the others their slices' labels alone
+(`slice_label_weight`, `slice_label_share`).
+
 It takes the 36 slices of CT-ICH 1.0.0 and the clean head of `../shared/data` (--data). Patients and types of the
 regions are those of docs/measured/ct_ich_v1.csv, told by eye: the data set has neither. It runs in the environment of
 `scripts/test.py`; the start from synthetic heads is taken from the user's cache, or made.
@@ -31,15 +37,18 @@ sys.path.insert(0, str(REPOSITORY / "lib"))
 
 from recursive_expand.archives.images import read_volume  # noqa: E402
 from recursive_expand.cases import Geometry, Volume  # noqa: E402
+from recursive_expand.expand.labelled_slices import MINED_FROM  # noqa: E402
 from recursive_expand.importers.dicom import DicomImporter  # noqa: E402
 from recursive_expand.importers.head_size import spacing_of_heads  # noqa: E402
 from recursive_expand.importers.pictures import read_binary_mask, read_grey  # noqa: E402
 from recursive_expand.importers.runner import run_import  # noqa: E402
-from recursive_expand.segment.examples import Example  # noqa: E402
+from recursive_expand.segment.composites import CleanSlice, painted_examples, pasted_examples  # noqa: E402
+from recursive_expand.segment.examples import IGNORE, LABELLED, Example  # noqa: E402
 from recursive_expand.segment.metrics import Counts  # noqa: E402
 from recursive_expand.segment.network import build_network  # noqa: E402
 from recursive_expand.segment.predict import Predictor  # noqa: E402
 from recursive_expand.segment.pretrain import pretrained  # noqa: E402
+from recursive_expand.segment.regions.registry import region_named  # noqa: E402
 from recursive_expand.segment.replay import replay_count, replay_examples  # noqa: E402
 from recursive_expand.segment.train import train  # noqa: E402
 from recursive_expand.settings import Settings, load_settings  # noqa: E402
@@ -137,16 +146,15 @@ def told(title: str, rows: Sequence[Mapping[str, object]]) -> str:
     )
 
 
-def tuned(settings: Settings, start: nn.Module | None, slices: Sequence[RealSlice]) -> nn.Module:
-    """Round 0 as the product trains it, without the locked share."""
+def tuned(
+    settings: Settings, start: nn.Module | None, slices: Sequence[RealSlice], more: Sequence[Example]
+) -> nn.Module:
+    """Round 0 as the product trains it, without the locked share, with these examples besides."""
     torch.manual_seed(settings.method.seed)
     network, training = build_network(settings), settings.method.training
     if start is not None:
         network.load_state_dict(start.state_dict())
-    examples = [
-        Example(f"{one.name}:0", one.volume.hu[0], one.mask, with_dice=True, spacing=one.volume.geometry.spacing[1:])
-        for one in slices
-    ]
+    examples = [*masked(slices), *more]
     examples += replay_examples(settings, replay_count(settings, len(examples)), 0)
     train(
         settings,
@@ -159,13 +167,74 @@ def tuned(settings: Settings, start: nn.Module | None, slices: Sequence[RealSlic
     return network
 
 
-def clean_head_ml(settings: Settings, network: nn.Module, folder: Path) -> float:
-    """What is marked in a head without blood, mL."""
+def masked(slices: Iterable[RealSlice]) -> list[Example]:
+    """Slices with their expert masks."""
+    return [
+        Example(f"{one.name}:0", one.volume.hu[0], one.mask, with_dice=True, spacing=one.volume.geometry.spacing[1:])
+        for one in slices
+    ]
+
+
+def labelled(settings: Settings, slices: Sequence[RealSlice], most: int) -> list[Example]:
+    """Slices of which only their labels are told."""
+    examples = []
+    order = np.random.default_rng([settings.method.seed, 4]).permutation(len(slices))[:most]
+    for one in (slices[i] for i in order):
+        hu, spacing = one.volume.hu[0], one.volume.geometry.spacing[1:]
+        inside = region_named(settings.task.region).inside(hu, spacing)
+        where = np.full(hu.shape, True) if inside is None else inside
+        target = np.where(where, LABELLED, IGNORE).astype(np.uint8)
+        labels = tuple(bool((one.mask == value).any()) for value in range(1, len(settings.task.classes) + 1))
+        examples.append(Example(f"{one.name}:0", hu, target, with_dice=False, spacing=spacing, labels=labels))
+    return examples
+
+
+def with_clean_slices(
+    settings: Settings,
+    start: nn.Module | None,
+    slices: Sequence[RealSlice],
+    clean: Sequence[CleanSlice],
+    negatives: bool,
+) -> list[Example]:
+    """What the settings make of slices without blood."""
+    training, number = settings.method.training, len(slices)
+    examples = list(painted_examples(settings, clean, int(training.painted_share * number), 0))
+    examples += pasted_examples(settings, clean, masked(slices), int(training.pasted_share * number), 0)
+    if not negatives:
+        return examples
+    most = int(training.clean_share * number)
+    order = np.random.default_rng([settings.method.seed, 2]).permutation(len(clean)).tolist()
+    if training.clean_slices == "false_positives":
+        assert start is not None, "mined negatives want a start that marks something"
+        predictor, order = Predictor(settings, start), order[: MINED_FROM * most]
+        marked = {i: np.count_nonzero(predictor.predict(_volume(clean[i])).mask) for i in order}
+        order.sort(key=lambda i: -marked[i])
+    return examples + [
+        Example(
+            clean[i].key, clean[i].hu, np.zeros(clean[i].hu.shape, np.uint8), with_dice=False, spacing=clean[i].spacing
+        )
+        for i in order[:most]
+    ]
+
+
+def _volume(one: CleanSlice) -> Volume:
+    return Volume(
+        one.hu[None], Geometry.of((*one.hu.shape[::-1], 1), np.diag([-one.spacing[1], -one.spacing[0], 5.0, 1.0]))
+    )
+
+
+def clean_head(folder: Path) -> Volume:
+    """The head without blood."""
     with tempfile.TemporaryDirectory() as studies:
         run_import(DicomImporter(folder), Path(studies))
         volume = read_volume(next(Path(studies).rglob("*.nii.gz")))
-        marked = np.count_nonzero(Predictor(settings, network).predict(volume).mask)
-    return marked * math.prod(volume.geometry.spacing) / 1000
+        return Volume(np.array(volume.hu), volume.geometry)
+
+
+def marked_ml(settings: Settings, network: nn.Module, volume: Volume, slices: slice) -> float:
+    """What is marked in these slices of a head without blood, mL."""
+    mask = Predictor(settings, network).predict(volume).mask[slices]
+    return np.count_nonzero(mask) * math.prod(volume.geometry.spacing) / 1000
 
 
 def _shown(done: int, total: int, loss: float) -> None:
@@ -177,6 +246,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=REPOSITORY.parent / "shared" / "data")
     parser.add_argument("--leave-one-out", action="store_true", help="tune on all patients but one, in turn")
+    parser.add_argument("--patients", nargs="+", help="leave out these alone")
+    parser.add_argument("--masked", type=int, help="patients with masks among those that are tuned on")
+    parser.add_argument("--clean-head", choices=["measured", "halved"], default="measured", help="what it is for")
+    parser.add_argument("--negatives", action="store_true", help="known clean slices join as background")
     parser.add_argument("--conf", nargs=2, action="append", default=[], metavar=("KEY", "VALUE"))
     parser.add_argument("--weights", type=Path, help="f's start; default: from synthetic heads, as pretrain says")
     parser.add_argument("--spacing", type=float, help="mm between pixels; default: what fits the heads")
@@ -190,18 +263,32 @@ def main() -> None:
         start.load_state_dict(load_file(asked.weights))
     elif settings.method.pretrain != "none":
         start = pretrained(settings, CPU, on_step=_shown)
+    head = clean_head(asked.data / "ge_head_ct")
+    halved = asked.clean_head == "halved"
+    unknown = slice(1, None, 2) if halved else slice(None)
+    spacing = head.geometry.spacing[1:]
+    known = [CleanSlice(f"clean:{n}", head.hu[n], spacing) for n in range(0, len(head.hu), 2)] if halved else []
     if start is not None:
         rows = measured(settings, start, slices)
         print(told("no real mask", rows))
-        print(f"clean head: {clean_head_ml(settings, start, asked.data / 'ge_head_ct'):.1f} mL marked", flush=True)
+        print(f"clean head: {marked_ml(settings, start, head, unknown):.1f} mL marked", flush=True)
     if asked.leave_one_out:
-        rows, began = [], time.process_time()
-        for patient in sorted({one.patient for one in slices}):
-            others = [one for one in slices if one.patient != patient]
-            network = tuned(settings, start, others)
+        rows, marked, began = [], [], time.process_time()
+        patients = sorted({one.patient for one in slices})
+        for patient in asked.patients or patients:
+            place = patients.index(patient)
+            others = [name for name in patients[place:] + patients[:place] if name != patient]
+            with_masks = [one for one in slices if one.patient in others[: asked.masked]]
+            rest = [one for one in slices if one.patient in others[len(others) if asked.masked is None else asked.masked :]]
+            more = with_clean_slices(settings, start, with_masks, known, asked.negatives)
+            if settings.method.training.slice_label_weight:
+                more += labelled(settings, rest, int(settings.method.training.slice_label_share * len(with_masks)))
+            network = tuned(settings, start, with_masks, more)
             rows += measured(settings, network, [one for one in slices if one.patient == patient])
+            marked.append(marked_ml(settings, network, head, unknown))
             print(f"{patient} left out: {time.process_time() - began:.0f} CPU s", flush=True)
         print(told("one patient left out", rows))
+        print(f"clean head: {np.mean(marked):.1f} mL marked, the mean of {len(marked)}")
     if asked.csv:
         pd.DataFrame(rows).to_csv(asked.csv, index=False, float_format="%.4f")
 

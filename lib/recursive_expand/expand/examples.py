@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,8 +17,10 @@ from recursive_expand.expand.refined import refined_slices
 from recursive_expand.expand.targets import PredictSlices, taught_as_accepted
 from recursive_expand.expand.training_set import AcceptedSlices, TrainingSet
 from recursive_expand.ledger import ProposalRecord
+from recursive_expand.segment.composites import CleanSlice, painted_examples, pasted_examples
 from recursive_expand.segment.context import seen_slices
-from recursive_expand.segment.examples import IGNORE, REJECTED, Example
+from recursive_expand.segment.examples import IGNORE, LABELLED, REJECTED, Example
+from recursive_expand.segment.regions.registry import region_named
 from recursive_expand.segment.replay import replay_count, replay_examples
 
 
@@ -25,8 +28,9 @@ def build_examples(
     recursion: Recursion, training_set: TrainingSet, round_index: int, predict: PredictSlices | None
 ) -> list[Example]:
     """Examples of a round: pixel slices with cross-entropy + Dice (in round 0 as `Training.dice_loss` says), accepted,
-    joined and clean ones with cross-entropy alone; of rejected ones the rejected region; with a pretrained start
-    synthetic slices among them. None without a slice of the archive.
+    joined and clean ones with cross-entropy alone; of rejected ones the rejected region; clean ones with bleeds painted
+    or pasted in; others with their labels alone; with a pretrained start synthetic slices among them. None without a
+    slice of the archive.
 
     Targets are kept as memory-mapped files, so that memory does not grow with the number of slices.
 
@@ -67,7 +71,51 @@ def build_examples(
         volume = recursion.volume(case_id)
         background = np.broadcast_to(np.uint8(0), volume.hu.shape[1:])
         examples += [_example(recursion, case_id, volume, n, background) for n in numbers]
+    examples += _composites(recursion, training_set, round_index, examples)
+    examples += _labelled(recursion, training_set, round_index)
     return examples + _replayed(recursion, round_index, replay_count(recursion.settings, len(examples)))
+
+
+def _composites(
+    recursion: Recursion, training_set: TrainingSet, round_index: int, donors: Sequence[Example]
+) -> list[Example]:
+    """Slices labelled clean with bleeds painted or pasted in, on memory-mapped files."""
+    settings, training = recursion.settings, recursion.settings.method.training
+    hosts = []
+    for case_id, numbers in training_set.hosts:
+        volume = recursion.volume(case_id)
+        hosts += [CleanSlice(f"{case_id}:{n}", volume.hu[n], volume.geometry.spacing[1:]) for n in numbers]
+    painted, pasted = (
+        int(share * training_set.with_masks) for share in (training.painted_share, training.pasted_share)
+    )
+    kept = []
+    for how, made in (
+        ("painted", painted_examples(settings, hosts, painted, round_index) if painted and hosts else ()),
+        ("pasted", pasted_examples(settings, hosts, donors, pasted, round_index) if pasted else ()),
+    ):
+        for number, one in enumerate(made):
+            hu = _keep(recursion, round_index, f"{how}.{number}.image", one.hu)
+            target = _keep(recursion, round_index, f"{how}.{number}.target", one.target)
+            kept.append(replace(one, hu=hu, target=target))
+    return kept
+
+
+def _labelled(recursion: Recursion, training_set: TrainingSet, round_index: int) -> list[Example]:
+    """Slices of which their labels are taught, wherever in the region what they name may be."""
+    task = recursion.settings.task
+    examples = []
+    # A round that failed may go on under settings that want none.
+    wanted = training_set.labelled if recursion.settings.method.training.slice_label_weight else ()
+    for case_id, number, present in wanted:
+        volume = recursion.volume(case_id)
+        inside = region_named(task.region).inside(volume.hu[number], volume.geometry.spacing[1:])
+        where = np.ones(volume.hu.shape[1:], np.bool_) if inside is None else inside
+        target = _keep(
+            recursion, round_index, f"{case_id}.{number}.labels", np.where(where, LABELLED, IGNORE).astype(np.uint8)
+        )
+        one = _example(recursion, case_id, volume, number, target)
+        examples.append(replace(one, labels=tuple(name in present for name in task.classes)))
+    return examples
 
 
 def _replayed(recursion: Recursion, round_index: int, number: int) -> list[Example]:

@@ -22,6 +22,7 @@ from recursive_expand.expand.due import (
     round_due,
 )
 from recursive_expand.expand.examples import build_examples
+from recursive_expand.expand.false_positives import count_marked
 from recursive_expand.expand.frozen import sweep_proposals
 from recursive_expand.expand.gate import choose_model
 from recursive_expand.expand.progress import Progress
@@ -126,7 +127,8 @@ def _begin_or_resume(recursion: Recursion) -> RoundRecord:
 
 def _start(recursion: Recursion, before: RoundRecord | None, config: dict[str, Any], digest: str) -> RoundRecord:
     index = 0 if before is None else before.round + 1
-    training_set, known = build_training_set(recursion.ledger, recursion.settings.method, index)
+    marked = count_marked(recursion, before)
+    training_set, known = build_training_set(recursion.ledger, recursion.settings.method, index, marked=marked)
     training_set = refine_accepted(recursion, training_set)
     return recursion.ledger.rounds.start(
         index,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -12,7 +12,13 @@ import numpy as np
 
 from recursive_expand.cases import Role
 from recursive_expand.expand.consensus import consensus
-from recursive_expand.expand.constraints import allowed_classes
+from recursive_expand.expand.labelled_slices import (
+    CountMarked,
+    clean_slices,
+    host_slices,
+    taught_slices,
+    unmarked_slices,
+)
 from recursive_expand.ledger import CaseRecord, Judgement, Ledger, RoundRecord
 from recursive_expand.ledger.chain import canonical
 from recursive_expand.settings import Method
@@ -55,6 +61,8 @@ class TrainingSet:
             ever accepted.
         joined: with `review: once`, slices that f marked for the first time in a round that was not reviewed, as that
             round proposed them; none that an expert judged.
+        hosts: (case id, slice numbers) labelled clean, which bleeds are painted or pasted into.
+        labelled: (case id, slice number, classes present) of slices without an accepted mask whose labels are taught.
     """
 
     pixel: tuple[tuple[str, int, str], ...]
@@ -64,11 +72,14 @@ class TrainingSet:
     new_slices: int
     rejected: tuple[AcceptedSlices, ...] = ()
     joined: tuple[AcceptedSlices, ...] = ()
+    hosts: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    labelled: tuple[tuple[str, int, tuple[str, ...]], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As the ledger keeps it."""
         groups = {name: [one.to_json() for one in getattr(self, name)] for name in ("accepted", "rejected", "joined")}
-        return asdict(self) | groups
+        stored = asdict(self) | groups
+        return {name: value for name, value in stored.items() if value or name not in ("hosts", "labelled")}
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> TrainingSet:
@@ -81,6 +92,8 @@ class TrainingSet:
             new_slices=stored["new_slices"],
             rejected=_slices_from_json(stored.get("rejected", [])),  # ledgers of earlier versions have none
             joined=_slices_from_json(stored.get("joined", [])),
+            hosts=tuple((case_id, tuple(numbers)) for case_id, numbers in stored.get("hosts", [])),
+            labelled=tuple((case_id, n, tuple(present)) for case_id, n, present in stored.get("labelled", [])),
         )
 
     @property
@@ -92,6 +105,8 @@ class TrainingSet:
             "clean": self.clean,
             **({"rejected": [r.to_json() for r in self.rejected]} if self.rejected else {}),
             **({"joined": [j.to_json() for j in self.joined]} if self.joined else {}),
+            **({"hosts": self.hosts} if self.hosts else {}),
+            **({"labelled": self.labelled} if self.labelled else {}),
         }
         return hashlib.sha256(canonical(body).encode()).hexdigest()
 
@@ -104,7 +119,14 @@ class TrainingSet:
             "new": self.new_slices,
             **({"rejected": sum(len(r.slices) for r in self.rejected)} if self.rejected else {}),
             **({"joined": sum(len(j.slices) for j in self.joined)} if self.joined else {}),
+            **({"labelled": len(self.labelled)} if self.labelled else {}),
         }
+
+    @property
+    def with_masks(self) -> int:
+        """Number of slices with a mask: what shares of other slices are counted by."""
+        masks = sum(slices for _, slices, _ in self.pixel)
+        return masks + sum(len(one.slices) for one in (*self.accepted, *self.joined))
 
 
 def lock_validation(ledger: Ledger, method: Method) -> None:
@@ -133,13 +155,16 @@ def lock_validation(ledger: Ledger, method: Method) -> None:
     ledger.cases.lock_validation(case.case_id for i in chosen for case in cases[i])
 
 
-def build_training_set(ledger: Ledger, method: Method, round_index: int) -> tuple[TrainingSet, tuple[int, int]]:
+def build_training_set(
+    ledger: Ledger, method: Method, round_index: int, *, marked: CountMarked | None = None
+) -> tuple[TrainingSet, tuple[int, int]]:
     """Collect what the next round trains on.
 
     Args:
         ledger: cases and judgements as they stand.
         method: which clean slices may join, and whether slices join that no expert was asked about.
-        round_index: the round, for the seeded choice of clean slices. Round 0 trains on the pixel set alone.
+        round_index: the round, for the seeded choice of slices with labels alone. Clean ones join from round 1 on.
+        marked: f's marks on clean slices, for `clean_slices: false_positives`; None: they are a sample.
 
     Returns:
         The training set, and `Judgements.watermark`: what it knows of.
@@ -164,12 +189,6 @@ def build_training_set(ledger: Ledger, method: Method, round_index: int) -> tupl
     if method.review == "once":
         joined = _joined_slices(ledger, judged, proposable, round_index)
         new_slices += sum(len(one.slices) for one in joined if one.new)
-    clean: list[tuple[str, tuple[int, ...]]] = []
-    if round_index > 0 and method.training.clean_slices == "unmarked":
-        clean = _unmarked_slices(ledger, accepted)
-    elif round_index > 0 and method.use_image_labels:
-        others = sum(slices for _, slices, _ in pixel) + sum(len(a.slices) for a in (*accepted, *joined))
-        clean = _clean_slices(ledger, method, round_index, most=int(method.training.clean_share * others))
     rejected: tuple[AcceptedSlices, ...] = ()
     if method.training.rejects == "not_confident":
         rejected = _rejected_slices(judged)
@@ -177,12 +196,33 @@ def build_training_set(ledger: Ledger, method: Method, round_index: int) -> tupl
         pixel=tuple(pixel),
         validation=tuple(validation),
         accepted=tuple(accepted),
-        clean=tuple(clean),
+        clean=(),
         new_slices=new_slices,
         rejected=rejected,
         joined=joined,
     )
-    return training_set, known
+    return _with_labelled(ledger, method, round_index, training_set, marked), known
+
+
+def _with_labelled(
+    ledger: Ledger, method: Method, round_index: int, masks: TrainingSet, marked: CountMarked | None
+) -> TrainingSet:
+    """The training set with what joins it for its image-level labels: `clean`, `hosts` and `labelled`."""
+    training = method.training
+    taken = {(one.case_id, number) for one in (*masks.accepted, *masks.joined) for number in one.slices}
+    clean, hosts, labelled = [], [], []
+    if round_index > 0 and training.clean_slices == "unmarked":
+        accepted = {(one.case_id, number) for one in masks.accepted for number in one.slices}
+        clean = unmarked_slices(ledger, accepted)
+    elif round_index > 0 and method.use_image_labels:
+        most = int(training.clean_share * masks.with_masks)
+        clean = clean_slices(ledger, method, round_index, most=most, marked=marked)
+    if method.use_image_labels:
+        hosts = host_slices(ledger, method, round_index, with_masks=masks.with_masks)
+    if method.use_image_labels and training.slice_label_weight:
+        most = int(training.slice_label_share * masks.with_masks)
+        labelled = taught_slices(ledger, method, round_index, taken=taken, most=most)
+    return replace(masks, clean=tuple(clean), hosts=tuple(hosts), labelled=tuple(labelled))
 
 
 def expansion(ledger: Ledger, round_: RoundRecord) -> int:
@@ -236,36 +276,3 @@ def _joined_slices(
         if left and case_id in proposable:
             joined.append(AcceptedSlices(case_id, marked_in, sha256, left, new=marked_in == round_index - 1))
     return tuple(joined)
-
-
-def _unmarked_slices(ledger: Ledger, accepted: Iterable[AcceptedSlices]) -> list[tuple[str, tuple[int, ...]]]:
-    """Slices that image-level labels call clean and the case's newest proposal leaves empty, by case."""
-    taken = {(one.case_id, number) for one in accepted for number in one.slices}
-    unmarked = []
-    for case in ledger.cases.iterate(roles=[Role.IMAGE]):
-        clean = _labelled_clean(case)
-        proposal = ledger.proposals.current(case.case_id) if clean else None
-        if proposal is None:
-            continue
-        marked = {*proposal.slices, *proposal.unchanged_slices}
-        left = tuple(n for n in clean if n not in marked and (case.case_id, n) not in taken)
-        if left:
-            unmarked.append((case.case_id, left))
-    return unmarked
-
-
-def _labelled_clean(case: CaseRecord) -> list[int]:
-    allowed = allowed_classes(case.image_labels, case.slices)
-    return [number for number, names in enumerate(allowed) if names is not None and not names]
-
-
-def _clean_slices(ledger: Ledger, method: Method, round_index: int, *, most: int) -> list[tuple[str, tuple[int, ...]]]:
-    """A seeded choice of at most `most` slices that image-level labels call clean, by case."""
-    candidates = [
-        (case.case_id, number) for case in ledger.cases.iterate(roles=[Role.IMAGE]) for number in _labelled_clean(case)
-    ]
-    order = np.random.default_rng([method.seed, 2, round_index]).permutation(len(candidates))[:most]
-    by_case: dict[str, list[int]] = {}
-    for case_id, number in sorted(candidates[i] for i in order):
-        by_case.setdefault(case_id, []).append(number)
-    return [(case_id, tuple(numbers)) for case_id, numbers in by_case.items()]

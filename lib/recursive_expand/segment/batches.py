@@ -13,7 +13,7 @@ from torch.nn import functional
 from recursive_expand.cases import AIR_HU
 from recursive_expand.segment.augment import augment, example_rng
 from recursive_expand.segment.box import Box
-from recursive_expand.segment.examples import IGNORE, REJECTED, Example
+from recursive_expand.segment.examples import IGNORE, LABELLED, REJECTED, Example
 from recursive_expand.segment.network import size_multiple
 from recursive_expand.segment.regions.registry import region_named
 from recursive_expand.segment.resample import target_to_working, to_working, working_shape
@@ -29,12 +29,14 @@ class Batch:
         target: (B, H, W) uint8, padded with IGNORE: padding is no part of the mean.
         with_dice: (B,) bool.
         accepted: (B,) bool.
+        labels: (B, K) bool, False for examples without.
     """
 
     hu: Tensor
     target: Tensor
     with_dice: Tensor
     accepted: Tensor
+    labels: Tensor
 
 
 def epoch_order(number: int, batch_size: int, *, seed: int, round_index: int, epoch: int) -> list[list[int]]:
@@ -95,20 +97,22 @@ def make_batch(
             hu = to_working(hu[None], shape)[0].round().to(torch.int16)
             target = target_to_working(target[None], shape)[0]
         if settings.method.training.augment:
-            rejected = bool((target == REJECTED).any())
+            partial = bool(((target == REJECTED) | (target == LABELLED)).any())
             hu, target = augment(hu, target, example_rng(settings.method.seed, round_index, epoch, example.key))
-            if rejected:  # what came in from outside is background, which a rejected slice does not teach
-                target = target.masked_fill(target != REJECTED, IGNORE)
+            if partial:  # what came in from outside is background, which such a slice does not teach
+                target = target.masked_fill(target < LABELLED, IGNORE)
         slices.append((hu, target))
     multiple = size_multiple(settings)
     height, width = (
         max(2, -(-max(int(target.shape[axis]) for _, target in slices) // multiple)) * multiple for axis in (0, 1)
     )
+    unknown = (False,) * len(settings.task.classes)
     return Batch(
         hu=torch.stack([_padded(hu, (height, width), AIR_HU) for hu, _ in slices]),
         target=torch.stack([_padded(target, (height, width), IGNORE) for _, target in slices]),
         with_dice=torch.tensor([example.with_dice for example in examples]),
         accepted=torch.tensor([example.accepted for example in examples]),
+        labels=torch.tensor([example.labels or unknown for example in examples]),
     )
 
 

@@ -59,7 +59,10 @@ def fingerprint(
     """
     method = settings.method.model_dump(mode="json", include=_DECIDING)
     # Names and content of version 0.1.0, so that a training that it began goes on: its one region was the head.
-    del method["training"]["dice_loss"], method["training"]["clean_slices"]  # the examples tell
+    for name in ("dice_loss", "clean_slices", "painted_share", "pasted_share", "slice_label_share"):
+        del method["training"][name]  # the examples tell
+    if method["training"]["slice_label_weight"] == 0:
+        del method["training"]["slice_label_weight"]
     if method["network"]["kind"] == "residual":
         del method["network"]["kind"]
     if method["context"] == 0:

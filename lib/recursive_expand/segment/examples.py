@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 # The target values are part of what an example is.
 from recursive_expand.segment.losses import IGNORE as IGNORE
 from recursive_expand.segment.losses import REJECTED as REJECTED
+from recursive_expand.segment.slice_label_loss import LABELLED as LABELLED
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,13 @@ class Example:
         key: "case:slice"; seeds the slice's augmentation.
         hu: (R, C) int16, Hounsfield units; may be a view of a memory map.
         target: (R, C) uint8 class values 0..K; IGNORE for pixels that no loss counts. Of a rejected proposal
-            REJECTED in its mask, IGNORE elsewhere.
+            REJECTED in its mask, IGNORE elsewhere; of a slice with `labels` LABELLED where they hold, IGNORE elsewhere.
         with_dice: whether the Dice loss joins the cross-entropy: on expert masks, not on accepted proposals.
         spacing: mm between rows and between columns; needed only where `Method.working_spacing` is set.
         accepted: whether the target is an accepted proposal, which `Training.accepted_loss` is for.
         neighbours: what f sees besides: the `Method.context` slices before it and those after it, by position, each of
             the shape of `hu`; empty where it has none: then it is its own neighbour.
+        labels: whether the slice shows each of the K classes, where that is all that is known of it; empty otherwise.
     """
 
     key: str
@@ -42,6 +44,7 @@ class Example:
     spacing: tuple[float, float] | None = None
     accepted: bool = False
     neighbours: tuple[NDArray[np.int16], ...] = ()
+    labels: tuple[bool, ...] = ()
 
     def __post_init__(self) -> None:
         if self.hu.ndim != 2 or self.hu.shape != self.target.shape:
@@ -70,6 +73,8 @@ def examples_sha256(examples: Sequence[Example]) -> str:
     digest = hashlib.sha256()
     for example in examples:
         losses = f"{example.with_dice} {example.accepted}"
+        if example.labels:
+            losses += f" {example.labels}"
         digest.update(f"{example.key} {example.hu.shape} {losses} {example.spacing}\n".encode())
         digest.update(np.ascontiguousarray(example.target).data)
     return digest.hexdigest()

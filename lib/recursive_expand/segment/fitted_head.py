@@ -77,7 +77,7 @@ class FittedHead:
         filled = common / max(1, np.count_nonzero(within)), common / np.count_nonzero(soft)
         if min(filled) < LEAST_FILLED or ring.inner.min() < LEAST_WIDTH_MM or jump > MOST_JUMP_MM:
             return None
-        axes = np.array([[np.sin(turn), np.cos(turn)], [np.cos(turn), -np.sin(turn)]]) / np.array(spacing)[:, None]
+        axes = np.array([[-np.sin(turn), np.cos(turn)], [np.cos(turn), np.sin(turn)]]) / np.array(spacing)[:, None]
         return cls(plane, ring, polar, soft & within, centre, axes)
 
     def pixels(self, x: NDArray[np.floating], y: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -43,9 +43,10 @@ def paint_bleeds_into(
     """Paint bleeds, and what is taken for them, into a slice that holds neither.
 
     The bleeds are those of the synthetic heads (`phantom/varied_bleeds.py`), in the slice's own outline, ventricles and
-    sulci; blood between brain and skull pushes the brain inwards. Among them are, as in synthetic heads, calcium,
-    dense vessels, old infarcts, drains and air, which are not in the mask, and a fifth of the slices gets these alone. The
-    whole slice then goes through another scanner on top of its own: blur, kernel, noise, drift, gamma and often a display window.
+    sulci; blood between brain and skull pushes the brain inwards. Beside them are, as in synthetic heads, calcium,
+    dense vessels, old infarcts, drains and air, which are not in the mask; a fifth of the slices gets these alone. The
+    slice then goes through another scanner on top of its own: blur, kernel, noise, drift, gamma and often a display
+    window.
 
     Args:
         hu: (R, C) int16 HU of a slice without blood; rows towards posterior, columns towards the patient's left.

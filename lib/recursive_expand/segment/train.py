@@ -19,7 +19,8 @@ from recursive_expand.segment.batches import Batch, epoch_order, make_batch, tra
 from recursive_expand.segment.box import Box
 from recursive_expand.segment.checkpoint import TrainingState, fingerprint, load_checkpoint, save_checkpoint
 from recursive_expand.segment.examples import Example
-from recursive_expand.segment.losses import segmentation_loss
+from recursive_expand.segment.losses import IGNORE, segmentation_loss
+from recursive_expand.segment.slice_label_loss import LABELLED, slice_label_loss
 from recursive_expand.segment.windows import apply_windows
 from recursive_expand.settings import Settings
 
@@ -148,14 +149,17 @@ def _train_epoch(
         with precision.autocast():
             logits = model(images.contiguous(memory_format=torch.channels_last))
         # The loss is taken in float32: its mean runs over 250,000 pixels.
+        logits = logits.float()
         loss = segmentation_loss(
-            logits.float(),
-            target,
+            logits,
+            torch.where(target == LABELLED, IGNORE, target) if training.slice_label_weight else target,
             batch.with_dice,
             accepted=batch.accepted,
             accepted_loss=training.accepted_loss,
             rejected_limit=training.confident_foreground if training.rejects == "not_confident" else None,
         )
+        if training.slice_label_weight:
+            loss = loss + training.slice_label_weight * slice_label_loss(logits, target, batch.labels)
         optimizer.zero_grad(set_to_none=True)
         precision.step(loss, optimizer)
         total += loss.detach()

@@ -58,6 +58,19 @@ class Training(Section):
     clean_share: float = Field(default=0.25, ge=0)
     """With `use_image_labels`, slices labelled clean join as exact background, up to this share of all other training
     slices."""
-    clean_slices: Literal["sampled", "unmarked"] = "sampled"
+    clean_slices: Literal["sampled", "unmarked", "false_positives"] = "sampled"
     """Which slices labelled clean join: a sample (`clean_share`), or, with or without `use_image_labels`, all on which
-    f marked nothing: an expert who looks for false positives selects those (the paper)."""
+    f marked nothing: an expert who looks for false positives selects those (the paper). With `false_positives` the
+    sample's place is taken by those of a four times larger sample on which f, asked without their labels, marks most:
+    mined negatives."""
+    painted_share: float = Field(default=0.0, ge=0)
+    """With `use_image_labels`, slices labelled clean join with synthetic bleeds painted in, up to this share of the
+    slices with masks; in round 0 too. 0: none."""
+    pasted_share: float = Field(default=0.0, ge=0)
+    """The same with bleeds of the training set's own masks pasted in, each where its type lies."""
+    slice_label_weight: float = Field(default=0.0, ge=0)
+    """With `use_image_labels`, slices that have labels but no mask, undecided or rejected, join with a loss that asks f
+    for what their labels name and nothing else, wherever in the region it may be (log-sum-exp pooling). Its weight;
+    0: none join."""
+    slice_label_share: float = Field(default=0.5, ge=0)
+    """They join up to this share of the slices with masks."""
