@@ -2,11 +2,11 @@
 
     python scripts/real_slices.py [--leave-one-out] [--conf KEY VALUE ...] [--weights FILE] [--csv FILE]
 
-With `--clean-head halved` every second slice of the clean head is one that the tuning knows to be clean: bleeds are painted
+With `--clean-head halved` every second slice of the clean head is known to be clean when f is tuned: bleeds are painted
 and pasted into it as `painted_share` and `pasted_share` say, and with `--negatives` it joins as background as
 `clean_share` and `clean_slices` say. The other half measures false positives then: of the same head, so that little
-follows for other heads. With `--masked N` N of the patients that are tuned on have masks, the others their slices' labels alone
-(`slice_label_weight`, `slice_label_share`).
+follows for other heads. With `--masked N`, N of the patients that f is tuned on have masks, of the others the labels
+of their slices are known (`slice_label_weight`, `slice_label_share`).
 
 It takes the 36 slices of CT-ICH 1.0.0 and the clean head of `../shared/data` (--data). Patients and types of the
 regions are those of docs/measured/ct_ich_v1.csv, told by eye: the data set has neither. It runs in the environment of
@@ -279,7 +279,7 @@ def main() -> None:
             place = patients.index(patient)
             others = [name for name in patients[place:] + patients[:place] if name != patient]
             with_masks = [one for one in slices if one.patient in others[: asked.masked]]
-            rest = [one for one in slices if one.patient in others[len(others) if asked.masked is None else asked.masked :]]
+            rest = [one for one in slices if one.patient in others and one.patient not in others[: asked.masked]]
             more = with_clean_slices(settings, start, with_masks, known, asked.negatives)
             if settings.method.training.slice_label_weight:
                 more += labelled(settings, rest, int(settings.method.training.slice_label_share * len(with_masks)))

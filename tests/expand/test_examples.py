@@ -6,7 +6,7 @@ import pytest
 from recursive_expand.archives.images import read_label
 from recursive_expand.expand.examples import build_examples
 from recursive_expand.expand.training_set import AcceptedSlices, TrainingSet
-from recursive_expand.segment.examples import IGNORE, REJECTED
+from recursive_expand.segment.examples import IGNORE, LABELLED, REJECTED
 
 
 @pytest.fixture
@@ -126,3 +126,28 @@ def test_targets_of_an_attempt_before_are_gone(reviewing):
     leftover.write_bytes(b"")
     build_examples(reviewing, training_set(), 1, None)
     assert not leftover.exists()
+
+
+def test_bleeds_are_painted_and_pasted_into_hosts(reviewing, changed):
+    recursion = changed(reviewing, painted_share=1.0, pasted_share=1.0)
+    both = training_set(pixel=(("p0", 3, ""),), hosts=(("i0", (0, 2)), ("i1", (2,))))
+    examples = build_examples(recursion, both, 0, None)
+    assert [e.key.split(":")[0] for e in examples] == ["p0"] * 3 + ["painted"] * 3 + ["pasted"] * 3
+    for example in examples[3:]:
+        assert example.with_dice and isinstance(example.hu, np.memmap) and isinstance(example.target, np.memmap)
+    again = build_examples(recursion, both, 0, None)
+    for one, same in zip(examples, again, strict=True):
+        assert one.key == same.key and np.array_equal(one.hu, same.hu) and np.array_equal(one.target, same.target)
+    assert len(build_examples(reviewing, both, 0, None)) == 3  # under settings that want none
+
+
+def test_labels_are_taught_over_the_region_inside(reviewing, changed):
+    recursion = changed(reviewing, slice_label_weight=0.5)
+    wanted = training_set(labelled=(("i0", 1, ("subdural", "epidural")),))
+    [example] = build_examples(recursion, wanted, 0, None)
+    assert example.key == "i0:1" and example.labels == (True, False, False, False, True)
+    assert not example.with_dice and not example.accepted
+    assert set(np.unique(example.target)) == {LABELLED, IGNORE}
+    skull = np.flatnonzero(example.hu[24] > 500)
+    assert (example.target[24, : skull[0]] == IGNORE).all() and (example.target[24, 20:28] == LABELLED).all()
+    assert build_examples(reviewing, wanted, 0, None) == []

@@ -38,6 +38,8 @@ training_sets = st.builds(
     new_slices=st.integers(0, 9),
     rejected=st.lists(accepted).map(tuple),
     joined=st.lists(accepted).map(tuple),
+    hosts=st.lists(st.tuples(names, numbers)).map(tuple),
+    labelled=st.lists(st.tuples(names, st.integers(0, 40), st.lists(names).map(tuple))).map(tuple),
 )
 
 
@@ -115,6 +117,9 @@ def test_its_hash_is_of_what_is_trained_on(training_set, new):
             training_set, **{name: (*getattr(training_set, name), AcceptedSlices("z", 0, "s", (1,)))}
         )
         assert more.sha256 != training_set.sha256
+    for name, further in (("hosts", ("z", (1,))), ("labelled", ("z", 1, ("subdural",)))):
+        more = dataclasses.replace(training_set, **{name: (*getattr(training_set, name), further)})
+        assert more.sha256 != training_set.sha256
     for number, one in enumerate(training_set.accepted):
         refined = list(training_set.accepted)
         refined[number] = dataclasses.replace(one, refined_sha256=f"{one.refined_sha256} other")
@@ -124,6 +129,27 @@ def test_its_hash_is_of_what_is_trained_on(training_set, new):
 def test_its_hash_is_that_of_earlier_versions_where_nothing_new_is_used():
     training_set = TrainingSet((("p", 2, "m"),), (), (AcceptedSlices("a", 0, "s", (0, 1), new=True),), (), 2)
     assert training_set.sha256 == BY_0_1_0
+
+
+def test_what_is_switched_off_is_not_stored(ledger, method):
+    """So that a ledger of a study that uses none of it reads as before."""
+    stored = build_training_set(ledger, method, 1)[0].to_json()
+    assert not {"hosts", "labelled"} & {*stored}
+
+
+def test_slices_join_for_their_labels_alone_by_their_shares(ledger, method):
+    """16 slices have masks; of a, b and c the slices 4 to 7 are labelled clean."""
+    begin(ledger, 0, build_training_set(ledger, method, 0))
+    say(ledger, "a", VerdictKind.ACCEPT)
+    wanted = with_training(method, painted_share=0.25, pasted_share=0.125)
+    training_set, _ = build_training_set(ledger, wanted, 1)
+    assert sum(len(numbers) for _, numbers in training_set.hosts) == 2 * (4 + 2)
+    assert build_training_set(ledger, wanted, 0)[0].hosts  # in round 0 too
+    mined = with_training(method, clean_slices="false_positives")
+    worst = build_training_set(ledger, mined, 1, marked=lambda pool: [int(one == ("b", 6)) for one in pool])[0]
+    assert ("b", 6) in {(case_id, n) for case_id, numbers in worst.clean for n in numbers}
+    without = wanted.model_copy(update={"use_image_labels": False})
+    assert build_training_set(ledger, without, 1)[0].hosts == ()
 
 
 def test_round_0_trains_on_expert_masks_alone(ledger, method):

@@ -3,11 +3,12 @@
 import dataclasses
 
 import numpy as np
+import pytest
 import torch
 
 from recursive_expand.segment.batches import epoch_order, make_batch, training_box
 from recursive_expand.segment.box import Box
-from recursive_expand.segment.examples import IGNORE, REJECTED, Example
+from recursive_expand.segment.examples import IGNORE, LABELLED, REJECTED, Example
 
 
 def test_every_example_once_in_batches_of_nearly_one_size():
@@ -60,11 +61,12 @@ def _wide(example):
     return dataclasses.replace(example, hu=hu, target=np.pad(example.target, pad))
 
 
-def test_augmented_rejected_slices_teach_nothing_but_their_region(make_settings):
+@pytest.mark.parametrize("part", [REJECTED, LABELLED])
+def test_augmented_slices_of_which_a_part_counts_teach_nothing_else(make_settings, part):
     target = np.full((32, 32), IGNORE, np.uint8)
-    target[10:20, 8:16] = REJECTED
+    target[10:20, 8:16] = part
     example = Example("a:0", np.full((32, 32), 40, np.int16), target, False)
     settings = make_settings(training={"augment": True})
     for epoch in range(8):
         batch = make_batch([example], [Box.whole((32, 32))], settings, round_index=1, epoch=epoch)
-        assert set(batch.target.unique().tolist()) == {REJECTED, IGNORE}
+        assert set(batch.target.unique().tolist()) == {part, IGNORE}

@@ -3,11 +3,13 @@
 import copy
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 
 from recursive_expand.errors import RecursiveExpandError
 from recursive_expand.segment import train as train_module
+from recursive_expand.segment.examples import IGNORE, LABELLED
 from recursive_expand.segment.losses import dice_loss
 from recursive_expand.segment.train import train
 from recursive_expand.segment.weights import weights_bytes
@@ -151,3 +153,21 @@ def test_an_ingredient_reaches_the_weights(make_settings, network, examples, set
     train(make_settings(), network, examples, epochs=1, **RUN)
     train(make_settings(training=setting), twin, examples, epochs=1, **RUN)
     assert weights_bytes(twin) != weights_bytes(network)
+
+
+def test_slice_labels_are_learnt_where_there_are_some(make_settings, network, examples):
+    settings = make_settings(training={"slice_label_weight": 1.0})
+    without, with_labels, plain = (copy.deepcopy(network) for _ in range(3))
+    train(make_settings(), plain, examples, epochs=1, **RUN)
+    train(settings, without, examples, epochs=1, **RUN)
+    # Exactly 0 is added.
+    assert weights_bytes(without) == weights_bytes(plain)
+    target = np.where(np.arange(64) > 20, LABELLED, IGNORE).astype(np.uint8)
+    labelled = dataclasses.replace(
+        examples[0], key="l", target=np.broadcast_to(target, (64, 64)), with_dice=False, labels=(False, True)
+    )
+    train(settings, with_labels, [*examples[:4], labelled], epochs=1, **RUN)
+    other = dataclasses.replace(labelled, labels=(True, False))
+    twin = copy.deepcopy(network)
+    train(settings, twin, [*examples[:4], other], epochs=1, **RUN)
+    assert weights_bytes(twin) != weights_bytes(with_labels)

@@ -25,7 +25,7 @@ ROUND, OVAL = 1.04, 1.2
 """Length over width below which a brain does not tell how the head is turned, and from which it does."""
 MOST_JUMP_MM = 12.0
 """An outline that leaves its neighbourhood by more runs through a fracture into the scalp."""
-_BINS = 360
+_BINS = 120
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,8 @@ class FittedHead:
         centre, turn = _pose(soft, spacing)
         plane = _plane(hu.shape, spacing, centre, turn)
         ring = _ring(plane, soft)
-        jump = np.abs(ring.inner - ndimage.median_filter(ring.inner, ANGLES // 4, mode="wrap")).max()
+        coarse = ring.inner[:: ANGLES // _BINS]
+        jump = np.abs(coarse - ndimage.median_filter(coarse, _BINS // 4, mode="wrap")).max()
         polar = Polar.of(plane, ring)
         within = polar.depth > 0
         common = np.count_nonzero(within & soft)
@@ -124,8 +125,7 @@ def _ring(plane: Plane, soft: NDArray[np.bool_]) -> Ring:
     turn = ((np.arctan2(y, x) + np.pi) * _BINS / (2 * np.pi)).astype(np.int64) % _BINS
     reach = np.zeros(_BINS)
     np.maximum.at(reach, turn, np.hypot(x, y) + plane.pixel / 2)
-    reach = ndimage.median_filter(reach, 9, mode="wrap")
-    reach = ndimage.gaussian_filter1d(reach, 1.5, mode="wrap")
+    reach = ndimage.gaussian_filter1d(ndimage.median_filter(reach, 3, mode="wrap"), 0.7, mode="wrap")
     middles = ((np.arange(_BINS) + 0.5) / _BINS * 2 - 1) * np.pi
     inner = np.interp(THETA, middles, reach, period=2 * np.pi)
     step = 2 * np.pi / ANGLES
