@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recursive_expand.cases import ImageLabels, Role
@@ -31,6 +31,7 @@ def _flat(by_case):
 
 
 @given(marks=st.lists(st.integers(0, 5), min_size=8, max_size=8), most=st.integers(0, 2))
+@settings(max_examples=20, deadline=None)
 def test_mined_negatives_are_those_on_which_f_marks_most(ledger, ich, marks, most):
     asked = []
 

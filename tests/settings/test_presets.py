@@ -82,6 +82,10 @@ TABLE: dict[str, dict[str, tuple[Any, Any]]] = {
         "confident_background": (0.3, 0.3),
         "clean_slices": ("unmarked", "sampled"),
         "clean_share": (0.25, 0.25),
+        "painted_share": (0, 0),
+        "pasted_share": (0, 0),
+        "slice_label_weight": (0, 0),
+        "slice_label_share": (0.5, 0.5),
     },
     "review": {
         "train": ("auto", "auto"),
