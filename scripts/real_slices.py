@@ -218,9 +218,8 @@ def with_clean_slices(
 
 
 def _volume(one: CleanSlice) -> Volume:
-    return Volume(
-        one.hu[None], Geometry.of((*one.hu.shape[::-1], 1), np.diag([-one.spacing[1], -one.spacing[0], 5.0, 1.0]))
-    )
+    rows, columns = one.hu.shape
+    return Volume(one.hu[None], Geometry.of((columns, rows, 1), np.diag([-one.spacing[1], -one.spacing[0], 5.0, 1.0])))
 
 
 def clean_head(folder: Path) -> Volume:
