@@ -10,8 +10,15 @@ import { actAs, ask, CLIENT, Refused } from "../../review/files/requests.js";
 import { NotShown } from "./viewer.js";
 
 const READER = "recursive-desk-reader";
-const SECONDS_BETWEEN_STATES = 10;
+const SECONDS_BETWEEN_STATES = 5;
 const REASONS = Object.values(ACTIONS).filter((action) => action.reason).map(({ reason, text }) => [reason, text.replace("Reject: ", "")]);
+
+// What a refusal means that comes before any question of which proposal; "" for others.
+function denial(error) {
+  if (error.status === 401) return "You are not signed in: sign in, then reload this page";
+  if (error.status === 403) return `You may not do this here (${error.message})`;
+  return "";
+}
 
 export class Review {
   constructor(viewer, toolbar, words) {
@@ -23,6 +30,9 @@ export class Review {
     this.state = null;
     this.item = null;
     this.painted = null;
+    // Why the server lets this reader do nothing, and whether nothing waited for them when they last asked.
+    this.denied = "";
+    this.idle = false;
   }
 
   begin() {
@@ -66,22 +76,29 @@ export class Review {
       await this.started;
       if (await this._known()) await act();
     } catch (error) {
-      this.words.say(error instanceof NotShown || error instanceof Refused ? error.message : `This did not work (${error.message}). Try again.`);
-      if (!(error instanceof NotShown || error instanceof Refused)) console.error(error);
+      const said = error instanceof NotShown || error instanceof Refused;
+      this.words.say(said ? denial(error) || error.message : `This did not work (${error.message}). Try again.`);
+      if (!said) console.error(error);
     } finally {
       this.busy = false;
       this._tell();
     }
   }
 
-  // Who reads; asked once a browser.
+  // Whether the reader may judge, and who it is: whoever is signed in, else a name that is asked for once a browser.
   async _known() {
-    if (!this.feed) {
-      const name = localStorage.getItem(READER) || (await this.words.askName());
-      localStorage.setItem(READER, name);
-      this.feed = new Feed(null, name);
+    if (!this.state?.may_judge) this.state = await ask("desk/state");
+    const { reader, may_judge } = this.state;
+    if (!may_judge) {
+      this.words.say(`You are signed in as ${reader}, who may look at the studies and judge none.`, { stays: true });
+      return false;
     }
-    this.state ??= await ask("desk/state");
+    if (!this.feed) {
+      const name = reader || localStorage.getItem(READER) || (await this.words.askName());
+      if (!reader) localStorage.setItem(READER, name);
+      this.feed = new Feed(null, name);
+      this.history = await this.feed.given();
+    }
     return true;
   }
 
@@ -96,7 +113,15 @@ export class Review {
       if (item.verdict || item.lost) continue;
       if (await this._open(item)) return;
     }
-    this.words.say(`Nothing waits for your verdict: ${this.state.message}`, { stays: true });
+    this.state = await ask("desk/state");
+    this.idle = true;
+    this._sayIdle();
+  }
+
+  _sayIdle() {
+    const { round, state, message } = this.state;
+    const none = `Nothing waits for your verdict: ${state === "reviewing" ? "other readers have the rest" : message}.`;
+    this.words.say(this.feed.queue.length ? `Round ${round}: proposals wait for your verdict. Press Next.` : none, { stays: true });
   }
 
   // Show an item as the one to judge; false where it is another's or gone.
@@ -109,6 +134,7 @@ export class Review {
       return false;
     }
     this.item = item;
+    this.idle = false;
     try {
       const query = { case_id: item.case_id, proposal: item.proposal };
       const overlay = await ask("ohif/overlay", { query });
@@ -121,7 +147,8 @@ export class Review {
     this.clock.show(item);
     this.clock.see(item, this.viewer.slice);
     this._setPainted(item);
-    this.words.showLegend(item.classes.map((name) => [name, colourOf(this.state.classes.indexOf(name) + 1)]));
+    const classes = item.classes.map((name) => [name, colourOf(this.state.classes.indexOf(name) + 1)]);
+    this.words.showLegend(this.viewer.element, classes, item.slices.length ? `Marked: slice ${this._places(item.slices)}` : "Nothing is marked");
     this._sayWrong(item);
     clearInterval(this.heartbeat);
     this.heartbeat = setInterval(() => !document.hidden && this.feed.lease([item]), (this.state.lease_seconds * 1000) / 3);
@@ -132,7 +159,7 @@ export class Review {
     clearInterval(this.heartbeat);
     this.clock.leave();
     this.viewer.hide();
-    this.words.showLegend([]);
+    this.words.hideLegend();
     this._setPainted(null);
     this.item = null;
   }
@@ -165,10 +192,13 @@ export class Review {
   async _undo() {
     const item = this.history.pop();
     if (!item) return;
+    await this.outbox.add({ kind: "undo", id: item.verdictId, reviewer: this.feed.reviewer });
+    if (this.outbox.reachable) await this.outbox.idle;
+    // Said already; what is on the screen stays.
+    if (item.final) return;
     const shown = this.item;
     this._leave();
     if (shown && !shown.verdict && !shown.lost) this.feed.queue.unshift(shown);
-    await this.outbox.add({ kind: "undo", id: item.verdictId, reviewer: this.feed.reviewer });
     Object.assign(item, { verdict: null, verdictId: null, lost: null });
     this.clock.forget(item);
     this.state.remaining += 1;
@@ -186,8 +216,12 @@ export class Review {
   }
 
   _sayWrong(item) {
-    const list = [...item.wrong].sort((a, b) => a - b).map((number) => number + 1);
-    this.words.say(list.length ? `Wrong: slice ${list.join(", ")}. Accept takes the others.` : "", { stays: true });
+    this.words.say(item.wrong.size ? `Wrong: slice ${this._places([...item.wrong])}. Accept takes the others.` : "", { stays: true });
+  }
+
+  // Slice numbers as OHIF counts them on the screen.
+  _places(numbers) {
+    return numbers.map((number) => this.viewer.placeOf(number)).sort((a, b) => a - b).join(", ");
   }
 
   _onSlice(number) {
@@ -207,9 +241,10 @@ export class Review {
 
   _onRefused(entry, sentence) {
     const id = entry.kind === "verdict" ? entry.body.id : entry.id;
-    const item = this.history.find((each) => each.verdictId === id);
-    if (item && entry.kind === "verdict") {
-      this.history.splice(this.history.indexOf(item), 1);
+    const item = [...(this.feed?.known.values() ?? [])].find((each) => each.verdictId === id);
+    if (item && entry.kind === "undo") item.final = true;
+    else if (item) {
+      this.history = this.history.filter((each) => each !== item);
       Object.assign(item, { verdict: null, lost: "not taken" });
     }
     this.words.say(`Not taken: ${sentence}`, { stays: true });
@@ -221,8 +256,13 @@ export class Review {
       const unsent = this.outbox.waiting;
       const found = await ask("desk/state");
       this.state = unsent || this.outbox.waiting ? { ...found, remaining: this.state?.remaining ?? found.remaining } : found;
-    } catch {
-      return;
+      this.denied = "";
+      if (this.idle && !this.busy) {
+        await this.feed.fill();
+        if (this.idle) this._sayIdle();
+      }
+    } catch (error) {
+      this.denied = denial(error);
     }
     this._tell();
   }
@@ -230,7 +270,8 @@ export class Review {
   _tell() {
     const { state, painted } = this;
     const waits = state?.state === "reviewing" ? `${state.remaining} to judge` : state?.state.replaceAll("_", " ");
-    const text = state ? `Round ${state.round ?? "–"} · ${waits}` : "";
+    const told = state ? `Round ${state.round ?? "–"} · ${waits}${state.may_judge ? "" : " · you may look, not judge"}` : "";
+    const text = this.denied || told;
     this.words.showOnWorkList(text, this.viewer.onWorkList);
     const sliceIsWrong = Boolean(painted?.wrong.has(this.viewer.slice));
     this.toolbar.show({ state: text, painted: Boolean(painted), history: this.history.length > 0, sliceIsWrong });
