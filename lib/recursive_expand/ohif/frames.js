@@ -33,8 +33,10 @@ export class Frames {
       });
     const [{ constructor: ImageSet, getNumImages, instances, instance, imageIds, ...attributes }] = displaySets;
     const joined = new ImageSet(frames);
-    const own = { displaySetInstanceUID: joined.uid, isCompositeStack: true, isMultiFrame: false, isReconstructable: false };
-    joined.setAttributes({ ...attributes, ...own, numImageFrames: frames.length });
+    joined.setAttributes({
+      ...attributes, displaySetInstanceUID: joined.uid, numImageFrames: frames.length,
+      isCompositeStack: true, isMultiFrame: false, isReconstructable: false, excludeFromThumbnailBrowser: true,
+    });
     this.displaySetService.addDisplaySets(joined);
     return joined;
   }

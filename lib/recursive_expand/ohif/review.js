@@ -11,6 +11,7 @@ import { NotShown } from "./viewer.js";
 
 const READER = "recursive-desk-reader";
 const SECONDS_BETWEEN_STATES = 5;
+const SECONDS_BETWEEN_LOOKS = 0.25;
 const REASONS = Object.values(ACTIONS).filter((action) => action.reason).map(({ reason, text }) => [reason, text.replace("Reject: ", "")]);
 
 // What a refusal means that comes before any question of which proposal; "" for others.
@@ -50,13 +51,14 @@ export class Review {
     this._refresh();
     setInterval(() => this._refresh(), SECONDS_BETWEEN_STATES * 1000);
     addEventListener("pagehide", () => this.feed?.release());
-    addEventListener("popstate", () => setTimeout(() => this._onAddress()));
+    setInterval(() => this._look(), SECONDS_BETWEEN_LOOKS * 1000);
   }
 
   async act(action, device) {
     this.device = device;
     if (action === "next") return this._alone(() => this._next());
     if (action === "undo") return this._alone(() => this._undo());
+    this._look();
     // Keys before the proposal is on the screen are ignored.
     if (!this.painted || this.asking) return undefined;
     if (action === "slice") return this._toggleSlice();
@@ -113,15 +115,17 @@ export class Review {
       if (item.verdict || item.lost) continue;
       if (await this._open(item)) return;
     }
+    if (this.outbox.reachable) await this.outbox.idle;
     this.state = await ask("desk/state");
     this.idle = true;
     this._sayIdle();
   }
 
   _sayIdle() {
-    const { round, state, message } = this.state;
-    const none = `Nothing waits for your verdict: ${state === "reviewing" ? "other readers have the rest" : message}.`;
-    this.words.say(this.feed.queue.length ? `Round ${round}: proposals wait for your verdict. Press Next.` : none, { stays: true });
+    const { round, state, remaining, message } = this.state;
+    const why = state !== "reviewing" ? message : remaining ? "other readers have the rest" : "the round closes";
+    const waits = this.feed.queue.length > 0;
+    this.words.say(waits ? `Round ${round}: proposals wait for your verdict. Press Next.` : `Nothing waits for your verdict: ${why}.`, { stays: true });
   }
 
   // Show an item as the one to judge; false where it is another's or gone.
@@ -230,13 +234,19 @@ export class Review {
     this._tell();
   }
 
-  // The reader went elsewhere by OHIF's own ways: what is shown there is not the one to judge.
-  _onAddress() {
-    if (!this.busy && this.painted && this.viewer.onWorkList) {
+  // Where the reader went by OHIF's own ways, another study or series, is nothing to judge.
+  _look() {
+    const { onWorkList } = this.viewer;
+    const left = !this.busy && this.painted && (onWorkList || !this.viewer.isShown);
+    if (left) {
       this.feed.queue.unshift(this.painted);
       this._leave();
+      this.words.say("The proposal is not on the screen any more. Next leads back to it.");
     }
-    this._tell();
+    if (onWorkList !== this.onWorkList) {
+      this.onWorkList = onWorkList;
+      this._tell();
+    }
   }
 
   _onRefused(entry, sentence) {

@@ -42,6 +42,12 @@ export class Viewer {
     return !new URLSearchParams(location.search).has("StudyInstanceUIDs");
   }
 
+  // Whether what `show` showed is on the screen still.
+  get isShown() {
+    const { viewport, images } = this.shown;
+    return viewport.element.isConnected && images.includes(viewport.getCurrentImageId());
+  }
+
   // Open an item's series with its proposal; `onSlice` is told each slice number that is seen.
   async show(item, overlay, classes, display, onSlice) {
     this.hide();

@@ -1,4 +1,4 @@
-"""Two whole rounds judged in OHIF: the first closes, f is trained again, what it proposes comes up, and the recursion ends."""
+"""Two whole rounds judged in OHIF: one closes, f is trained again, what it proposes comes up, the recursion ends."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from .conftest import log_in
 
 EXPERTS, READ = 3, 3
 """Series with an expert's mask, and series to read."""
+CHANGING = {"gate": "false", "unchanged_dice": "1", "later_epochs": "3", "later_learning_rate": "0.01"}
+"""Under which round 1 proposes other masks than round 0."""
 SECONDS = 240.0
 
 pytestmark = pytest.mark.timeout(3 * SECONDS)
@@ -39,16 +41,15 @@ def recursion(orthanc, make_head, reopen, tmp_path, conf, monkeypatch):
         files = write_dicom_series(tmp_path / str(number), head, seed=number, patient_id=f"READ-{number}")
         orthanc.load(files)
         masks[str(pydicom.dcmread(files[0], stop_before_pixels=True).SeriesInstanceUID)] = mask.transpose(2, 1, 0)
-    recursion = reopen(
-        orthanc.url, workspace=tmp_path / "workspace", dicomweb_series=",".join(masks), pacs_write="none"
-    )
-    register_cases(recursion)
+    where = {"workspace": tmp_path / "workspace", "dicomweb_series": ",".join(masks), "pacs_write": "none"}
+    recursion = reopen(orthanc.url, **where, **CHANGING)
     experts = list(masks)[:EXPERTS]
+    table = recursion.workspace.root / "pacs" / CASES
+    table.write_text("\n".join(["case_id,role", *(f"{case_id},{Role.PIXEL}" for case_id in experts)]))
+    register_cases(recursion)
     for case_id in experts:
         label = LabelMap(np.ascontiguousarray(masks[case_id]), recursion.volume(case_id).geometry, CLASSES)
         recursion.archive.put_label(case_id, "final", label, {})
-    table = recursion.workspace.root / "pacs" / CASES
-    table.write_text("\n".join(["case_id,role", *(f"{case_id},{Role.PIXEL}" for case_id in experts)]))
     run_round(recursion)
     return recursion
 
@@ -56,11 +57,9 @@ def recursion(orthanc, make_head, reopen, tmp_path, conf, monkeypatch):
 @pytest.fixture
 def conductor(recursion, make_app, conf, no_task):
     """The application's own, which is looked at by hand."""
-    pacs = recursion.settings.pacs
-    app = make_app(
-        recursion, **conf, workspace=str(recursion.workspace.root), dicomweb_series=",".join(pacs.dicomweb_series),
-        pacs_write="none",
-    )  # fmt: skip
+    where = {"workspace": str(recursion.workspace.root), "pacs_write": "none"}
+    where["dicomweb_series"] = ",".join(recursion.settings.pacs.dicomweb_series)
+    app = make_app(recursion, **{**conf, **CHANGING, **where})
     app.conductor.indexing = False
     return app.conductor
 
@@ -85,8 +84,9 @@ def test_two_rounds(radiologist, recursion, conductor):
         return frozen
 
     def until(state):
+        """Round 1 is in this state; the conductor works meanwhile."""
         ends = time.monotonic() + SECONDS
-        while (current := ledger.rounds.current()).state is not state or conductor.running():
+        while (current := ledger.rounds.current()).round != 1 or current.state is not state or conductor.running():
             conductor._guard(conductor._look)
             assert conductor.problem is None
             assert time.monotonic() < ends, async_tasks.tasks("train")
@@ -115,7 +115,7 @@ def test_two_rounds(radiologist, recursion, conductor):
     assert (len(verdicts[first].rejected_slices), verdicts[second].reason) == (1, "wrong_class")
 
     current = until(RoundState.REVIEWING)
-    assert (current.round, ledger.rounds.get(0).state) == (1, RoundState.CLOSED)
+    assert ledger.rounds.get(0).state is RoundState.CLOSED
     assert current.base_model == ledger.rounds.get(0).model
     assert current.trained_model not in (None, ledger.rounds.get(0).trained_model)
     reader.says("Round 1: proposals wait for your verdict. Press Next.")
@@ -131,7 +131,7 @@ def test_two_rounds(radiologist, recursion, conductor):
     reader.says("Nothing waits for your verdict")
     reader.sent()
     assert judged
-    assert until(RoundState.CONVERGED).round == 1
+    until(RoundState.CONVERGED)
     assert reader.says("has converged").startswith("Nothing waits for your verdict")
     assert reader.state() == "Round 1 · converged"
     assert reader.errors == []
