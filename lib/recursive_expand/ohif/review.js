@@ -223,9 +223,14 @@ export class Review {
     this.words.say(item.wrong.size ? `Wrong: slice ${this._places([...item.wrong])}. Accept takes the others.` : "", { stays: true });
   }
 
-  // Slice numbers as OHIF counts them on the screen.
+  // Slice numbers as OHIF counts them on the screen: "2, 4–7".
   _places(numbers) {
-    return numbers.map((number) => this.viewer.placeOf(number)).sort((a, b) => a - b).join(", ");
+    const runs = [];
+    for (const place of numbers.map((number) => this.viewer.placeOf(number)).sort((a, b) => a - b)) {
+      if (runs.at(-1)?.last === place - 1) runs.at(-1).last = place;
+      else runs.push({ first: place, last: place });
+    }
+    return runs.map(({ first, last }) => (first === last ? first : `${first}–${last}`)).join(", ");
   }
 
   _onSlice(number) {

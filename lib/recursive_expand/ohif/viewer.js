@@ -2,6 +2,7 @@
 
 import { colourOf } from "../../review/files/drawing.js";
 import { Frames } from "./frames.js";
+import { isRegular } from "./resampling.js";
 
 const LABELMAP = "Labelmap";
 const PATIENCE = 60000;
@@ -28,7 +29,11 @@ const rgba = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16))
 export class Viewer {
   constructor(servicesManager) {
     this.servicesManager = servicesManager;
-    this.frames = new Frames(servicesManager.services.displaySetService);
+    const { displaySetService } = servicesManager.services;
+    this.frames = new Frames(displaySetService);
+    displaySetService.subscribe(displaySetService.EVENTS.DISPLAY_SETS_ADDED, ({ displaySetsAdded }) => {
+      for (const each of displaySetsAdded) each.isReconstructable &&= isRegular(each);
+    });
     this.shown = null;
     this.touched = false;
     for (const name of ["wheel", "pointerdown", "keydown"]) addEventListener(name, () => (this.touched = true), true);

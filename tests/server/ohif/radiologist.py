@@ -19,7 +19,7 @@ VOXELS = """(segmentationId) => {
 }"""
 SHOWN = """() => {
   const { segmentationService, cornerstoneViewportService, viewportGridService } = services;
-  const [viewportId] = viewportGridService.getState().viewports.keys();
+  const [[viewportId, { displaySetInstanceUIDs }]] = viewportGridService.getState().viewports;
   const viewport = cornerstoneViewportService.getCornerstoneViewport(viewportId);
   const image = viewport.getCornerstoneImage();
   const drawn = segmentationService.getSegmentationRepresentations(viewportId);
@@ -29,6 +29,7 @@ SHOWN = """() => {
     type: viewport.type,
     voi: viewport.getProperties().voiRange,
     zoom: viewport.getZoom(),
+    resampled: services.displaySetService.getDisplaySetByUID(displaySetInstanceUIDs[0]).isReconstructable,
     segmentations: drawn.map((one) => one.segmentationId),
   };
 }"""

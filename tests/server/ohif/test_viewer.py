@@ -42,6 +42,8 @@ def shows_the_proposal(orthanc, proposed_mask):
             assert drawn[uid, frame] == native[:, :, number].T.ravel().tolist()
         shown = person.page.evaluate(SHOWN)
         assert (shown["type"], shown["zoom"]) == ("stack", pytest.approx(1))
+        # Whether OHIF offers its MPR: not for what is tilted or has a gap, nor for a stack that was made here.
+        assert shown["resampled"] is (name not in ("five", "two slices", "parts"))
         # Level 40, width 80, as PS3.3 C.11.2.1.2 has it.
         assert shown["voi"] == {"lower": 0, "upper": 79}
         uid, frame, file = images[min(SERIES[name][1], default=0)]
@@ -100,6 +102,14 @@ def test_proposals_are_judged_by_keys_and_buttons_and_taken_back(
     reader.page.keyboard.press("Shift+U")
     assert reader.painted(case_id) == judged
     shows_the_proposal(reader, "two slices")
+    reader.sent()
+    assert over_pacs.ledger.judgements.of_case(judged) == []
+
+    # What is not on the screen any more is not judged.
+    reader.page.locator("[data-cy=return-to-work-list]").click()
+    assert reader.says("Next leads back to it")
+    reader.page.keyboard.press("Shift+A")
+    assert reader.begin() == judged
     reader.sent()
     assert over_pacs.ledger.judgements.of_case(judged) == []
     assert reader.errors == []
