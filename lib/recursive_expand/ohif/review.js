@@ -11,6 +11,7 @@ import { NotShown } from "./viewer.js";
 
 const READER = "recursive-desk-reader";
 const SECONDS_BETWEEN_STATES = 5;
+const SECONDS_WHILE_NOTHING_WAITS = 1;
 const SECONDS_BETWEEN_LOOKS = 0.25;
 const REASONS = Object.values(ACTIONS).filter((action) => action.reason).map(({ reason, text }) => [reason, text.replace("Reject: ", "")]);
 
@@ -48,8 +49,7 @@ export class Review {
       },
     });
     this.started = this.outbox.start();
-    this._refresh();
-    setInterval(() => this._refresh(), SECONDS_BETWEEN_STATES * 1000);
+    this._follow();
     addEventListener("pagehide", () => this.feed?.release());
     setInterval(() => this._look(), SECONDS_BETWEEN_LOOKS * 1000);
   }
@@ -264,6 +264,11 @@ export class Review {
     }
     this.words.say(`Not taken: ${sentence}`, { stays: true });
     this._tell();
+  }
+
+  async _follow() {
+    await this._refresh();
+    setTimeout(() => this._follow(), (this.idle ? SECONDS_WHILE_NOTHING_WAITS : SECONDS_BETWEEN_STATES) * 1000);
   }
 
   async _refresh() {
