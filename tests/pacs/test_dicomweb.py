@@ -429,6 +429,13 @@ def test_an_instance_that_does_not_come_fails_the_series(archive, source, monkey
         archive.read_volume(source.series.series_instance_uid)
 
 
+def test_an_image_that_a_power_cut_left_half_written_is_fetched_again(archive, source):
+    case_id = source.series.series_instance_uid
+    image = archive.image_file(case_id)
+    image.write_bytes(image.read_bytes()[:100])
+    assert np.array_equal(archive.read_volume(case_id).hu, source.volume.hu)
+
+
 def test_what_it_does_not_know_and_does_not_do_is_refused(archive, source):
     case_id = source.series.series_instance_uid
     for act in (archive.image_file, archive.signature, archive.reference, archive.read_expert_label):

@@ -221,18 +221,23 @@ class DicomwebArchive:
         return self._images.folder / name
 
     def _fetch(self, entry: ListedSeries, name: str) -> None:
-        def came(count: int, total: int) -> None:
-            self._fetching[entry.uid] = count, total
+        def came(count: int) -> None:
+            self._fetching[entry.uid] = count, max(count, entry.instances)
 
-        came(0, entry.instances)
+        came(0)
         series = fetch_series(self._pacs, entry.study, entry.uid, came)
         volume = series.volume
         if volume.hu.nbytes > self._max_bytes:
             raise InputError("series", f"has {volume.hu.nbytes} bytes; no more than {self._max_bytes} are read")
         assert volume.series is not None
-        content = {"signature": self.signature(entry.uid), "series": volume.series.to_json()}
-        write_volume(self._images.folder / name, volume, fsync=False)
-        write_atomic(self._folder / "series" / f"{entry.uid}.json", json.dumps(content).encode())
+        image = self._images.folder / name
+        write_volume(image, volume, fsync=False)
+        content = {
+            "signature": self.signature(entry.uid),
+            "bytes": image.stat().st_size,
+            "series": volume.series.to_json(),
+        }
+        write_atomic(self._folder / "series" / f"{entry.uid}.json", json.dumps(content).encode(), fsync=False)
         remarks = [*volume.series.remarks, *series.left_out]
         if remarks != self._remarks.get(entry.uid, []):
             self._remarks = {key: value for key, value in self._remarks.items() if key != entry.uid}
@@ -381,8 +386,11 @@ class DicomwebArchive:
         return reference
 
     def _kept(self, case_id: str, name: str) -> Path | None:
-        kept = self._images.get(name)
-        return kept if self._known(case_id).get("signature") == self.signature(case_id) else None
+        """The image, unless it is of fewer images than there are now, or was cut when the machine lost its power."""
+        kept, known = self._images.get(name), self._known(case_id)
+        if kept is None or known.get("signature") != self.signature(case_id):
+            return None
+        return kept if known.get("bytes", kept.stat().st_size) == kept.stat().st_size else None
 
     def _known(self, case_id: str) -> dict[str, Any]:
         return _read_json(self._folder / "series" / f"{case_id}.json")

@@ -93,14 +93,15 @@ def stored_values(dataset: Dataset, raw: NDArray) -> NDArray[np.int32]:
     if signed and stored_bits == width:
         return raw.view(f"i{raw.dtype.itemsize}").astype(np.int32)
     bits = raw.view(f"u{raw.dtype.itemsize}").astype(np.int32)
-    low = bits & ((1 << stored_bits) - 1)
+    beyond = int(bits.max()) >> stored_bits > 0  # bits above the stored ones
+    low = bits & ((1 << stored_bits) - 1) if beyond else bits
     if signed:
         low = np.where(low >> (stored_bits - 1), low - (1 << stored_bits), low)
     elif width == 16 and float(dataset.get("RescaleIntercept") or 0) > -100 and not dataset.get("ModalityLUTSequence"):
         # 12 bits: values to 3071 HU are real, -1024 is 3072. 16 bits: no HU reaches 32768.
         first_negative = (1 << stored_bits) - 1024 if stored_bits < 16 else 1 << 15
         low = np.where(low >= first_negative, low - (1 << stored_bits), low)
-    if stored_bits < width:
+    if beyond:
         all_ones = (1 << (width - stored_bits)) - 1
         low = np.where(bits >> stored_bits == all_ones, bits - (1 << width), low)
     return low.astype(np.int32, copy=False)
