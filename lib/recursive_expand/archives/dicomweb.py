@@ -30,6 +30,9 @@ from recursive_expand.dicom.seg import read_seg
 from recursive_expand.dicom.slice_geometry import instance_order
 from recursive_expand.errors import InputError, Unreachable
 
+FETCHES_AT_ONCE = 16
+"""Requests that wait for series at one time: threads that answer readers are more, so that verdicts find a free one."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -76,6 +79,7 @@ class DicomwebArchive:
         self._fetching: dict[str, tuple[int, int]] = {}
         self._remarks: dict[str, list[str]] = _read_json(folder / "remarks.json")
         self._locks = tuple(threading.Lock() for _ in range(64))
+        self._room = threading.BoundedSemaphore(FETCHES_AT_ONCE)
 
     @property
     def name(self) -> str:
@@ -206,18 +210,19 @@ class DicomwebArchive:
         kept = self._kept(case_id, name)
         if kept is not None:  # a reader of this one does not wait for the fetching of another
             return kept
-        with self._lock(case_id):
-            kept = self._kept(case_id, name)
-            if kept is not None:
-                return kept
-            try:
-                self._fetch(entry, name)
-            except OSError as error:
-                what = error.strerror or type(error).__name__
-                raise Unreachable(f"the images of {self.name} cannot be kept here ({what}); make room") from error
-            finally:
-                self._fetching.pop(case_id, None)
-        self._images.added(name)
+        if not self._room.acquire(blocking=False):
+            raise Unreachable(f"{FETCHES_AT_ONCE} other series are on their way from {self.name}; try again")
+        try:
+            with self._lock(case_id):
+                if self._kept(case_id, name) is None:
+                    self._fetch(entry, name)
+                    self._images.added(name)
+        except OSError as error:
+            what = error.strerror or type(error).__name__
+            raise Unreachable(f"the images of {self.name} cannot be kept here ({what}); make room") from error
+        finally:
+            self._fetching.pop(case_id, None)
+            self._room.release()
         return self._images.folder / name
 
     def _fetch(self, entry: ListedSeries, name: str) -> None:

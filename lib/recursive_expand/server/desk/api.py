@@ -73,6 +73,7 @@ def get_state() -> DeskState:
         lease_seconds=review.lease_minutes * 60,
         bulk_accept=review.bulk_accept,
         seed=recursion.settings.method.seed,
+        fetching=status.fetching,
     )
 
 
