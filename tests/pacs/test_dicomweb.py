@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -427,6 +428,21 @@ def test_an_instance_that_does_not_come_fails_the_series(archive, source, monkey
     monkeypatch.setattr(archive._pacs, "instance", lambda *uids: pydicom.dcmread(source.files[0]))
     with pytest.raises(Unreachable, match="another instance"):
         archive.read_volume(source.series.series_instance_uid)
+
+
+def test_what_is_kept_is_bounded_and_fetched_again(orthanc, source, tmp_path):
+    other = write_dicom_series(tmp_path / "other", make_head(4, size=48, slices=4), seed=2)
+    orthanc.load(other)
+    pacs = Pacs(orthanc.url)
+    objects = LabelObjects(pacs, CODING, Written(), Remover(pacs, "plain"), "0.2.0", tmp_path / "objects")
+    archive = DicomwebArchive(pacs, tmp_path / "workspace", CODING, objects, PacsSettings(), cache_bytes=1)
+    archive.scan()
+    case_id = source.series.series_instance_uid
+    image = archive.image_file(case_id)
+    os.utime(image, (1, 1))  # long ago: nobody uses it
+    newer = archive.image_file(str(pydicom.dcmread(other[0]).SeriesInstanceUID))
+    assert (image.exists(), newer.exists()) == (False, True)
+    assert np.array_equal(archive.read_volume(case_id).hu, source.volume.hu)
 
 
 def test_an_image_that_a_power_cut_left_half_written_is_fetched_again(archive, source):
