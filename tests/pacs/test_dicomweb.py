@@ -323,6 +323,19 @@ def test_anothers_segmentation_is_an_experts_mask_and_ours_is_none(orthanc, arch
         archive.put_label(case_id, "final", source.label, INFO)
 
 
+def test_of_several_segmentations_in_one_series_none_is_taken_for_the_mask(orthanc, archive, source, tmp_path):
+    for number, values in enumerate([(1,), (4,)]):
+        seg = make_seg(source.mask(values), source.series, source.headers, CODING, ORIGIN)
+        seg.ManufacturerModelName, seg.SeriesInstanceUID = "somebody's", "1.2.3.4"
+        path = tmp_path / f"{number}.dcm"
+        path.write_bytes(encode(seg))
+        orthanc.load([path])
+    (case,) = archive.scan().cases
+    assert case.role is Role.PIXEL
+    with pytest.raises(InputError, match="SEG: its series holds 2 segmentations: which counts"):
+        archive.read_expert_label(case.case_id)
+
+
 def test_a_mask_drawn_here_is_kept_at_once_and_stored_with_the_next_look(orthanc, archive, source):
     case_id = source.series.series_instance_uid
     archive.put_label(case_id, "final", source.label, {"source": "expert mask", "reviewer": "anna"})

@@ -256,6 +256,10 @@ class DicomwebArchive:
             seg = self._seen().expert(case_id) or Listing(self._arriving, self._seen().segs).expert(case_id)
             if seg is None:
                 raise InputError(f"case id {case_id!a}", "has no expert's segmentation")
+            if seg.objects > 1:
+                raise InputError(
+                    "SEG", f"its series holds {seg.objects} segmentations: which counts? keep one a series"
+                )
             path = self._folder / "experts" / f"{case_id}.{seg.sop}.nii.gz"
             if not path.exists():
                 volume = self.read_volume(case_id)
