@@ -174,5 +174,5 @@ def test_a_disk_that_fills_is_said_in_one_line_and_mended_by_room(archive, sourc
     case_id = source.series.series_instance_uid
     with full_disk(2000), pytest.raises(Unreachable, match=r"cannot be kept here.*make room"):
         archive.image_file(case_id)
-    assert [path.name for path in archive._images.folder.iterdir() if not path.name.startswith(".")] == []
+    assert [path.name for path in archive._kept.folders[0].iterdir() if not path.name.startswith(".")] == []
     assert np.array_equal(archive.read_volume(case_id).hu, source.volume.hu)

@@ -9,7 +9,7 @@ import time
 import httpx
 import pytest
 
-from recursive_expand.archives.dicomweb import FETCHES_AT_ONCE
+from recursive_expand.archives.pacs.kept_series import FETCHES_AT_ONCE
 from recursive_expand.expand.labels import deliver_due
 
 SECONDS = 2.0

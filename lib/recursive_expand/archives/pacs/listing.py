@@ -64,6 +64,11 @@ class ListedSeries:
     patient: str | None
     left_out: str | None = None
 
+    @property
+    def signature(self) -> str:
+        """What changes with it: the number of instances, which is all that a PACS tells."""
+        return f"dicomweb-{self.instances}"
+
 
 @dataclass(frozen=True, slots=True)
 class ListedSeg:
