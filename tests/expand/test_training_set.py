@@ -9,12 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recursive_expand.cases import ImageLabels, Role
+from recursive_expand.expand.locked import lock_validation
 from recursive_expand.expand.training_set import (
     AcceptedSlices,
     TrainingSet,
     build_training_set,
     expansion,
-    lock_validation,
 )
 from recursive_expand.ledger import (
     Actor,

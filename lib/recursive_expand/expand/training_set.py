@@ -13,6 +13,7 @@ import numpy as np
 from recursive_expand.cases import Role
 from recursive_expand.expand.consensus import consensus
 from recursive_expand.expand.constraints import allowed_classes
+from recursive_expand.expand.locked import locked_patients, patient_of
 from recursive_expand.ledger import CaseRecord, Judgement, Ledger, RoundRecord
 from recursive_expand.ledger.chain import canonical
 from recursive_expand.settings import Method
@@ -55,6 +56,7 @@ class TrainingSet:
             ever accepted.
         joined: with `review: once`, slices that f marked for the first time in a round that was not reviewed, as that
             round proposed them; none that an expert judged.
+        held_out: accepted slices of locked patients: never trained on, they have a say in the gate.
     """
 
     pixel: tuple[tuple[str, int, str], ...]
@@ -64,10 +66,12 @@ class TrainingSet:
     new_slices: int
     rejected: tuple[AcceptedSlices, ...] = ()
     joined: tuple[AcceptedSlices, ...] = ()
+    held_out: tuple[AcceptedSlices, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As the ledger keeps it."""
-        groups = {name: [one.to_json() for one in getattr(self, name)] for name in ("accepted", "rejected", "joined")}
+        names = ("accepted", "rejected", "joined", "held_out")
+        groups = {name: [one.to_json() for one in getattr(self, name)] for name in names}
         return asdict(self) | groups
 
     @classmethod
@@ -81,6 +85,7 @@ class TrainingSet:
             new_slices=stored["new_slices"],
             rejected=_slices_from_json(stored.get("rejected", [])),  # ledgers of earlier versions have none
             joined=_slices_from_json(stored.get("joined", [])),
+            held_out=_slices_from_json(stored.get("held_out", [])),
         )
 
     @property
@@ -104,33 +109,8 @@ class TrainingSet:
             "new": self.new_slices,
             **({"rejected": sum(len(r.slices) for r in self.rejected)} if self.rejected else {}),
             **({"joined": sum(len(j.slices) for j in self.joined)} if self.joined else {}),
+            **({"held_out": sum(len(h.slices) for h in self.held_out)} if self.held_out else {}),
         }
-
-
-def lock_validation(ledger: Ledger, method: Method) -> None:
-    """Choose the locked validation share of the pixel slices, seeded and by patient.
-
-    Patients are taken in a seeded order, each only where that brings the locked share of slices closer to the wanted
-    one: locking the patient who has most of the slices would leave little to learn from. A case whose patient is not
-    known stands for a patient of its own. From three patients on at least one is locked, of those with the fewest
-    slices if need be, and one at least is left to train on.
-    """
-    patients: dict[tuple[str, str], list[CaseRecord]] = {}
-    for case in ledger.cases.iterate(roles=[Role.PIXEL]):
-        key = ("case", case.case_id) if case.patient is None else ("patient", case.patient)
-        patients.setdefault(key, []).append(case)
-    cases = list(patients.values())
-    sizes = [sum(case.slices for case in members) for members in cases]
-    wanted, locked = method.validation_share * sum(sizes), 0
-    chosen: list[int] = []
-    order = np.random.default_rng([method.seed, 1]).permutation(len(cases)).tolist()
-    for i in order:
-        if len(chosen) + 1 < len(cases) and locked + sizes[i] / 2 <= wanted:
-            chosen.append(i)
-            locked += sizes[i]
-    if not chosen and method.validation_share > 0 and len(cases) >= 3:
-        chosen.append(min(order, key=sizes.__getitem__))
-    ledger.cases.lock_validation(case.case_id for i in chosen for case in cases[i])
 
 
 def build_training_set(ledger: Ledger, method: Method, round_index: int) -> tuple[TrainingSet, tuple[int, int]]:
@@ -145,42 +125,44 @@ def build_training_set(ledger: Ledger, method: Method, round_index: int) -> tupl
         The training set, and `Judgements.watermark`: what it knows of.
     """
     known = ledger.judgements.watermark()
+    locked = locked_patients(ledger.cases.iterate(state=None))
     pixel, validation = [], []
     for case in ledger.cases.iterate(roles=[Role.PIXEL]):
-        if case.validation:
+        if patient_of(case) in locked:
             validation.append(case.case_id)
         else:
             pixel.append((case.case_id, case.slices, case.pixel_sha256 or ""))
     # Not of cases that were set aside since, nor of those that an expert drew a mask for.
-    proposable = {case.case_id for case in ledger.cases.iterate(roles=[Role.IMAGE, Role.UNLABELLED])}
-    judged = [one for one in ledger.judgements.standing() if one.verdict_id <= known[0] and one.case_id in proposable]
-    accepted, new_slices = [], 0
-    for proposal, slices, new in _by_proposal(judged):
-        taken = tuple(number for number, ok in slices.items() if ok)
-        if taken:
-            accepted.append(AcceptedSlices(*proposal, taken, new=new))
-            new_slices += len(taken) if new else 0
+    proposable, kept_out = set(), set()
+    for case in ledger.cases.iterate(roles=[Role.IMAGE, Role.UNLABELLED]):
+        (kept_out if patient_of(case) in locked else proposable).add(case.case_id)
+    standing = [one for one in ledger.judgements.standing() if one.verdict_id <= known[0]]
+    judged = [one for one in standing if one.case_id in proposable]
+    accepted = _accepted_slices(judged)
+    new_slices = sum(len(one.slices) for one in accepted if one.new)
     joined: tuple[AcceptedSlices, ...] = ()
     if method.review == "once":
         joined = _joined_slices(ledger, judged, proposable, round_index)
         new_slices += sum(len(one.slices) for one in joined if one.new)
     clean: list[tuple[str, tuple[int, ...]]] = []
     if round_index > 0 and method.training.clean_slices == "unmarked":
-        clean = _unmarked_slices(ledger, accepted)
+        clean = _unmarked_slices(ledger, accepted, proposable)
     elif round_index > 0 and method.use_image_labels:
         others = sum(slices for _, slices, _ in pixel) + sum(len(a.slices) for a in (*accepted, *joined))
-        clean = _clean_slices(ledger, method, round_index, most=int(method.training.clean_share * others))
+        most = int(method.training.clean_share * others)
+        clean = _clean_slices(ledger, method, round_index, proposable, most=most)
     rejected: tuple[AcceptedSlices, ...] = ()
     if method.training.rejects == "not_confident":
         rejected = _rejected_slices(judged)
     training_set = TrainingSet(
         pixel=tuple(pixel),
         validation=tuple(validation),
-        accepted=tuple(accepted),
+        accepted=accepted,
         clean=tuple(clean),
         new_slices=new_slices,
         rejected=rejected,
         joined=joined,
+        held_out=_accepted_slices(one for one in standing if one.case_id in kept_out),
     )
     return training_set, known
 
@@ -202,6 +184,15 @@ def _by_proposal(
     for (case_id, round_index, sha256), group in groupby(judged, lambda j: (j.case_id, j.round, j.proposal_sha256)):
         judgements = list(group)
         yield (case_id, round_index, sha256), consensus(judgements), all(j.used_by is None for j in judgements)
+
+
+def _accepted_slices(judged: Iterable[Judgement]) -> tuple[AcceptedSlices, ...]:
+    accepted = []
+    for proposal, slices, new in _by_proposal(judged):
+        taken = tuple(number for number, ok in slices.items() if ok)
+        if taken:
+            accepted.append(AcceptedSlices(*proposal, taken, new=new))
+    return tuple(accepted)
 
 
 def _rejected_slices(judged: Collection[Judgement]) -> tuple[AcceptedSlices, ...]:
@@ -238,12 +229,14 @@ def _joined_slices(
     return tuple(joined)
 
 
-def _unmarked_slices(ledger: Ledger, accepted: Iterable[AcceptedSlices]) -> list[tuple[str, tuple[int, ...]]]:
+def _unmarked_slices(
+    ledger: Ledger, accepted: Iterable[AcceptedSlices], proposable: Collection[str]
+) -> list[tuple[str, tuple[int, ...]]]:
     """Slices that image-level labels call clean and the case's newest proposal leaves empty, by case."""
     taken = {(one.case_id, number) for one in accepted for number in one.slices}
     unmarked = []
     for case in ledger.cases.iterate(roles=[Role.IMAGE]):
-        clean = _labelled_clean(case)
+        clean = _labelled_clean(case) if case.case_id in proposable else []
         proposal = ledger.proposals.current(case.case_id) if clean else None
         if proposal is None:
             continue
@@ -259,10 +252,15 @@ def _labelled_clean(case: CaseRecord) -> list[int]:
     return [number for number, names in enumerate(allowed) if names is not None and not names]
 
 
-def _clean_slices(ledger: Ledger, method: Method, round_index: int, *, most: int) -> list[tuple[str, tuple[int, ...]]]:
+def _clean_slices(
+    ledger: Ledger, method: Method, round_index: int, proposable: Collection[str], *, most: int
+) -> list[tuple[str, tuple[int, ...]]]:
     """A seeded choice of at most `most` slices that image-level labels call clean, by case."""
     candidates = [
-        (case.case_id, number) for case in ledger.cases.iterate(roles=[Role.IMAGE]) for number in _labelled_clean(case)
+        (case.case_id, number)
+        for case in ledger.cases.iterate(roles=[Role.IMAGE])
+        if case.case_id in proposable
+        for number in _labelled_clean(case)
     ]
     order = np.random.default_rng([method.seed, 2, round_index]).permutation(len(candidates))[:most]
     by_case: dict[str, list[int]] = {}
