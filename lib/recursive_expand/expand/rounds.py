@@ -23,6 +23,7 @@ from recursive_expand.expand.due import (
     round_due,
 )
 from recursive_expand.expand.examples import build_examples
+from recursive_expand.expand.foretelling import expected_slices
 from recursive_expand.expand.frozen import sweep_proposals
 from recursive_expand.expand.gate import choose_model
 from recursive_expand.expand.locked import lock_accepted, lock_validation
@@ -232,6 +233,7 @@ def _propose_and_open(recursion: Recursion, round_: RoundRecord, progress: Progr
         return ledger.rounds.close_unreviewed(round_.round, converged=converged, report=report)
     calibration = calibration_set(recursion, round_, progress)
     order, scores = order_for_review(recursion, round_.round, calibration)
+    report |= {"foretold_slices": expected_slices(ledger.queue.candidates(round_index=round_.round), scores)}
     round_ = ledger.rounds.open_review(round_.round, order=order, report=report, scores=scores, calibration=calibration)
     progress.say(f"{len(order)} proposals wait for a verdict" if order else "nothing new to show to an expert")
     return close_review_if_done(recursion) or round_

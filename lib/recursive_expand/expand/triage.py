@@ -12,7 +12,7 @@ from scipy import ndimage
 from recursive_expand.cases import LabelMap
 from recursive_expand.ledger import CalibrationSlice, Candidate, Features, JudgedProposal
 
-PRIOR_VERDICTS = 20
+PRIOR_VERDICTS = 10
 """Verdicts that weigh as much as the whole calibration set."""
 
 

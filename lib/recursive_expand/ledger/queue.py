@@ -174,6 +174,12 @@ class Queue:
         with self._store.read() as connection:
             return connection.execute(query).scalar_one()
 
+    def expected(self) -> float | None:
+        """How many slices of the open proposals are expected to be accepted; None where no score is known."""
+        query = select(func.sum(proposals.c.score * _marked_slices())).where(proposals.c.state == ProposalState.OPEN)
+        with self._store.read() as connection:
+            return connection.execute(query).scalar_one()
+
     def candidates(self, *, round_index: int | None = None) -> list[Candidate]:
         """Every open proposal, as the order looks at it.
 
@@ -224,19 +230,22 @@ def reorder(connection: Connection, order: Sequence[int], scores: Mapping[int, f
 
 def _candidates(*more: Any) -> Any:
     columns = ("proposal_id", "leading_class", "confidence", "log_area", "components", "flip_dice")
-    marked = select(func.count(distinct(proposal_slices.c.slice))).where(
-        proposal_slices.c.proposal_id == proposals.c.proposal_id
-    )
     earlier = verdicts.alias("earlier")
     judged_before = exists(earlier.c.verdict_id).where(
         earlier.c.case_id == proposals.c.case_id, earlier.c.withdrawn.is_(None), earlier.c.round < proposals.c.round
     )
     return select(
         *(proposals.c[name] for name in columns),
-        marked.correlate(proposals).scalar_subquery().label("slices"),
+        _marked_slices().label("slices"),
         judged_before.correlate(proposals).label("judged_before"),
         *more,
     )
+
+
+def _marked_slices() -> Any:
+    marked = select(func.count(distinct(proposal_slices.c.slice)))
+    of_proposal = marked.where(proposal_slices.c.proposal_id == proposals.c.proposal_id)
+    return of_proposal.correlate(proposals).scalar_subquery()
 
 
 def _of_candidate(row: Row[Any]) -> tuple[int, str, float, Features | None, int, bool]:
