@@ -46,13 +46,16 @@ def calibration_set(recursion: Recursion, round_: RoundRecord, progress: Progres
     Returns:
         One entry for each slice on which something is marked.
     """
+    locked = _locked(recursion)
+    total, done = sum(case.slices for case in locked) + unseen_count(recursion.settings), 0
+    if not total:
+        return []
     before: dict[str, bool] = {}
     for earlier in range(round_.round):
         for one in recursion.ledger.rounds.calibration(earlier):
             before[one.key] = before.get(one.key, False) or one.wrong <= recursion.settings.method.tau
-    assert round_.model is not None
-    predictor = Predictor(recursion.settings, recursion.network(round_.model), choose_device())
     waiting: dict[str, _Known] = {}
+    allowed: dict[str, AllowedClasses] = {}
 
     def read() -> Iterator[tuple[str, Volume]]:
         for known in _known(recursion, locked):
@@ -60,12 +63,10 @@ def calibration_set(recursion: Recursion, round_: RoundRecord, progress: Progres
             allowed[known.key] = known.allowed
             yield known.key, known.volume
 
-    allowed: dict[str, AllowedClasses] = {}
+    assert round_.model is not None
+    predictor = Predictor(recursion.settings, recursion.network(round_.model), choose_device())
     found: list[CalibrationSlice] = []
-    locked = _locked(recursion)
-    total, done = sum(case.slices for case in locked) + unseen_count(recursion.settings), 0
-    if total:
-        progress.begin("calibrating", total)
+    progress.begin("calibrating", total)
     for key, prediction in predictor.propose_volumes(read(), allowed):
         found += _rows(recursion, waiting.pop(key), prediction, before)
         done += len(prediction.mask)

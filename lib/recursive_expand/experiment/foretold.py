@@ -27,9 +27,9 @@ def foretold_rows(verdicts: pd.DataFrame, rounds: pd.DataFrame) -> pd.DataFrame:
         verdicts, rounds: rows of `verdicts.csv` and `rounds.csv` of one preset.
 
     Returns:
-        `seed`, `round`, `slices` reviewed, `accepted` (share), `predicted` (mean score), `calibration_error` and
-        `chance_error`, `first_quarter` (its lift over that of the best order; nan where nothing was accepted), `foretold`
-        (slices, when the review opened; nan where acceptance was not predicted) and `new`.
+        `seed`, `round`, `slices` reviewed, `accepted` (share), `predicted` (mean score), `calibration_error`,
+        `chance_error`, `first_quarter` (its lift over that of the best order; nan where nothing was accepted),
+        `foretold` (slices, when the review opened; nan where acceptance was not predicted) and `new`.
     """
     foretold = rounds.set_index(["seed", "round"]).get("foretold_slices", pd.Series(dtype=float))
     rows = []
@@ -75,9 +75,9 @@ def foretold_table(results: Results, preset: str) -> Table:
         header=("Round", "Seeds", *(heading for heading, _, _ in _COLUMNS)),
         rows=tuple(_rows(found)) if len(found) else (),
         rules=frozenset(),
-        note="Means over seeds. By chance: the calibration error that scores would have if each slice were accepted with "
-        "exactly the predicted probability. First quarter: accepted slices in the first quarter of the queue, of those "
-        "in the best order's. Foretold when the review opened.",
+        note="Means over seeds. By chance: the calibration error that scores would have if each slice were accepted "
+        "with exactly the predicted probability. First quarter: accepted slices in the first quarter of the queue, of "
+        "those in the best order's. Foretold when the review opened.",
     )
 
 

@@ -174,7 +174,6 @@ class Conductor(threading.Thread):
         self._note_ended_tasks()
         step = next_step(self.state(), self._recursion.settings.review)
         current = self._recursion.ledger.rounds.current()
-        self._foretell(current)
         try:
             if step is Step.REVIEW and current is not None:
                 self._review(current)
@@ -190,6 +189,7 @@ class Conductor(threading.Thread):
                 self._start()
         except MovedOn as moved:
             logger.info("%s", moved)
+        self._foretell(current)
 
     def _foretell(self, current: RoundRecord | None) -> None:
         """Anew when a round moves on, when its last proposal is decided, and with every prediction of acceptance."""
