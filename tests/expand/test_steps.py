@@ -242,7 +242,7 @@ def test_an_expert_mask_that_was_set_aside_is_none_to_begin_with(recursion):
 
 def test_expansion_is_counted_where_it_matters_alone(reviewing, changed, say):
     """Counting reads the round's training set, which has an entry for every case."""
-    begun = {"round_state": RoundState.REVIEWING, "has_model": True, "has_pixel": True}
+    begun = {"round_state": RoundState.REVIEWING, "has_model": True, "has_pixel": True, "trained": 6}
     assert read_state(reviewing) == State(**begun, undecided=3)
     say(reviewing, "i0", ACCEPT)  # two slices
     assert read_state(reviewing) == State(**begun, undecided=2, verdicts=1)

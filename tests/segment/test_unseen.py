@@ -1,5 +1,7 @@
 """Synthetic slices that f never learns from."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 
@@ -14,8 +16,8 @@ def two(monkeypatch):
 
 
 @pytest.fixture
-def coarse(ich):
-    return ich.changed(pretrain="synthetic", working_spacing=4.0, threads=1)
+def coarse(make_settings):
+    return make_settings(pretrain="synthetic", working_spacing=4.0, threads=1)
 
 
 def test_they_are_the_same_in_every_round_and_none_of_the_replay(two, coarse):
