@@ -92,7 +92,8 @@ def test_before_any_verdict_slices_of_known_truth_foretell(small_are_rejected):
 def test_verdicts_outweigh_what_was_foretold_as_they_come():
     calibration = [known(n, 0.0) for n in range(100)]
     rejected = [judged(n, 0, 1) for n in range(4 * PRIOR_VERDICTS)]
-    scores = [acceptance_scores([candidate(999)], rejected[:n], calibration)[999] for n in range(0, len(rejected) + 1, 5)]
+    numbers = range(0, len(rejected) + 1, 5)
+    scores = [acceptance_scores([candidate(999)], rejected[:n], calibration)[999] for n in numbers]
     assert scores[0] > 0.9 and scores[-1] < 0.35
     assert scores == sorted(scores, reverse=True)
 
