@@ -38,6 +38,7 @@ training_sets = st.builds(
     new_slices=st.integers(0, 9),
     rejected=st.lists(accepted).map(tuple),
     joined=st.lists(accepted).map(tuple),
+    held_out=st.lists(accepted).map(tuple),
 )
 
 
