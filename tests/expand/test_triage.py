@@ -77,6 +77,13 @@ def test_verdicts_of_one_kind_foretell_no_certainty(number):
     assert score == pytest.approx((number + 0.5) / (number + 1), abs=0.02)
 
 
+def test_verdicts_of_one_kind_leave_the_order_to_the_confidence():
+    said = [judged(n, 1, 0, confidence=0.5 + n / 40, area=100 + n * n) for n in range(15)]
+    open_ = [candidate(50 + n, confidence=0.5 + n / 20, area=150 - n) for n in range(6)]
+    scores = acceptance_scores(open_, said)
+    assert sorted(scores, key=scores.__getitem__) == [one.proposal_id for one in open_]
+
+
 def test_before_any_verdict_slices_of_known_truth_foretell(small_are_rejected):
     """Those of 300 mm2 are 10 % wrong, those of 20 mm2 60 %; the expert takes 30 %."""
     calibration = [known(n, 0.1, area=300 + n) for n in range(20)] + [

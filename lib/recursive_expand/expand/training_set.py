@@ -133,7 +133,8 @@ def build_training_set(ledger: Ledger, method: Method, round_index: int) -> tupl
         else:
             pixel.append((case.case_id, case.slices, case.pixel_sha256 or ""))
     # Not of cases that were set aside since, nor of those that an expert drew a mask for.
-    proposable, kept_out = set(), set()
+    proposable: set[str] = set()
+    kept_out: set[str] = set()
     for case in ledger.cases.iterate(roles=[Role.IMAGE, Role.UNLABELLED]):
         (kept_out if patient_of(case) in locked else proposable).add(case.case_id)
     standing = [one for one in ledger.judgements.standing() if one.verdict_id <= known[0]]

@@ -70,21 +70,21 @@ def acceptance_scores(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    with_flips = all(one.features and one.features.flip_dice is not None for one in (*judged, *calibration, *open_))
-    classes = sorted({one.leading_class for one in (*judged, *calibration)})
-    rows = _matrix((*judged, *calibration), classes, with_flips=with_flips)
+    known: list[Candidate | CalibrationSlice] = [*judged, *calibration]
+    with_flips = all(one.features and one.features.flip_dice is not None for one in [*known, *open_])
+    classes = sorted({one.leading_class for one in known})
+    rows = _matrix(known, classes, with_flips=with_flips)
     # A volume counts once for each of its slices: as often accepted, as often rejected.
     verdicts = sum(one.accepted + one.rejected for one in judged)
     weight = PRIOR_VERDICTS / (PRIOR_VERDICTS + verdicts)
     accepted = [float(one.accepted) for one in judged] + [weight * (one.wrong <= tau) for one in calibration]
     rejected = [float(one.rejected) for one in judged] + [weight * (one.wrong > tau) for one in calibration]
-    # Half a slice of each kind like the mean of all: few that all were accepted do not foretell that all will be.
     weights = np.array(accepted + rejected)
-    mean = np.average(np.concatenate([rows, rows]), axis=0, weights=weights)
+    more, less = _presumed(rows, weights[: len(rows)] + weights[len(rows) :])
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     weights = np.concatenate([weights, [0.5, 0.5]])
     model.fit(
-        np.concatenate([rows, rows, mean[None], mean[None]]),
+        np.concatenate([rows, rows, [more, less]]),
         np.repeat([1, 0, 1, 0], [len(rows), len(rows), 1, 1]),
         standardscaler__sample_weight=weights,
         logisticregression__sample_weight=weights,
@@ -93,6 +93,19 @@ def acceptance_scores(
     waiting = np.clip(_matrix(open_, classes, with_flips=with_flips), rows.min(axis=0), rows.max(axis=0))
     predicted = model.predict_proba(waiting)[:, 1]
     return scores | {one.proposal_id: float(score) for one, score in zip(open_, predicted, strict=True)}
+
+
+def _presumed(
+    rows: NDArray[np.float64], weights: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Slices like the mean of all, one more confident and one less: half of each is taken as accepted and as rejected.
+
+    A few that all were accepted do not foretell then that all will be, and leave the order to the confidence.
+    """
+    mean = np.average(rows, axis=0, weights=weights)
+    deviation = np.zeros_like(mean)
+    deviation[0] = np.sqrt(np.average((rows[:, 0] - mean[0]) ** 2, weights=weights))
+    return mean + deviation, mean - deviation
 
 
 def _matrix(

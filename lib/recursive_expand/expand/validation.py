@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from recursive_expand.expand.constraints import allowed_classes
 from recursive_expand.expand.frozen import frozen_label
 from recursive_expand.expand.recursion import Recursion
@@ -54,7 +57,8 @@ def validate_accepted(recursion: Recursion, predictor: Predictor, held_out: Sequ
     Returns:
         `{"slices", "pooled"}`, the latter as of `validate`.
     """
-    task, accepted = recursion.settings.task, {}
+    task = recursion.settings.task
+    accepted: dict[tuple[str, int], NDArray[np.uint8]] = {}
     allowed: dict[str, AllowedClasses] = {}
     for one in held_out:
         proposal = recursion.ledger.proposals.of_round(one.case_id, one.round)
