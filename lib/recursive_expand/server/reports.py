@@ -22,6 +22,7 @@ def iter_round_reports(ledger: Ledger) -> Iterator[dict[str, Any]]:
             "training_slices": report.get("training_slices"),
             "losses": report.get("losses", []),
             "validation": report.get("validation"),
+            "accepted_validation": report.get("accepted_validation"),
             "promoted": round_.promoted,
             "averaged": report.get("averaged", False),
             "proposals": ledger.proposals.count(round_.round),
