@@ -92,7 +92,8 @@ def _known(recursion: Recursion, locked: Sequence[CaseRecord]) -> Iterator[_Know
     for n, example in enumerate(unseen_examples(recursion.settings)):
         assert example.spacing is not None
         affine = np.diag([-example.spacing[1], -example.spacing[0], _THICKNESS_MM, 1.0])
-        geometry = Geometry.of((*example.hu.shape[::-1], 1), affine)
+        rows, columns = example.hu.shape
+        geometry = Geometry.of((columns, rows, 1), affine)
         truth = example.target[None]
         allowed = _labels(truth, classes, labelled=_falls_in(share, n))
         yield _Known(example.key, Volume(example.hu[None], geometry), truth, allowed)
