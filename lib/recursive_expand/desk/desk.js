@@ -36,9 +36,11 @@ const history = [];
 // ---------------------------------------------------------------- start
 
 async function begin() {
-  const reviewer = localStorage.getItem(READER) || (await askName());
-  $("reader").textContent = reviewer;
   state = await untilAnswered(() => ask("desk/state"));
+  // Whoever is signed in judges in that name.
+  const reviewer = state.reader || localStorage.getItem(READER) || (await askName());
+  $("reader").textContent = reviewer;
+  $("reader").disabled = Boolean(state.reader);
   display.set(state.window.level, state.window.width);
   $("title").textContent = state.title;
   document.title = `${state.title}: review desk`;
@@ -58,13 +60,7 @@ async function begin() {
 
 // What was judged before the page was opened: it can be undone, too.
 async function remember() {
-  const given = await ask("desk/given", { query: { reviewer: feed.reviewer } }).catch(() => []);
-  const before = given.map(({ id, verdict, reason, rejected_slices, item: found }) => {
-    const item = feed.take(found);
-    if (item) Object.assign(item, { verdict, reason, verdictId: id, wrong: new Set(verdict === "accept" ? rejected_slices : []) });
-    return item;
-  });
-  history.unshift(...before.filter(Boolean));
+  history.unshift(...(await feed.given()));
   showState();
 }
 

@@ -100,6 +100,8 @@ class DeskState(BaseModel):
     message: str
     remaining: int = Field(description="Proposals that wait for a verdict, whoever reads them.")
     lease_seconds: float
+    reader: str | None = Field(description="Who is signed in; null where readers give their names themselves.")
+    may_judge: bool = Field(description="Whether whoever asks may give verdicts.")
     bulk_accept: bool = Field(description="Whether all that a sheet shows may be accepted at once.")
     seed: int
 
