@@ -130,7 +130,7 @@ patients = st.lists(st.none() | st.sampled_from("ABCDEF"), min_size=8, max_size=
 answers = st.sets(st.integers(0, SLICES - 2))
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     whose=patients,
     said=st.lists(st.dictionaries(st.integers(0, 15), answers), min_size=1, max_size=3),
@@ -164,7 +164,7 @@ def test_what_is_held_out_is_never_trained_on_before_or_after(tmp_path_factory, 
 
 def test_the_choice_is_seeded(tmp_path, method):
     chosen = []
-    for number, seed in enumerate((1, 1, 2, 3, 4)):
+    for number, seed in enumerate((1, 1, 2)):
         (tmp_path / str(number)).mkdir()
         ledger = opened(tmp_path / str(number), [None] * 20)
         seeded = method.model_copy(update={"seed": seed})
