@@ -76,6 +76,7 @@ def get_state(user: Annotated[User, USER]) -> DeskState:
         may_judge=may_judge(user),
         bulk_accept=review.bulk_accept,
         seed=recursion.settings.method.seed,
+        fetching=status.fetching,
     )
 
 
