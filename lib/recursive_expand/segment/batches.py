@@ -62,10 +62,9 @@ def training_box(example: Example, settings: Settings) -> Box:
     box = region_named(settings.task.region).box(example.hu)
     if box is None:
         return whole
-    rows, columns = np.nonzero((example.target > 0) & (example.target != IGNORE))
-    if len(rows):
-        mask_box = Box(int(rows.min()), int(rows.max()) + 1, int(columns.min()), int(columns.max()) + 1)
-        box = box.union(mask_box)
+    mask = (example.target > 0) & (example.target != IGNORE)
+    if mask.any():
+        box = box.union(Box.around(mask))
     multiple = size_multiple(settings)
     aligned = box.aligned(multiple)
     return Box(aligned.r0, min(aligned.r1, whole.r1), aligned.c0, min(aligned.c1, whole.c1))

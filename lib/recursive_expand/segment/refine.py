@@ -5,17 +5,24 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.segmentation import felzenszwalb
 
+from recursive_expand.segment.box import Area, Box
+from recursive_expand.segment.felzenszwalb import felzenszwalb
+from recursive_expand.segment.specks import drop_specks
 from recursive_expand.segment.windows import window_image
 from recursive_expand.settings import Refinement, Window
 
 _EIGHT_NEIGHBOURS = np.ones((3, 3), bool)
-Area = tuple[slice, slice]
-"""Rows and columns of a slice."""
 
 
-def refine(mask: NDArray[np.uint8], hu: NDArray[np.int16], refinement: Refinement, window: Window) -> NDArray[np.uint8]:
+def refine(
+    mask: NDArray[np.uint8],
+    hu: NDArray[np.int16],
+    refinement: Refinement,
+    window: Window,
+    *,
+    min_pixels: float = 1,
+) -> NDArray[np.uint8]:
     """Refine every connected component of a slice's mask.
 
     The image around the components is cut into segments (Felzenszwalb and Huttenlocher, 2004): on each one's box
@@ -36,6 +43,8 @@ def refine(mask: NDArray[np.uint8], hu: NDArray[np.int16], refinement: Refinemen
         hu: (R, C) int16, Hounsfield units.
         refinement: g's settings.
         window: the CT window in which g sees the image.
+        min_pixels: whoever drops specks of fewer pixels afterwards says so here. Areas of specks alone that cannot
+            grow (mode shrink) are then left as they are, which spares their segmentation.
 
     Returns:
         (R, C) uint8, a new array.
@@ -48,15 +57,19 @@ def refine(mask: NDArray[np.uint8], hu: NDArray[np.int16], refinement: Refinemen
     out = mask.copy()
     if refinement.mode == "off" or not mask.any():
         return out
+    # Most of a slice is far from any component: the work is done on the part that is not.
+    part = Box.around(mask).grown(refinement.margin, mask.shape).area
+    mask, hu, refined = mask[part], hu[part], out[part]
+    worth_it = drop_specks(mask, min_pixels=min_pixels) if refinement.mode == "shrink" else mask
     for area in _separate_areas(mask, refinement.margin):
-        segments = felzenszwalb(
-            window_image(hu[area], window),
-            scale=refinement.scale,
-            sigma=refinement.sigma,
-            min_size=refinement.min_size,
-            channel_axis=None,
-        )
-        out[area] = _refine_area(mask[area], segments, refinement)
+        if worth_it[area].any():
+            segments = felzenszwalb(
+                window_image(hu[area], window),
+                scale=refinement.scale,
+                sigma=refinement.sigma,
+                min_size=refinement.min_size,
+            )
+            refined[area] = _refine_area(mask[area], segments, refinement)
     return out
 
 
@@ -78,7 +91,7 @@ def _separate_areas(mask: NDArray[np.uint8], margin: int) -> list[Area]:
         boxes = united
 
 
-def _refine_area(mask: NDArray[np.uint8], segments: NDArray[np.int64], refinement: Refinement) -> NDArray[np.uint8]:
+def _refine_area(mask: NDArray[np.uint8], segments: NDArray[np.int32], refinement: Refinement) -> NDArray[np.uint8]:
     """Refine the components of an area, all at once for each class: arrays (h, w)."""
     out = np.zeros_like(mask)
     sizes = np.bincount(segments.ravel())

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
-from skimage.morphology import remove_small_objects
+from scipy import ndimage
+
+from recursive_expand.segment.box import Box
+
+_EIGHT_NEIGHBOURS = np.ones((3, 3), bool)
 
 
 def drop_specks(mask: NDArray[np.uint8], *, min_pixels: float) -> NDArray[np.uint8]:
@@ -21,9 +23,12 @@ def drop_specks(mask: NDArray[np.uint8], *, min_pixels: float) -> NDArray[np.uin
     """
     if min_pixels <= 1 or not mask.any():
         return mask
-    kept = np.zeros_like(mask)
+    kept = mask.copy()
+    part = Box.around(mask).area
+    mask, rest = mask[part], kept[part]
     for value in np.flatnonzero(np.bincount(mask.ravel())[1:]) + 1:
-        # scikit-image drops components of up to and with `max_size`.
-        large = remove_small_objects(mask == value, max_size=math.ceil(min_pixels) - 1, connectivity=2)
-        kept[large] = value
+        labels, _ = ndimage.label(mask == value, _EIGHT_NEIGHBOURS)
+        small = np.bincount(labels.ravel()) < min_pixels
+        small[0] = False
+        rest[small[labels]] = 0
     return kept
