@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from skimage.measure import label
 
 from recursive_expand.segment.box import Box
 
-_EIGHT_NEIGHBOURS = np.ones((3, 3), bool)
 
 
 def drop_specks(mask: NDArray[np.uint8], *, min_pixels: float) -> NDArray[np.uint8]:
@@ -24,11 +23,7 @@ def drop_specks(mask: NDArray[np.uint8], *, min_pixels: float) -> NDArray[np.uin
     if min_pixels <= 1 or not mask.any():
         return mask
     kept = mask.copy()
-    part = Box.around(mask).area
-    mask, rest = mask[part], kept[part]
-    for value in np.flatnonzero(np.bincount(mask.ravel())[1:]) + 1:
-        labels, _ = ndimage.label(mask == value, _EIGHT_NEIGHBOURS)
-        small = np.bincount(labels.ravel()) < min_pixels
-        small[0] = False
-        rest[small[labels]] = 0
+    rest = kept[Box.around(mask).area]
+    labels = label(rest, connectivity=2)  # components of one class each
+    rest[(np.bincount(labels.ravel()) < min_pixels)[labels]] = 0
     return kept
