@@ -9,7 +9,6 @@ from skimage.measure import label
 from recursive_expand.segment.box import Box
 
 
-
 def drop_specks(mask: NDArray[np.uint8], *, min_pixels: float) -> NDArray[np.uint8]:
     """Empty the connected components (8 neighbours) of each class with fewer pixels than `min_pixels`.
 
