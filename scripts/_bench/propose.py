@@ -60,8 +60,10 @@ def measure_propose(scale: Scale, threads: int) -> Section:
     section.add("ours / stock whose g leaves empty slices out", *_times(spared))
     section.add("ours / plain forward", *_times(ratio(found["plain forward"], found["ours"])), at_least(1))
     limit = f"bare forward on the head's boxes, {bare.precision}"
-    for name, bar in (("ours", None), ("ours, read before", at_least(0.6)), ("f and g in memory", None)):
-        section.add(f"{name} / bare forward on the head's boxes", *_times(ratio(found[limit], found[name])), bar)
+    bars = {"ours, read before": at_least(0.6)}
+    for name in ("ours", "ours, read before", "f and g in memory"):
+        share = ratio(found[limit], found[name])
+        section.add(f"{name} / bare forward on the head's boxes", *_times(share), bars.get(name))
     torch.set_num_threads(threads)
     truth, made = plain_masks(settings, network, folder), ours.masks()
     agreement = 100 * voxel_agreement(made, truth)

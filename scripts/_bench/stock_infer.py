@@ -29,6 +29,8 @@ from recursive_expand.segment.windows import window_image
 from recursive_expand.settings import Refinement, Settings, Window
 
 SLICES_AT_ONCE = 8
+scikit_felzenszwalb = partial(felzenszwalb, channel_axis=None)
+"""What a stock g takes; ours has it compiled."""
 _COLUMNS_ROWS = (0, 2, 1, 3)
 """(channel, column, row, slice) to (channel, row, column, slice), and back."""
 
@@ -137,10 +139,6 @@ class FelzenszwalbSlicesd(MapTransform):
                     scikit_felzenszwalb(window_image(hu, self._window), **arguments)
             out[key] = torch.from_numpy(refined)[None]
         return out
-
-
-scikit_felzenszwalb = partial(felzenszwalb, channel_axis=None)
-"""What a stock g would take."""
 
 
 def refine_whole_slice(

@@ -46,8 +46,15 @@ def measure_train(scale: Scale, threads: int) -> Section:
 
     def ours(network: nn.Module) -> None:
         checkpoint.unlink(missing_ok=True)
-        run = {"epochs": scale.epochs, "learning_rate": _RATE, "round_index": 0}
-        train(settings, network, examples, checkpoint=checkpoint, **run)
+        train(
+            settings,
+            network,
+            examples,
+            epochs=scale.epochs,
+            learning_rate=_RATE,
+            round_index=0,
+            checkpoint=checkpoint,
+        )
 
     batches = [batch for epoch in range(scale.epochs) for batch in _batches(settings, examples, epoch)]
     images = [

@@ -40,7 +40,7 @@ def images(draw):
 
 
 @given(images(), st.floats(0.1, 1000), st.sampled_from([0.0, 0.6, 1.5]), st.integers(1, 60))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_the_labels_are_scikit_images(image, scale, sigma, min_size):
     labels = felzenszwalb(image, scale=scale, sigma=sigma, min_size=min_size)
     assert labels.dtype == np.int32

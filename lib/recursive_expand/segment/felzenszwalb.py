@@ -8,9 +8,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 _DIGIT_BITS, _DIGITS = 11, 3
-"""Costs are sorted by the upper bits alone; few are alike in these."""
-_DIGIT, _HALF = np.uint64((1 << _DIGIT_BITS) - 1), np.uint64(30)
+_DIGIT = np.uint64((1 << _DIGIT_BITS) - 1)
+_HALF = np.uint64(30)
+"""Costs are sorted by the bits from here upwards; the few that are alike in these, by the rest."""
 _MANY = 32
+"""So many alike ones are sorted by digits too."""
 
 
 def felzenszwalb(image: NDArray[np.float64], *, scale: float, sigma: float, min_size: int) -> NDArray[np.int32]:
@@ -34,7 +36,7 @@ def felzenszwalb(image: NDArray[np.float64], *, scale: float, sigma: float, min_
 
 
 @njit(nogil=True, cache=True)
-def _segments(image, scale, min_size):  # type: ignore[no-untyped-def]
+def _segments(image, scale, min_size):
     rows, columns = image.shape
     parent = np.arange(rows * columns).astype(np.int32)
     size = np.ones(rows * columns, np.int32)
@@ -70,7 +72,7 @@ def _segments(image, scale, min_size):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _edges(image, parent, size):  # type: ignore[no-untyped-def]
+def _edges(image, parent, size):
     """Costs and edges; what an edge without cost connects is joined at once. An edge is four times its upper pixel (the
     left one of a row) plus its direction."""
     rows, columns = image.shape
@@ -91,7 +93,7 @@ def _edges(image, parent, size):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _sort(keys, values):  # type: ignore[no-untyped-def]
+def _sort(keys, values):
     """Sort both by the uint64 keys, in place and stably: the bits of floats above 0 are in the order of the floats."""
     _sort_by_digits(keys, values, _HALF)
     first = 0
@@ -111,7 +113,7 @@ def _sort(keys, values):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _sort_by_digits(keys, values, shift):  # type: ignore[no-untyped-def]
+def _sort_by_digits(keys, values, shift):
     """Radix sort by the digits above `shift`, from the lowest upwards."""
     to_keys, to_values = np.empty_like(keys), np.empty_like(values)
     for _ in range(_DIGITS):
@@ -132,7 +134,7 @@ def _sort_by_digits(keys, values, shift):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _root(parent, pixel):  # type: ignore[no-untyped-def]
+def _root(parent, pixel):
     while parent[pixel] != pixel:
         parent[pixel] = parent[parent[pixel]]
         pixel = parent[pixel]
@@ -140,7 +142,7 @@ def _root(parent, pixel):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _join(parent, size, one, other):  # type: ignore[no-untyped-def]
+def _join(parent, size, one, other):
     """Join the segments of two roots; the earlier pixel becomes the root, which is returned."""
     root, joined = min(one, other), max(one, other)
     if root != joined:
