@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from pydicom.dataelem import DataElement
 from pydicom.filewriter import write_file
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
-from recursive_expand.dicom.files import NotDicomError, read_dicom
+from recursive_expand.dicom.files import NotDicomError, read_dicom, values_as_they_are
 from recursive_expand.errors import InputError
 
 
@@ -52,3 +53,15 @@ def test_a_damaged_file_and_a_missing_one_are_named(make_series, tmp_path):
         read_dicom(path)
     with pytest.raises(InputError, match="nowhere: cannot be read \\(No such file"):
         read_dicom(tmp_path / "nowhere")
+
+
+def test_no_value_is_printed_while_any_thread_reads(recwarn):
+    one, other = values_as_they_are(), values_as_they_are()
+    one.__enter__()
+    other.__enter__()
+    one.__exit__(None, None, None)  # the first is out before the second: threads end as they like
+    DataElement("PatientBirthDate", "DA", "SECRET")
+    other.__exit__(None, None, None)
+    assert not recwarn.list
+    DataElement("PatientBirthDate", "DA", "not a date")
+    assert recwarn.list

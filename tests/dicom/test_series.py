@@ -75,12 +75,40 @@ def test_compressed_series_are_voxel_identical(make_series, syntax, signed):
     assert world(volume) == expected_world(series, range(4))
 
 
-def compress(path, syntax):
+LOSSY = {
+    "JPEG Baseline": (gdcm.TransferSyntax.JPEGBaselineProcess1, 8),
+    "JPEG Extended": (gdcm.TransferSyntax.JPEGExtendedProcess2_4, 12),
+}
+
+
+@pytest.mark.parametrize("syntax", LOSSY)
+def test_lossy_series_are_near(make_series, syntax):
+    transfer_syntax, bits = LOSSY[syntax]
+    series = make_series(shape=(32, 32)).change(StudyInstanceUID="1.2.3", FrameOfReferenceUID="1.2.4")
+    width = 8 if bits == 8 else 16
+    series.change(PixelRepresentation=0, BitsAllocated=width, BitsStored=bits, HighBit=bits - 1, RescaleIntercept=-1000)
+    stored = [series.pixels(number) // 8 for number in range(4)]
+    for dataset, values in zip(series.datasets, stored, strict=True):
+        dataset.PixelData = values.astype(f"<u{width // 8}").tobytes()
+    series.write()
+    for path in files(series):
+        compress(path, transfer_syntax, lossy=True)
+    volume = read_series(files(series)).volume
+    native = volume.geometry.orientation.to_native(volume.hu)
+    assert np.abs(native - (np.stack(stored).transpose(2, 1, 0) - 1000)).max() <= 4
+
+
+def compress(path, syntax, *, lossy=False):
     reader = gdcm.ImageReader()
     reader.SetFileName(str(path))
     assert reader.Read()
     change = gdcm.ImageChangeTransferSyntax()
     change.SetTransferSyntax(gdcm.TransferSyntax(syntax))
+    if lossy:
+        codec = gdcm.JPEGCodec()
+        codec.SetLossless(False)
+        codec.SetQuality(95)
+        change.SetUserCodec(codec)
     change.SetInput(reader.GetImage())
     assert change.Change()
     writer = gdcm.ImageWriter()

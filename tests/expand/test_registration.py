@@ -68,7 +68,7 @@ def test_new_changed_and_missing_images_are_seen(recursion, tmp_path):
     assert register_cases(recursion) == 2
     gone = recursion.ledger.cases.get("u0")
     assert gone.state is CaseState.SET_ASIDE
-    assert gone.reason == "u0: its image is no longer in the studies folder; put it back to use it"
+    assert gone.reason == "u0: its image is no longer in studies; put it back to use it"
     assert roles(recursion)["u1"] == "unlabelled"
     (tmp_path / "u0.nii.gz").rename(folder / "u0.nii.gz")
     assert register_cases(recursion) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -322,6 +323,19 @@ def test_anothers_segmentation_is_an_experts_mask_and_ours_is_none(orthanc, arch
         archive.put_label(case_id, "final", source.label, INFO)
 
 
+def test_of_several_segmentations_in_one_series_none_is_taken_for_the_mask(orthanc, archive, source, tmp_path):
+    for number, values in enumerate([(1,), (4,)]):
+        seg = make_seg(source.mask(values), source.series, source.headers, CODING, ORIGIN)
+        seg.ManufacturerModelName, seg.SeriesInstanceUID = "somebody's", "1.2.3.4"
+        path = tmp_path / f"{number}.dcm"
+        path.write_bytes(encode(seg))
+        orthanc.load([path])
+    (case,) = archive.scan().cases
+    assert case.role is Role.PIXEL
+    with pytest.raises(InputError, match="SEG: its series holds 2 segmentations: which counts"):
+        archive.read_expert_label(case.case_id)
+
+
 def test_a_mask_drawn_here_is_kept_at_once_and_stored_with_the_next_look(orthanc, archive, source):
     case_id = source.series.series_instance_uid
     archive.put_label(case_id, "final", source.label, {"source": "expert mask", "reviewer": "anna"})
@@ -427,6 +441,28 @@ def test_an_instance_that_does_not_come_fails_the_series(archive, source, monkey
     monkeypatch.setattr(archive._pacs, "instance", lambda *uids: pydicom.dcmread(source.files[0]))
     with pytest.raises(Unreachable, match="another instance"):
         archive.read_volume(source.series.series_instance_uid)
+
+
+def test_what_is_kept_is_bounded_and_fetched_again(orthanc, source, tmp_path):
+    other = write_dicom_series(tmp_path / "other", make_head(4, size=48, slices=4), seed=2)
+    orthanc.load(other)
+    pacs = Pacs(orthanc.url)
+    objects = LabelObjects(pacs, CODING, Written(), Remover(pacs, "plain"), "0.2.0", tmp_path / "objects")
+    archive = DicomwebArchive(pacs, tmp_path / "workspace", CODING, objects, PacsSettings(), cache_bytes=1)
+    archive.scan()
+    case_id = source.series.series_instance_uid
+    image = archive.image_file(case_id)
+    os.utime(image, (1, 1))  # long ago: nobody uses it
+    newer = archive.image_file(str(pydicom.dcmread(other[0]).SeriesInstanceUID))
+    assert (image.exists(), newer.exists()) == (False, True)
+    assert np.array_equal(archive.read_volume(case_id).hu, source.volume.hu)
+
+
+def test_an_image_that_a_power_cut_left_half_written_is_fetched_again(archive, source):
+    case_id = source.series.series_instance_uid
+    image = archive.image_file(case_id)
+    image.write_bytes(image.read_bytes()[:100])
+    assert np.array_equal(archive.read_volume(case_id).hu, source.volume.hu)
 
 
 def test_what_it_does_not_know_and_does_not_do_is_refused(archive, source):

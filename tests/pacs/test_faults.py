@@ -11,10 +11,12 @@ import pytest
 import requests
 
 from recursive_expand.archives.pacs.objects import Written
+from recursive_expand.dicom.seg import read_seg
+from recursive_expand.dicom.sr import assessments
 from recursive_expand.errors import InputError, Unreachable
 from recursive_expand.phantom import make_head, write_dicom_series
 
-from ..dicom.sources import Source
+from ..dicom.sources import CODING, Source
 from .test_dicomweb import INFO, archive_of, stored
 
 
@@ -90,6 +92,37 @@ def test_a_store_whose_answer_is_lost_is_not_done_twice(between, archive, source
     assert sum(method == "POST" and "studies" in path for method, path, _ in between.asked) == 1
 
 
+@pytest.mark.parametrize("when", ["before it has the objects", "before it says so"])
+def test_a_pacs_that_dies_while_it_stores_has_each_object_once_in_the_end(between, source, orthanc, tmp_path, when):
+    archive = archive_of(between, tmp_path / "workspace")
+    archive.scan()
+    case_id = source.series.series_instance_uid
+
+    def dies(path, query):
+        if between.asked[-1][0] != "POST":
+            return between.pass_on(path, query)
+        if when == "before it says so":
+            between.pass_on(path, query)
+        orthanc.kill()
+        return 200, "application/dicom+json", b"", 100  # the connection breaks off
+
+    between.answer = dies
+    try:
+        with pytest.raises(Unreachable):
+            archive.put_label(case_id, "final", source.label, INFO)
+        between.answer = lambda *_: (503, "text/plain", b"")  # as the proxy before a PACS that starts
+        with pytest.raises(Unreachable, match="503"):
+            archive.put_label(case_id, "final", source.label, INFO)
+    finally:
+        orthanc.start()
+    between.answer = between.pass_on
+    for _ in range(2):
+        archive.put_label(case_id, "final", source.label, INFO)
+    (seg,), (report,) = stored(orthanc, "SEG"), stored(orthanc, "SR")
+    assert read_seg(seg, source.series, source.label.geometry, CODING).sha256 == source.label.sha256
+    assert {number for number, _ in assessments(report)} == set(source.label.values)
+
+
 def test_half_a_series_is_completed_one_by_one(between, archive, source):
     def half(path, query):
         status, kind, content = between.pass_on(path, query)
@@ -141,5 +174,5 @@ def test_a_disk_that_fills_is_said_in_one_line_and_mended_by_room(archive, sourc
     case_id = source.series.series_instance_uid
     with full_disk(2000), pytest.raises(Unreachable, match=r"cannot be kept here.*make room"):
         archive.image_file(case_id)
-    assert [path.name for path in archive._images.folder.iterdir() if not path.name.startswith(".")] == []
+    assert [path.name for path in archive._kept.folders[0].iterdir() if not path.name.startswith(".")] == []
     assert np.array_equal(archive.read_volume(case_id).hu, source.volume.hu)

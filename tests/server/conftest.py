@@ -19,9 +19,12 @@ import pytest
 import uvicorn
 from fastapi.testclient import TestClient
 from monailabel.config import settings
+from monailabel.endpoints.user import auth
 from monailabel.interfaces.utils.app import app_instance, clear_cache
 from monailabel.utils.async_tasks import utils as async_tasks
+from monailabel.utils.async_tasks.task import AsyncTask
 from numpy.typing import NDArray
+from starlette.types import ASGIApp
 
 from recursive_expand.archives.dicomweb import DicomwebArchive
 from recursive_expand.archives.images import write_label
@@ -85,6 +88,27 @@ def client(app: Any) -> TestClient:
 
 
 @pytest.fixture
+def no_task() -> Iterator[None]:
+    """Forget other tests' tasks, and end this one's whatever happens."""
+    async_tasks.background_tasks.clear()
+    yield
+    if async_tasks.processes("train"):
+        AsyncTask.stop("train")
+
+
+@pytest.fixture
+def signed_in(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Switch MONAI Label's authentication on; every token is this user's."""
+
+    def _sign_in(username: str = "dr.ann", *roles: str) -> None:
+        monkeypatch.setattr(settings, "MONAI_LABEL_AUTH_ENABLE", True)
+        user = auth.User(username=username, roles=list(roles or [settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR]))
+        monkeypatch.setattr(auth, "from_token", lambda _token: user)
+
+    return _sign_in
+
+
+@pytest.fixture
 def proposed(reviewing: Recursion) -> Callable[..., NDArray[np.uint8]]:
     """A case's frozen mask of round 0, native axes; slices are the last axis."""
 
@@ -136,7 +160,8 @@ def submit(client: TestClient, reviewing: Recursion, tmp_path: Path) -> Callable
 class AppServer:
     """The application on a port of loopback, in a thread; it can be stopped and started again."""
 
-    def __init__(self) -> None:
+    def __init__(self, app: ASGIApp = monailabel_server.app) -> None:
+        self._app = app
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -145,7 +170,7 @@ class AppServer:
 
     def start(self) -> None:
         config = uvicorn.Config(
-            monailabel_server.app, port=self.port, lifespan="off", log_level="warning", timeout_graceful_shutdown=1
+            self._app, port=self.port, lifespan="off", log_level="warning", timeout_graceful_shutdown=1
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, daemon=True)
@@ -166,7 +191,7 @@ class AppServer:
 
 
 @pytest.fixture(scope="session")
-def serve_app() -> Callable[[], AppServer]:
+def serve_app() -> Callable[..., AppServer]:
     """Start a server of the application; the caller stops it."""
     return AppServer
 

@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 from monailabel.config import settings
-from monailabel.endpoints.user import auth
 
 from recursive_expand.server.actors import LONGEST_NAME
 
@@ -115,17 +114,6 @@ def test_a_very_long_name_is_refused_or_cut(verdict, label, by):
     assert [len(reviewer) for reviewer, _, _ in by()] == [LONGEST_NAME]
 
 
-@pytest.fixture
-def signed_in(client, monkeypatch):
-    """Switch authentication on; every token is this user's."""
-
-    def _sign_in(username="dr.ann", role=settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR):
-        monkeypatch.setattr(settings, "MONAI_LABEL_AUTH_ENABLE", True)
-        monkeypatch.setattr(auth, "from_token", lambda _token: auth.User(username=username, roles=[role]))
-
-    return _sign_in
-
-
 @pytest.mark.parametrize("fields", [{}, {"reviewer": "dr.ann"}, {"client": "viewer"}])
 @pytest.mark.parametrize("door", ["verdict", "label"])
 def test_who_signed_in_is_the_reviewer(request, signed_in, by, door, fields):
@@ -163,7 +151,7 @@ def test_a_verdict_is_taken_back_by_its_token(verdict, client, signed_in):
 @pytest.mark.parametrize("door", ["verdict", "label"])
 def test_who_may_only_look_gives_no_verdict(request, signed_in, by, door):
     send = request.getfixturevalue(door)
-    signed_in(role=settings.MONAI_LABEL_AUTH_ROLE_USER)
+    signed_in("dr.ann", settings.MONAI_LABEL_AUTH_ROLE_USER)
     assert send().status_code == 403
     assert by() == []
 

@@ -395,14 +395,17 @@ def test_what_kept_a_round_from_beginning_holds_it_and_is_said(request, started,
     assert conductor.held is None
 
 
-def test_tables_that_are_not_understood_keep_the_server_from_its_work_until_they_are(recursion, started):
+def test_tables_that_are_not_understood_keep_the_server_from_its_work_until_they_are(recursion, started, caplog):
     table = recursion.archive.studies / "cases.csv"
     text = table.read_text()
     table.write_bytes(b"case_id,role\n\x00\xff\n")
     conductor = Conductor(recursion)
-    conductor._guard(conductor._prepare)
+    for _ in range(2):
+        conductor._guard(conductor._prepare)
     assert conductor.indexing
     assert status_of(conductor).last_error.startswith("cases.csv")
+    assert status_of(conductor).message.startswith("the studies cannot be read now: cases.csv")
+    assert sum(line.startswith("cases.csv") for line in caplog.messages) == 1  # on the terminal too, but once
     table.write_text(text)
     conductor._guard(conductor._prepare)
     assert (conductor.indexing, conductor.problem) == (False, None)

@@ -17,15 +17,6 @@ SECONDS = 240.0
 pytestmark = pytest.mark.timeout(3 * SECONDS)
 
 
-@pytest.fixture
-def no_task():
-    """Forget other tests' tasks, and end this one's whatever happens."""
-    async_tasks.background_tasks.clear()
-    yield
-    if async_tasks.processes("train"):
-        AsyncTask.stop("train")
-
-
 def look(conductor):
     conductor._guard(conductor._look)
     assert conductor.problem is None

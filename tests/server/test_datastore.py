@@ -146,7 +146,7 @@ def test_an_image_taken_out_of_the_folder_leaves_the_queue_and_keeps_its_record(
     assert {entry["case_id"] for entry in client.get("/recursive/queue").json()} == {"i1"}
     status = client.get("/recursive/status").json()
     assert {entry["source"]: entry["reason"] for entry in status["set_aside"]}.items() >= {
-        case_id: f"{case_id}: its image is no longer in the studies folder; put it back to use it"
+        case_id: f"{case_id}: its image is no longer in {app.recursion.archive.name}; put it back to use it"
         for case_id in ("i0", "u0")
     }.items()
     assert status["verdicts"]["accept"] == 1

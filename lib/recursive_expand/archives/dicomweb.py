@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -13,13 +12,12 @@ from typing import Any
 from recursive_expand.archives.archive import FINAL, TAGS
 from recursive_expand.archives.atomic import sweep, write_atomic
 from recursive_expand.archives.identifiers import check_id
-from recursive_expand.archives.images import read_label, read_volume, write_label, write_volume
-from recursive_expand.archives.kept_files import KeptFiles
+from recursive_expand.archives.images import read_label, read_volume, write_label
 from recursive_expand.archives.native import MAX_CASE_BYTES
 from recursive_expand.archives.pacs.connection import Gone, Pacs
+from recursive_expand.archives.pacs.kept_series import KeptSeries
 from recursive_expand.archives.pacs.listing import Filters, ListedSeries, Listing, look
 from recursive_expand.archives.pacs.objects import LabelObjects
-from recursive_expand.archives.pacs.pixels import fetch_series
 from recursive_expand.archives.pacs.pseudonyms import salt_of
 from recursive_expand.archives.patients import in_two_roles
 from recursive_expand.archives.scan import FoundCase, Scan, SetAside
@@ -68,14 +66,11 @@ class DicomwebArchive:
         folder.mkdir(parents=True, exist_ok=True)
         self._pacs, self._folder, self._coding, self._objects = pacs, folder, coding, objects
         self._filters, self._max_bytes = filters, max_case_bytes
-        self._images = KeptFiles(folder / "images", cache_bytes)
-        for name in ("series", "drawn", *TAGS, "experts"):
+        self._kept = KeptSeries(pacs, folder, cache_bytes, max_case_bytes)
+        for name in ("drawn", *TAGS, "experts"):
             (folder / name).mkdir(exist_ok=True)
         self._listing = Listing.load(folder / "listing.json")
         self._arriving: dict[str, ListedSeries] = {}  # found by the look that is under way
-        self._fetching: dict[str, tuple[int, int]] = {}
-        self._remarks: dict[str, list[str]] = _read_json(folder / "remarks.json")
-        self._locks = tuple(threading.Lock() for _ in range(64))
 
     @property
     def name(self) -> str:
@@ -183,11 +178,11 @@ class DicomwebArchive:
         if role is None or role is Role.IMAGE:
             role = Role.PIXEL if role is None and expert else Role.IMAGE if labels else Role.UNLABELLED
         mask = expert if role in (Role.PIXEL, Role.TEST) else None
-        return FoundCase(entry.uid, role, labels, f"dicomweb-{entry.instances}", mask, patient or entry.patient)
+        return FoundCase(entry.uid, role, labels, entry.signature, mask, patient or entry.patient)
 
     def signature(self, case_id: str) -> str:
         """The number of images, which is all that a PACS tells of a change; it is not asked again."""
-        return f"dicomweb-{self._entry(case_id).instances}"
+        return self._entry(case_id).signature
 
     def read_volume(self, case_id: str) -> Volume:
         """Read the case's voxels: from the image kept, else from the PACS, which takes as long as that takes."""
@@ -201,43 +196,7 @@ class DicomwebArchive:
             InputError: the series cannot be used, with the reason.
             Unreachable: it is not kept, and the PACS cannot be asked now.
         """
-        entry = self._entry(case_id)
-        name = f"{case_id}.nii.gz"
-        kept = self._kept(case_id, name)
-        if kept is not None:  # a reader of this one does not wait for the fetching of another
-            return kept
-        with self._lock(case_id):
-            kept = self._kept(case_id, name)
-            if kept is not None:
-                return kept
-            try:
-                self._fetch(entry, name)
-            except OSError as error:
-                what = error.strerror or type(error).__name__
-                raise Unreachable(f"the images of {self.name} cannot be kept here ({what}); make room") from error
-            finally:
-                self._fetching.pop(case_id, None)
-        self._images.added(name)
-        return self._images.folder / name
-
-    def _fetch(self, entry: ListedSeries, name: str) -> None:
-        def came(count: int, total: int) -> None:
-            self._fetching[entry.uid] = count, total
-
-        came(0, entry.instances)
-        series = fetch_series(self._pacs, entry.study, entry.uid, came)
-        volume = series.volume
-        if volume.hu.nbytes > self._max_bytes:
-            raise InputError("series", f"has {volume.hu.nbytes} bytes; no more than {self._max_bytes} are read")
-        assert volume.series is not None
-        content = {"signature": self.signature(entry.uid), "series": volume.series.to_json()}
-        write_volume(self._images.folder / name, volume, fsync=False)
-        write_atomic(self._folder / "series" / f"{entry.uid}.json", json.dumps(content).encode())
-        remarks = [*volume.series.remarks, *series.left_out]
-        if remarks != self._remarks.get(entry.uid, []):
-            self._remarks = {key: value for key, value in self._remarks.items() if key != entry.uid}
-            self._remarks |= {entry.uid: remarks} if remarks else {}
-            write_atomic(self._folder / "remarks.json", json.dumps(self._remarks).encode())
+        return self._kept.image_file(self._entry(case_id))
 
     def read_expert_label(self, case_id: str) -> LabelMap:
         """Read the case's expert mask: one drawn here, else the newest segmentation that no verdict made."""
@@ -246,6 +205,10 @@ class DicomwebArchive:
             seg = self._seen().expert(case_id) or Listing(self._arriving, self._seen().segs).expert(case_id)
             if seg is None:
                 raise InputError(f"case id {case_id!a}", "has no expert's segmentation")
+            if seg.objects > 1:
+                raise InputError(
+                    "SEG", f"its series holds {seg.objects} segmentations: which counts? keep one a series"
+                )
             path = self._folder / "experts" / f"{case_id}.{seg.sop}.nii.gz"
             if not path.exists():
                 volume = self.read_volume(case_id)
@@ -260,8 +223,7 @@ class DicomwebArchive:
     def reference(self, case_id: str) -> SeriesReference | None:
         """The series, as it was when its image was made; None before."""
         self._entry(case_id)
-        content = self._known(case_id).get("series")
-        return None if content is None else SeriesReference.from_json(content)
+        return self._kept.reference(case_id)
 
     def put_label(self, case_id: str, tag: str, label: LabelMap, info: Mapping[str, Any]) -> None:
         """Store SEG and SR in the PACS and read them back. An expert's mask is kept here and sent with the next look.
@@ -314,15 +276,15 @@ class DicomwebArchive:
 
     def remarks(self, case_id: str) -> list[str]:
         """Of a case that was read."""
-        return self._remarks.get(check_id(case_id), [])
+        return self._kept.remarks(check_id(case_id))
 
     def remarked(self) -> dict[str, list[str]]:
         """Of all cases that were read."""
-        return dict(self._remarks)
+        return self._kept.remarked()
 
     def fetching(self) -> dict[str, tuple[int, int]]:
         """Series that somebody waits for."""
-        return dict(self._fetching)
+        return self._kept.fetching()
 
     def remove_image(self, case_id: str) -> None:
         """Refused."""
@@ -330,8 +292,8 @@ class DicomwebArchive:
 
     def sweep(self) -> int:
         """Remove half-written files."""
-        folders = [self._folder, self._images.folder]
-        folders += [self._folder / name for name in ("series", "drawn", *TAGS, "experts")]
+        folders = [self._folder, *self._kept.folders]
+        folders += [self._folder / name for name in ("drawn", *TAGS, "experts")]
         return sum(sweep(folder) for folder in folders)
 
     def _send_drawn(self) -> None:
@@ -359,12 +321,12 @@ class DicomwebArchive:
 
     def _slice_of(self, case_id: str, sop_instance_uid: str) -> int:
         """Which slice of a case an instance is; the PACS is asked where the case was never read."""
-        reference, known = self.reference(case_id), self._known(case_id)
-        order = known.get("order") if reference is None else reference.sop_instance_uids
+        reference = self.reference(case_id)
+        order = self._kept.order(case_id) if reference is None else reference.sop_instance_uids
         if order is None:
             entry = self._entry(case_id)
             order = instance_order(self._pacs.metadata(entry.study, entry.uid))
-            write_atomic(self._folder / "series" / f"{case_id}.json", json.dumps({"order": order}).encode())
+            self._kept.put_order(case_id, order)
         if reference is not None and reference.frame_numbers:
             raise InputError("series", "has multi-frame instances; name its slices by number")
         if sop_instance_uid not in order:
@@ -380,13 +342,6 @@ class DicomwebArchive:
             raise InputError(f"case {case_id}", "is of no known series")
         return reference
 
-    def _kept(self, case_id: str, name: str) -> Path | None:
-        kept = self._images.get(name)
-        return kept if self._known(case_id).get("signature") == self.signature(case_id) else None
-
-    def _known(self, case_id: str) -> dict[str, Any]:
-        return _read_json(self._folder / "series" / f"{case_id}.json")
-
     def _seen(self) -> Listing:
         if self._listing is None:
             self._listing = Listing.load(self._folder / "listing.json")
@@ -401,16 +356,6 @@ class DicomwebArchive:
     def _drawn(self, case_id: str) -> Path:
         return self._folder / "drawn" / f"{case_id}.nii.gz"
 
-    def _lock(self, case_id: str) -> threading.Lock:
-        return self._locks[hash(case_id) % len(self._locks)]
-
     def _check_tag(self, tag: str) -> None:
         if tag not in TAGS:
             raise InputError(f"label tag {tag[:40]!a}", f"is not known; choose one of {', '.join(TAGS)}")
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_bytes()))
-    except (OSError, ValueError):
-        return {}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from isal import isal_zlib
+from isal import igzip_threaded
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
@@ -32,7 +32,7 @@ MAX_OFFSET = 2**24
 
 _GZIP = b"\x1f\x8b"
 _HEADER_BYTES = 540  # NIfTI-2; NIfTI-1 has 348
-_LEVEL = 2  # of ISA-L, from 0 to 3
+_LEVEL, _THREADS = 1, 2  # of ISA-L: levels from 0 to 3
 _FILE_HEAD = 2**14  # of a file, enough for a header however it is packed
 _COMMENT_HEAD = 2**16  # of a file, enough for the extensions that `write` makes
 _COMMENT_BEGIN = 560  # of a file, enough to see whether it has extensions
@@ -108,7 +108,7 @@ def write(path: Path, voxels: NDArray, affine: NDArray[np.float64], *, compress:
         path: where to.
         voxels: (i, j, k) uint8 or int16.
         affine: (4, 4), voxel indices to RAS millimetres.
-        compress: gzip by ISA-L: as small as zlib at level 1, in a quarter of its time.
+        compress: gzip by ISA-L: as small as zlib at level 1, in a quarter of its time on one core, and on two at once.
         comment: UTF-8 text for an extension of code 6, which other readers pass over.
     """
     extension = b"\1\0\0\0" if comment else bytes(4)
@@ -124,11 +124,12 @@ def write(path: Path, voxels: NDArray, affine: NDArray[np.float64], *, compress:
     header.set_slope_inter(1, 0)
     header.single_magic = b"n+1"
     header.set_data_offset(348 + len(extension))
-    content = header.binaryblock + extension + voxels.astype(header.get_data_dtype(), copy=False).tobytes(order="F")
-    if compress:
-        packer = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, 31)
-        content = packer.compress(content) + packer.flush()
-    path.write_bytes(content)
+    content = np.ascontiguousarray(voxels.T, header.get_data_dtype())  # the first axis runs fastest
+    with (
+        igzip_threaded.open(path, "wb", compresslevel=_LEVEL, threads=_THREADS) if compress else path.open("wb")
+    ) as file:
+        file.write(header.binaryblock + extension)
+        file.write(content.data)
 
 
 def _parse(content: bytes, source: str) -> tuple[NativeHeader, int]:

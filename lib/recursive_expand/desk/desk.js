@@ -36,9 +36,11 @@ const history = [];
 // ---------------------------------------------------------------- start
 
 async function begin() {
-  const reviewer = localStorage.getItem(READER) || (await askName());
-  $("reader").textContent = reviewer;
   state = await untilAnswered(() => ask("desk/state"));
+  // Whoever is signed in judges in that name.
+  const reviewer = state.reader || localStorage.getItem(READER) || (await askName());
+  $("reader").textContent = reviewer;
+  $("reader").disabled = Boolean(state.reader);
   display.set(state.window.level, state.window.width);
   $("title").textContent = state.title;
   document.title = `${state.title}: review desk`;
@@ -58,13 +60,7 @@ async function begin() {
 
 // What was judged before the page was opened: it can be undone, too.
 async function remember() {
-  const given = await ask("desk/given", { query: { reviewer: feed.reviewer } }).catch(() => []);
-  const before = given.map(({ id, verdict, reason, rejected_slices, item: found }) => {
-    const item = feed.take(found);
-    if (item) Object.assign(item, { verdict, reason, verdictId: id, wrong: new Set(verdict === "accept" ? rejected_slices : []) });
-    return item;
-  });
-  history.unshift(...before.filter(Boolean));
+  history.unshift(...(await feed.given()));
   showState();
 }
 
@@ -144,7 +140,9 @@ function showSheet(index, current) {
 async function loadSheet(index, current) {
   const items = sheets[index];
   for (;;) {
+    const telling = setInterval(tellFetched, 1000, index);
     const results = await Promise.allSettled(items.map((item) => shelf.get(item)));
+    clearInterval(telling);
     if (shownSheet !== index) return;
     if (results.every((result) => result.status === "fulfilled")) break;
     for (const [i, result] of results.entries()) {
@@ -153,10 +151,21 @@ async function loadSheet(index, current) {
     }
     sheets[index] = items.filter((item) => item.lost !== "not available");
     if (sheets[index].length !== items.length) return showSheet(index, current);
+    const { reason } = results.find((result) => result.status === "rejected");
+    setMessage(`Not there yet, tried again: ${reason.message}`);
     await new Promise((resolve) => setTimeout(resolve, 1000));
   }
   setMessage("");
   drawSheet(items, current);
+}
+
+// How far the series are that the server has to fetch from the PACS first.
+async function tellFetched(index) {
+  const { fetching } = await ask("desk/state").catch(() => ({ fetching: [] }));
+  const own = fetching.filter((each) => sheets[index].some((item) => item.case_id === each.case_id));
+  if (!own.length || shownSheet !== index || $("message").hidden) return;
+  const count = (name) => own.reduce((sum, each) => sum + each[name], 0);
+  setMessage(`Loading: ${count("come")} of ${count("total")} images are here from the PACS`);
 }
 
 function drawSheet(items, current) {

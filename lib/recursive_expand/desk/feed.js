@@ -43,6 +43,17 @@ export class Feed {
     return item;
   }
 
+  // What this reader judged before the page was opened, the newest last: it can be undone, too.
+  async given() {
+    const given = await ask("desk/given", { query: { reviewer: this.reviewer } }).catch(() => []);
+    const items = given.map(({ id, verdict, reason, rejected_slices, item: found }) => {
+      const item = this.take(found);
+      if (item) Object.assign(item, { verdict, reason, verdictId: id, wrong: new Set(verdict === "accept" ? rejected_slices : []) });
+      return item;
+    });
+    return items.filter(Boolean);
+  }
+
   // Decode the first items of the queue: about a sheet's slices, at least three cases.
   decodeAhead(slices) {
     let wanted = 0;

@@ -3,15 +3,19 @@
 import { address, Refused, Unreachable } from "./requests.js";
 
 const CHUNK = 32;
+// Of the six requests that a browser has for a server: pictures that come slowly hold up no verdict.
+const AT_ONCE = 4;
 
 // A worker, and what waits for its answers.
 class Decoder {
   constructor() {
     this.waiting = new Map();
+    this.queue = [];
     this.worker = new Worker(new URL("./decoder.js", import.meta.url), { type: "module" });
     this.worker.onmessage = ({ data: { id, answer, failed } }) => {
       const { resolve, reject } = this.waiting.get(id);
       this.waiting.delete(id);
+      this._next();
       if (answer) resolve(answer);
       else reject(failed.status ? new Refused(failed.status, failed.message) : new Unreachable(failed.message));
     };
@@ -21,9 +25,17 @@ class Decoder {
   ask(url, side) {
     const id = this.asked++;
     return new Promise((resolve, reject) => {
-      this.waiting.set(id, { resolve, reject });
-      this.worker.postMessage({ id, url: String(url), side });
+      this.queue.push({ message: { id, url: String(url), side }, resolve, reject });
+      this._next();
     });
+  }
+
+  _next() {
+    while (this.queue.length && this.waiting.size < AT_ONCE) {
+      const { message, ...answer } = this.queue.shift();
+      this.waiting.set(message.id, answer);
+      this.worker.postMessage(message);
+    }
   }
 }
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -48,15 +48,38 @@ def read_dicom(path: Path, **options: Any) -> pydicom.Dataset:
         raise _damaged(path, error) from error
 
 
-@contextmanager
-def values_as_they_are() -> Iterator[None]:
+class _Silence:
+    """A filter of warnings while any thread is inside: filters are the process's, not a thread's."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._before = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._before = warnings.catch_warnings()
+                self._before.__enter__()
+                warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom\b")
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._before.__exit__(None, None, None)
+
+
+_silence = _Silence()
+
+
+def values_as_they_are() -> AbstractContextManager[None]:
     """Keep pydicom from a warning for each value that is not as the standard wants: it would print that value.
 
     RSNA 2019 has `ID_...` in place of UIDs; elsewhere it may be a patient's name.
     """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom\b")
-        yield
+    return _silence
 
 
 def _without_preamble(path: Path, options: dict[str, Any]) -> pydicom.Dataset:

@@ -34,7 +34,7 @@ def read_hu(dataset: Dataset, source: str) -> NDArray[np.int16]:
     Raises:
         InputError: for pixel data that no installed decoder reads, and values that are not known to be HU.
     """
-    raw = _decode(dataset, source)
+    raw = decode_pixels(dataset, source)
     if raw.ndim != 2:
         raise InputError(source, f"its pixel data has {raw.ndim} axes; a CT slice has 2")
     return _to_hu(dataset, raw, source)
@@ -54,7 +54,7 @@ def read_frames(dataset: Dataset, headers: Sequence[Dataset], source: str) -> li
     Raises:
         InputError: see `read_hu`.
     """
-    raw = _decode(dataset, source)
+    raw = decode_pixels(dataset, source)
     frames = raw[None] if raw.ndim == 2 else raw
     if frames.ndim != 3 or len(frames) != len(headers):
         raise InputError(source, f"its pixel data is {'x'.join(map(str, raw.shape))}, not {len(headers)} frames")
@@ -93,14 +93,15 @@ def stored_values(dataset: Dataset, raw: NDArray) -> NDArray[np.int32]:
     if signed and stored_bits == width:
         return raw.view(f"i{raw.dtype.itemsize}").astype(np.int32)
     bits = raw.view(f"u{raw.dtype.itemsize}").astype(np.int32)
-    low = bits & ((1 << stored_bits) - 1)
+    beyond = int(bits.max()) >> stored_bits > 0  # bits above the stored ones
+    low = bits & ((1 << stored_bits) - 1) if beyond else bits
     if signed:
         low = np.where(low >> (stored_bits - 1), low - (1 << stored_bits), low)
     elif width == 16 and float(dataset.get("RescaleIntercept") or 0) > -100 and not dataset.get("ModalityLUTSequence"):
         # 12 bits: values to 3071 HU are real, -1024 is 3072. 16 bits: no HU reaches 32768.
         first_negative = (1 << stored_bits) - 1024 if stored_bits < 16 else 1 << 15
         low = np.where(low >= first_negative, low - (1 << stored_bits), low)
-    if stored_bits < width:
+    if beyond:
         all_ones = (1 << (width - stored_bits)) - 1
         low = np.where(bits >> stored_bits == all_ones, bits - (1 << width), low)
     return low.astype(np.int32, copy=False)
@@ -115,8 +116,19 @@ def _as_int16(values: NDArray) -> NDArray[np.int16]:
     return values.astype(np.int16)
 
 
-def _decode(dataset: Dataset, source: str) -> NDArray:
-    """([frames,] rows, columns) integers of 8 or 16 bits in this machine's byte order."""
+def decode_pixels(dataset: Dataset, source: str) -> NDArray:
+    """Decode pixel data of any kind: stored values as they are.
+
+    Args:
+        dataset: with its pixel data.
+        source: what to call it in errors.
+
+    Returns:
+        ([frames,] rows, columns[, samples]) integers of 8 or 16 bits, in this machine's byte order.
+
+    Raises:
+        InputError: for pixel data that no installed decoder reads, and of more bits.
+    """
     try:
         raw = dataset.pixel_array
     except Exception as error:  # what decoders raise on damaged data is not documented anywhere

@@ -21,6 +21,7 @@ from recursive_expand.dicom.derived import (
     settle,
     source_headers,
 )
+from recursive_expand.dicom.pixels import decode_pixels
 from recursive_expand.errors import InputError
 
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
@@ -133,11 +134,7 @@ def read_seg(seg: Dataset, series: SeriesReference, geometry: Geometry, coding: 
         raise InputError("SEG", "is no segmentation object")
     if (int(seg.get("Rows", 0)), int(seg.get("Columns", 0))) != (geometry.native_shape[1], geometry.native_shape[0]):
         raise InputError("SEG", f"has {seg.get('Columns')} x {seg.get('Rows')} pixels, not its series' size")
-    try:
-        frames = np.asarray(seg.pixel_array)
-    except Exception as error:  # decoders' exceptions are not documented
-        raise InputError("SEG", f"its pixels cannot be decoded ({type(error).__name__})") from error
-    frames = frames.reshape(-1, int(seg.Rows), int(seg.Columns))
+    frames = decode_pixels(seg, "SEG").reshape(-1, int(seg.Rows), int(seg.Columns))
     groups = seg.get("PerFrameFunctionalGroupsSequence") or []
     if len(groups) != len(frames):
         raise InputError("SEG", f"has {len(frames)} frames, but {len(groups)} say where they are")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,7 +90,7 @@ class SliceHeader:
         """Whether two files with one SOP Instance UID can be the same image: the same place and size."""
         return self.shape == other.shape and np.allclose(self.position, other.position, atol=SAME_POSITION)
 
-    @property
+    @cached_property
     def normal(self) -> NDArray[np.float64]:
         """(3,) unit normal of the slice, LPS."""
         return np.cross(self.orientation[:3], self.orientation[3:])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from pydicom import Dataset
 
+from recursive_expand.dicom.pixels import decode_pixels
 from recursive_expand.errors import InputError
 
 
@@ -24,9 +25,6 @@ def frame_bytes(dataset: Dataset, number: int) -> bytes:
     frames = int(dataset.get("NumberOfFrames") or 1)
     if not 1 <= number <= frames:
         raise InputError(f"frame {number}", f"is not in an instance of {frames}")
-    try:
-        pixels = dataset.pixel_array
-    except Exception as error:  # what decoders raise on damaged data is not documented anywhere
-        raise InputError("pixel data", f"cannot be decoded ({type(error).__name__})") from error
+    pixels = decode_pixels(dataset, "the instance")
     frame = pixels[number - 1] if frames > 1 else pixels
     return np.ascontiguousarray(frame, frame.dtype.newbyteorder("<")).tobytes()

@@ -60,7 +60,9 @@ def register_cases(recursion: Recursion, on_step: Callable[[int, int], None] | N
     )
     present = {found.case_id for found in scan.cases}
     for case_id in known.keys() - present - whole.keys():
-        cases.set_aside(case_id, f"{case_id}: its image is no longer in the studies folder; put it back to use it")
+        cases.set_aside(
+            case_id, f"{case_id}: its image is no longer in {recursion.archive.name}; put it back to use it"
+        )
     aside = [CaseEntry(case_id, Role.UNLABELLED, "", f"aside {why}", reason=why) for case_id, why in whole.items()]
     cases.register([entry for entry in aside if known.get(entry.case_id) != entry.signature])
     reader.read(scan.cases)

@@ -10,8 +10,17 @@ import { actAs, ask, CLIENT, Refused } from "../../review/files/requests.js";
 import { NotShown } from "./viewer.js";
 
 const READER = "recursive-desk-reader";
-const SECONDS_BETWEEN_STATES = 10;
+const SECONDS_BETWEEN_STATES = 5;
+const SECONDS_WHILE_NOTHING_WAITS = 1;
+const SECONDS_BETWEEN_LOOKS = 0.25;
 const REASONS = Object.values(ACTIONS).filter((action) => action.reason).map(({ reason, text }) => [reason, text.replace("Reject: ", "")]);
+
+// What a refusal means that comes before any question of which proposal; "" for others.
+function denial(error) {
+  if (error.status === 401) return "You are not signed in: sign in, then reload this page";
+  if (error.status === 403) return `You may not do this here (${error.message})`;
+  return "";
+}
 
 export class Review {
   constructor(viewer, toolbar, words) {
@@ -23,6 +32,9 @@ export class Review {
     this.state = null;
     this.item = null;
     this.painted = null;
+    // Why the server lets this reader do nothing, and whether nothing waited for them when they last asked.
+    this.denied = "";
+    this.idle = false;
   }
 
   begin() {
@@ -37,16 +49,16 @@ export class Review {
       },
     });
     this.started = this.outbox.start();
-    this._refresh();
-    setInterval(() => this._refresh(), SECONDS_BETWEEN_STATES * 1000);
+    this._follow();
     addEventListener("pagehide", () => this.feed?.release());
-    addEventListener("popstate", () => setTimeout(() => this._onAddress()));
+    setInterval(() => this._look(), SECONDS_BETWEEN_LOOKS * 1000);
   }
 
   async act(action, device) {
     this.device = device;
     if (action === "next") return this._alone(() => this._next());
     if (action === "undo") return this._alone(() => this._undo());
+    this._look();
     // Keys before the proposal is on the screen are ignored.
     if (!this.painted || this.asking) return undefined;
     if (action === "slice") return this._toggleSlice();
@@ -66,22 +78,29 @@ export class Review {
       await this.started;
       if (await this._known()) await act();
     } catch (error) {
-      this.words.say(error instanceof NotShown || error instanceof Refused ? error.message : `This did not work (${error.message}). Try again.`);
-      if (!(error instanceof NotShown || error instanceof Refused)) console.error(error);
+      const said = error instanceof NotShown || error instanceof Refused;
+      this.words.say(said ? denial(error) || error.message : `This did not work (${error.message}). Try again.`);
+      if (!said) console.error(error);
     } finally {
       this.busy = false;
       this._tell();
     }
   }
 
-  // Who reads; asked once a browser.
+  // Whether the reader may judge, and who it is: whoever is signed in, else a name that is asked for once a browser.
   async _known() {
-    if (!this.feed) {
-      const name = localStorage.getItem(READER) || (await this.words.askName());
-      localStorage.setItem(READER, name);
-      this.feed = new Feed(null, name);
+    if (!this.state?.may_judge) this.state = await ask("desk/state");
+    const { reader, may_judge } = this.state;
+    if (!may_judge) {
+      this.words.say(`You are signed in as ${reader}, who may look at the studies and judge none.`, { stays: true });
+      return false;
     }
-    this.state ??= await ask("desk/state");
+    if (!this.feed) {
+      const name = reader || localStorage.getItem(READER) || (await this.words.askName());
+      if (!reader) localStorage.setItem(READER, name);
+      this.feed = new Feed(null, name);
+      this.history = await this.feed.given();
+    }
     return true;
   }
 
@@ -96,7 +115,17 @@ export class Review {
       if (item.verdict || item.lost) continue;
       if (await this._open(item)) return;
     }
-    this.words.say(`Nothing waits for your verdict: ${this.state.message}`, { stays: true });
+    if (this.outbox.reachable) await this.outbox.idle;
+    this.state = await ask("desk/state");
+    this.idle = true;
+    this._sayIdle();
+  }
+
+  _sayIdle() {
+    const { round, state, remaining, message } = this.state;
+    const why = state !== "reviewing" ? message : remaining ? "other readers have the rest" : "the round closes";
+    const waits = this.feed.queue.length > 0;
+    this.words.say(waits ? `Round ${round}: proposals wait for your verdict. Press Next.` : `Nothing waits for your verdict: ${why}.`, { stays: true });
   }
 
   // Show an item as the one to judge; false where it is another's or gone.
@@ -109,6 +138,7 @@ export class Review {
       return false;
     }
     this.item = item;
+    this.idle = false;
     try {
       const query = { case_id: item.case_id, proposal: item.proposal };
       const overlay = await ask("ohif/overlay", { query });
@@ -121,7 +151,8 @@ export class Review {
     this.clock.show(item);
     this.clock.see(item, this.viewer.slice);
     this._setPainted(item);
-    this.words.showLegend(item.classes.map((name) => [name, colourOf(this.state.classes.indexOf(name) + 1)]));
+    const classes = item.classes.map((name) => [name, colourOf(this.state.classes.indexOf(name) + 1)]);
+    this.words.showLegend(this.viewer.element, classes, item.slices.length ? `Marked: slice ${this._places(item.slices)}` : "Nothing is marked");
     this._sayWrong(item);
     clearInterval(this.heartbeat);
     this.heartbeat = setInterval(() => !document.hidden && this.feed.lease([item]), (this.state.lease_seconds * 1000) / 3);
@@ -132,7 +163,7 @@ export class Review {
     clearInterval(this.heartbeat);
     this.clock.leave();
     this.viewer.hide();
-    this.words.showLegend([]);
+    this.words.hideLegend();
     this._setPainted(null);
     this.item = null;
   }
@@ -165,10 +196,13 @@ export class Review {
   async _undo() {
     const item = this.history.pop();
     if (!item) return;
+    await this.outbox.add({ kind: "undo", id: item.verdictId, reviewer: this.feed.reviewer });
+    if (this.outbox.reachable) await this.outbox.idle;
+    // Said already; what is on the screen stays.
+    if (item.final) return;
     const shown = this.item;
     this._leave();
     if (shown && !shown.verdict && !shown.lost) this.feed.queue.unshift(shown);
-    await this.outbox.add({ kind: "undo", id: item.verdictId, reviewer: this.feed.reviewer });
     Object.assign(item, { verdict: null, verdictId: null, lost: null });
     this.clock.forget(item);
     this.state.remaining += 1;
@@ -186,8 +220,17 @@ export class Review {
   }
 
   _sayWrong(item) {
-    const list = [...item.wrong].sort((a, b) => a - b).map((number) => number + 1);
-    this.words.say(list.length ? `Wrong: slice ${list.join(", ")}. Accept takes the others.` : "", { stays: true });
+    this.words.say(item.wrong.size ? `Wrong: slice ${this._places([...item.wrong])}. Accept takes the others.` : "", { stays: true });
+  }
+
+  // Slice numbers as OHIF counts them on the screen: "2, 4–7".
+  _places(numbers) {
+    const runs = [];
+    for (const place of numbers.map((number) => this.viewer.placeOf(number)).sort((a, b) => a - b)) {
+      if (runs.at(-1)?.last === place - 1) runs.at(-1).last = place;
+      else runs.push({ first: place, last: place });
+    }
+    return runs.map(({ first, last }) => (first === last ? first : `${first}–${last}`)).join(", ");
   }
 
   _onSlice(number) {
@@ -196,24 +239,36 @@ export class Review {
     this._tell();
   }
 
-  // The reader went elsewhere by OHIF's own ways: what is shown there is not the one to judge.
-  _onAddress() {
-    if (!this.busy && this.painted && this.viewer.onWorkList) {
+  // Where the reader went by OHIF's own ways, another study or series, is nothing to judge.
+  _look() {
+    const { onWorkList } = this.viewer;
+    const left = !this.busy && this.painted && (onWorkList || !this.viewer.isShown);
+    if (left) {
       this.feed.queue.unshift(this.painted);
       this._leave();
+      this.words.say("The proposal is not on the screen any more. Next leads back to it.");
     }
-    this._tell();
+    if (onWorkList !== this.onWorkList) {
+      this.onWorkList = onWorkList;
+      this._tell();
+    }
   }
 
   _onRefused(entry, sentence) {
     const id = entry.kind === "verdict" ? entry.body.id : entry.id;
-    const item = this.history.find((each) => each.verdictId === id);
-    if (item && entry.kind === "verdict") {
-      this.history.splice(this.history.indexOf(item), 1);
+    const item = [...(this.feed?.known.values() ?? [])].find((each) => each.verdictId === id);
+    if (item && entry.kind === "undo") item.final = true;
+    else if (item) {
+      this.history = this.history.filter((each) => each !== item);
       Object.assign(item, { verdict: null, lost: "not taken" });
     }
     this.words.say(`Not taken: ${sentence}`, { stays: true });
     this._tell();
+  }
+
+  async _follow() {
+    await this._refresh();
+    setTimeout(() => this._follow(), (this.idle ? SECONDS_WHILE_NOTHING_WAITS : SECONDS_BETWEEN_STATES) * 1000);
   }
 
   async _refresh() {
@@ -221,8 +276,13 @@ export class Review {
       const unsent = this.outbox.waiting;
       const found = await ask("desk/state");
       this.state = unsent || this.outbox.waiting ? { ...found, remaining: this.state?.remaining ?? found.remaining } : found;
-    } catch {
-      return;
+      this.denied = "";
+      if (this.idle && !this.busy) {
+        await this.feed.fill();
+        if (this.idle) this._sayIdle();
+      }
+    } catch (error) {
+      this.denied = denial(error);
     }
     this._tell();
   }
@@ -230,7 +290,8 @@ export class Review {
   _tell() {
     const { state, painted } = this;
     const waits = state?.state === "reviewing" ? `${state.remaining} to judge` : state?.state.replaceAll("_", " ");
-    const text = state ? `Round ${state.round ?? "–"} · ${waits}` : "";
+    const told = state ? `Round ${state.round ?? "–"} · ${waits}${state.may_judge ? "" : " · you may look, not judge"}` : "";
+    const text = this.denied || told;
     this.words.showOnWorkList(text, this.viewer.onWorkList);
     const sliceIsWrong = Boolean(painted?.wrong.has(this.viewer.slice));
     this.toolbar.show({ state: text, painted: Boolean(painted), history: this.history.length > 0, sliceIsWrong });

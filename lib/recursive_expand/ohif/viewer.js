@@ -1,6 +1,8 @@
 // What is asked of OHIF: open a study, show a series, draw a proposal on its images.
 
 import { colourOf } from "../../review/files/drawing.js";
+import { Frames } from "./frames.js";
+import { isRegular } from "./resampling.js";
 
 const LABELMAP = "Labelmap";
 const PATIENCE = 60000;
@@ -27,6 +29,11 @@ const rgba = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16))
 export class Viewer {
   constructor(servicesManager) {
     this.servicesManager = servicesManager;
+    const { displaySetService } = servicesManager.services;
+    this.frames = new Frames(displaySetService);
+    displaySetService.subscribe(displaySetService.EVENTS.DISPLAY_SETS_ADDED, ({ displaySetsAdded }) => {
+      for (const each of displaySetsAdded) each.isReconstructable &&= isRegular(each);
+    });
     this.shown = null;
     this.touched = false;
     for (const name of ["wheel", "pointerdown", "keydown"]) addEventListener(name, () => (this.touched = true), true);
@@ -40,11 +47,17 @@ export class Viewer {
     return !new URLSearchParams(location.search).has("StudyInstanceUIDs");
   }
 
+  // Whether what `show` showed is on the screen still.
+  get isShown() {
+    const { viewport, images } = this.shown;
+    return viewport.element.isConnected && images.includes(viewport.getCurrentImageId());
+  }
+
   // Open an item's series with its proposal; `onSlice` is told each slice number that is seen.
   async show(item, overlay, classes, display, onSlice) {
     this.hide();
     this._openStudy(overlay.study);
-    const displaySet = await until(() => this._displaySet(overlay.series), "The PACS did not send this study");
+    const displaySet = await until(() => this.frames.displaySet(overlay.series, overlay.images), "The PACS did not send this study");
     const viewport = await this._viewport(displaySet);
     const images = this._images(overlay, displaySet);
     const segmentationId = `proposal-${item.proposal}-${item.case_id}`;
@@ -66,12 +79,15 @@ export class Viewer {
     viewport.element.addEventListener(Events.VOI_MODIFIED, onWindow);
     viewport.setProperties({ voiRange });
     await this._draw(segmentationId, viewport, displaySet, images, overlay, classes, `Proposal of round ${item.round}`);
+    // On a slow machine OHIF has zoomed into nowhere by now.
+    viewport.resetCamera();
+    viewport.render();
     viewport.element.addEventListener(Events.STACK_NEW_IMAGE, onImage);
     const stop = () => {
       viewport.element.removeEventListener(Events.VOI_MODIFIED, onWindow);
       viewport.element.removeEventListener(Events.STACK_NEW_IMAGE, onImage);
     };
-    this.shown = { viewport, overlay, segmentationId, stop };
+    this.shown = { viewport, images, segmentationId, stop };
     onSlice(this.slice);
   }
 
@@ -110,7 +126,16 @@ export class Viewer {
   get slice() {
     if (!this.shown) return -1;
     const imageId = this.shown.viewport.getCurrentImageId();
-    return imageId ? this.shown.overlay.images.indexOf(sopOf(imageId)) : -1;
+    return imageId ? this.shown.images.indexOf(imageId) : -1;
+  }
+
+  // Where a slice is in the stack, from 1: as OHIF counts on the screen.
+  placeOf(number) {
+    return this.shown.viewport.getImageIds().indexOf(this.shown.images[number]) + 1;
+  }
+
+  get element() {
+    return this.shown.viewport.element;
   }
 
   get facts() {
@@ -128,11 +153,6 @@ export class Viewer {
     dispatchEvent(new PopStateEvent("popstate", { state: null }));
   }
 
-  _displaySet(series) {
-    const { displaySetService } = this.services;
-    return displaySetService.getActiveDisplaySets().find((each) => each.SeriesInstanceUID === series && each.images?.length);
-  }
-
   // The viewport that shows a display set: the one that OHIF chose for it, else the active one.
   async _viewport(displaySet) {
     const { viewportGridService, cornerstoneViewportService } = this.services;
@@ -145,8 +165,8 @@ export class Viewer {
       if (viewportId) {
         const viewport = cornerstoneViewportService.getCornerstoneViewport(viewportId);
         const ids = viewport?.getImageIds?.() ?? [];
-        const ready = ids.length === displaySet.images.length && ids.includes(viewport.getCurrentImageId());
-        return ready && this._isOf(displaySet, ids[0]) ? viewport : null;
+        const ready = ids.length === displaySet.imageIds?.length && ids.includes(viewport.getCurrentImageId());
+        return ready && displaySet.imageIds.includes(ids[0]) ? viewport : null;
       }
       if (!asked && activeViewportId && performance.now() - began > SETTLED) {
         asked = true;
@@ -159,16 +179,11 @@ export class Viewer {
     return viewport;
   }
 
-  _isOf(displaySet, imageId) {
-    const uid = sopOf(imageId);
-    return displaySet.images.some((image) => image.SOPInstanceUID === uid);
-  }
-
   // OHIF's image ids by slice number. A proposal is shown on all of its images, or not at all.
   _images(overlay, displaySet) {
-    const byUid = new Map(displaySet.imageIds.map((imageId) => [sopOf(imageId), imageId]));
-    const images = overlay.images.map((uid) => byUid.get(uid));
-    if (images.includes(undefined) || byUid.size !== images.length) {
+    const byName = new Map(displaySet.imageIds.map((imageId) => [imageId.slice(imageId.indexOf("/instances/")), imageId]));
+    const images = overlay.images.map(([uid, frame]) => byName.get(`/instances/${uid}/frames/${frame}`));
+    if (images.includes(undefined) || byName.size !== images.length) {
       throw new NotShown("The PACS now has other images of this series than the proposal was made from; it is left for the next round.");
     }
     return images;
@@ -199,8 +214,4 @@ export class Viewer {
       viewport.render();
     });
   }
-}
-
-function sopOf(imageId) {
-  return window.cornerstone.metaData.get("instance", imageId)?.SOPInstanceUID;
 }

@@ -17,7 +17,7 @@ export class Words {
     this.line.setAttribute("role", "status");
     this.list = element("div", { className: "recursive-list", hidden: true }, this.state, this.next);
     this.legend = element("div", { className: "recursive-legend" });
-    const root = element("div", { id: "recursive-expand" }, this.list, this.legend, this.line);
+    const root = element("div", { id: "recursive-expand" }, this.list, this.line);
     document.body.append(root);
   }
 
@@ -27,15 +27,19 @@ export class Words {
     this.state.textContent = state;
   }
 
-  // What the colours on the screen mean: [[class name, colour]].
-  showLegend(classes) {
-    this.legend.replaceChildren(
-      ...classes.map(([name, colour]) => {
-        const swatch = element("i");
-        swatch.style.background = colour;
-        return element("span", {}, swatch, name);
-      }),
-    );
+  // What the colours on the screen mean, [[class name, colour]], and which slices have any; `where`: a viewport's element.
+  showLegend(where, classes, marked) {
+    const entries = classes.map(([name, colour]) => {
+      const swatch = element("i");
+      swatch.style.background = colour;
+      return element("span", {}, swatch, name);
+    });
+    this.legend.replaceChildren(...entries, element("span", { textContent: marked }));
+    where.append(this.legend);
+  }
+
+  hideLegend() {
+    this.legend.remove();
   }
 
   say(text, { stays = false } = {}) {

@@ -115,6 +115,8 @@ class Conductor(threading.Thread):
             act()
             self.problem = None
         except RecursiveExpandError as error:
+            if self.problem != str(error):
+                logger.warning("%s; trying again", error)
             self.problem = str(error)
         except Exception as error:
             if self.problem is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import Depends
 from monailabel.config import settings
-from monailabel.endpoints.user.auth import RBAC
+from monailabel.endpoints.user.auth import RBAC, User
 
 USER = Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_USER))
 """Looks."""
@@ -12,3 +12,8 @@ ANNOTATOR = Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR))
 """Judges."""
 ADMIN = Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_ADMIN))
 """Starts and stops rounds."""
+
+
+def may_judge(user: User) -> bool:
+    """Whether `ANNOTATOR` lets a user pass."""
+    return not settings.MONAI_LABEL_AUTH_ENABLE or settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR in user.roles

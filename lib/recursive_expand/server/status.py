@@ -145,6 +145,8 @@ def _state(state: RoundState | None, step: Step, *, can_start: bool) -> State:
 
 def _message(state: State, undecided: int, conductor: Conductor, *, fresh: bool, error: str | None) -> str:
     if conductor.indexing and state in ("waiting_for_pixel_labels", "training"):
+        if conductor.problem is not None:
+            return f"the studies cannot be read now: {conductor.problem}; tried again every few seconds"
         return "reading the studies for the first time"
     if conductor.held is not None and state in ("stopped", "failed"):
         return f"no round begins: {conductor.held}; POST /recursive/rounds tries again"

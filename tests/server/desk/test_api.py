@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from monailabel.config import settings
 
 from recursive_expand.expand.frozen import frozen_label
 from recursive_expand.server.desk.pixels import encode, runs
@@ -145,6 +146,18 @@ def test_the_state_holds_what_may_be_seen_while_reading(client):
     state = client.get("/recursive/desk/state").json()
     assert (state["state"], state["remaining"], state["round"]) == ("reviewing", 3, 0)
     assert not {"confidence", "score", "verdicts", "accepted"} & state.keys()
+
+
+def test_the_state_tells_who_is_signed_in_and_whether_they_may_judge(client, signed_in):
+    def told():
+        state = client.get("/recursive/desk/state").json()
+        return state["reader"], state["may_judge"]
+
+    assert told() == (None, True)
+    signed_in("dr.bob", settings.MONAI_LABEL_AUTH_ROLE_USER)
+    assert told() == ("dr.bob", False)
+    signed_in("dr.ann", settings.MONAI_LABEL_AUTH_ROLE_USER, settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR)
+    assert told() == ("dr.ann", True)
 
 
 def test_events_carry_the_status(client):

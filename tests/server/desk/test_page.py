@@ -1,9 +1,15 @@
 """The review desk in a real browser: a round by keyboard, undo, a server that goes away, two tabs, mouse alone."""
 
+import re
+import threading
 import time
 from pathlib import Path
 
 import pytest
+from monailabel.interfaces.utils.app import app_instance
+
+from recursive_expand.errors import Unreachable
+from recursive_expand.expand.recursion import Recursion
 
 
 def standing(recursion):
@@ -304,3 +310,28 @@ def test_all_that_is_shown_is_accepted_at_once_only_where_the_setting_says_so(re
     ann.press("u")
     ann.sent()
     assert len(standing(recursion)) == shown - 1
+
+
+def test_while_a_series_comes_the_page_says_how_far_it_is(browser, desk, recursion, monkeypatch):
+    archive, read, here = app_instance().recursion.archive, Recursion.volume, threading.Event()
+    down = [True]
+
+    def slowly(self, case_id):
+        if down:
+            raise Unreachable("pacs.example did not answer in time (a series)")
+        here.wait(30)
+        return read(self, case_id)
+
+    monkeypatch.setattr(Recursion, "volume", slowly)
+    cases = list(recursion.ledger.cases.ids())
+    monkeypatch.setattr(type(archive), "fetching", lambda self: dict.fromkeys(cases, (2, 3)))
+    page = browser.new_context().new_page()
+    page.add_init_script("localStorage.setItem('recursive-desk-reader', 'ann')")
+    page.goto(f"{desk.url}/review/")
+    page.get_by_text("Not there yet, tried again: pacs.example did not answer in time (a series)").wait_for()
+    down.clear()
+    page.get_by_text(re.compile(r"Loading: \d+ of \d+ images are here from the PACS")).wait_for()
+    here.set()
+    page.locator("body[data-painted^=c]").wait_for()
+    assert page.locator("#message").is_hidden()
+    page.context.close()

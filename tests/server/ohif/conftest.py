@@ -14,13 +14,16 @@ import pytest
 from numpy.typing import NDArray
 
 from recursive_expand.cases import LabelMap
+from recursive_expand.dicom.frames import MULTI_FRAME_CT
 from recursive_expand.expand.frozen import freeze_files, frozen_label
 from recursive_expand.expand.recursion import Recursion
 from recursive_expand.expand.registration import register_cases
 from recursive_expand.ledger import ProposalDraft, ProposedSlice
 from recursive_expand.phantom import CLASSES, make_head, write_dicom_series, write_scout
 
+from ...dicom.sources import multi_frame
 from ...pacs import orthanc as debian
+from .radiologist import Radiologist
 
 SIZE, SLICES = 64, 5
 USER, PASSWORD = "gate", "s3cret-of-the-pacs"
@@ -31,20 +34,27 @@ SERIES: dict[str, tuple[dict[str, Any], dict[int, tuple[int, ...]]]] = {
     "deflated": ({"transfer_syntax": "1.2.840.10008.1.2.1.99"}, {1: (1,)}),
     "big-endian": ({}, {1: (3,)}),
     "jpeg 2000": ({}, {1: (2,)}),
+    "frames": ({}, {1: (1,), 4: (3,)}),
+    "parts": ({}, {0: (4,), 3: (2, 5)}),
     "none": ({}, {}),
 }
 """By name: how the series is written, and the classes that its proposal marks, by slice."""
+MULTI_FRAME = {"frames": {"order": -1}, "parts": {"parts": 2, "sop_class": MULTI_FRAME_CT[0]}}
+"""One image whose frames are from superior to inferior; two whose frames lie between each other's."""
 CONVERTED = {"big-endian": ("dcmconv", "+tb"), "jpeg 2000": ("gdcmconv", "--j2k")}
 
 
 @pytest.fixture(scope="session")
 def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[debian.Orthanc]:
-    """With the series, their scouts, and a study that has nothing but a scout; `cases`, `images`, `files`: by name."""
+    """With the series, their scouts, and a study that has nothing but a scout.
+
+    `cases` and `images` are by name; `images`: (SOPInstanceUID, frame from 1, file) by slice number.
+    """
     if not debian.installed():
         pytest.skip(f"Orthanc is not installed: {debian.INSTALL}")
     folder = tmp_path_factory.mktemp("ohif")
     server = debian.Orthanc(folder / "orthanc", users={USER: PASSWORD}).start()
-    server.cases, server.images, server.files = {}, {}, {}
+    server.cases, server.images = {}, {}
     for number, (name, (options, _)) in enumerate(SERIES.items()):
         head = make_head(number, size=SIZE, slices=SLICES)
         files = write_dicom_series(folder / name, head, seed=number, patient_id=f"SHOWN-{number}", **options)
@@ -56,11 +66,10 @@ def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[debian.Orthanc
                 dataset.save_as(path)
         if name in CONVERTED:
             files = [_converted(path, *CONVERTED[name]) for path in files]
-        headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in files]
-        server.cases[name] = str(headers[0].SeriesInstanceUID)
-        # Written from inferior to superior, which is the order of slice numbers.
-        server.images[name] = [str(header.SOPInstanceUID) for header in headers]
-        server.files[name] = files
+        if name in MULTI_FRAME:
+            files = multi_frame(files, folder / name / "multi", **MULTI_FRAME[name])
+        server.cases[name] = str(pydicom.dcmread(files[0], stop_before_pixels=True).SeriesInstanceUID)
+        server.images[name] = _images(files)
         server.load([*files, write_scout(folder / name, head, seed=number, patient_id=f"SHOWN-{number}")])
     head = make_head(99, size=SIZE, slices=SLICES)
     server.hidden = write_scout(folder / "hidden", head, seed=99, patient_id="HIDDEN-99")
@@ -76,8 +85,8 @@ def proposed_folder(
     """A workspace over it with a proposal for each series."""
     workspace = tmp_path_factory.mktemp("workspace")
     with pytest.MonkeyPatch.context() as environment:
-        _log_in(environment)
-        recursion = reopen(orthanc.url, workspace=workspace)
+        log_in(environment)
+        recursion = reopen(orthanc.url, workspace=workspace, dicomweb_series=_series_of(orthanc))
     register_cases(recursion)
     ledger = recursion.ledger
     ledger.rounds.start(
@@ -99,10 +108,11 @@ def over_pacs(
     make_app: Callable[..., Any], monkeypatch: pytest.MonkeyPatch,
 ) -> Recursion:  # fmt: skip
     """A recursion of its own over that workspace; the application is over it, too."""
-    _log_in(monkeypatch)
+    log_in(monkeypatch)
     shutil.copytree(proposed_folder, tmp_path / "workspace")
-    recursion = reopen(orthanc.url, workspace=tmp_path / "workspace")
-    make_app(recursion, workspace=str(tmp_path / "workspace"))
+    conf = {"workspace": str(tmp_path / "workspace"), "dicomweb_series": _series_of(orthanc)}
+    recursion = reopen(orthanc.url, **conf)
+    make_app(recursion, **conf)
     return recursion
 
 
@@ -112,6 +122,20 @@ def server(over_pacs: Recursion, serve_app: Callable[[], Any]) -> Iterator[Any]:
     started = serve_app()
     yield started
     started.stop()
+
+
+@pytest.fixture
+def radiologist(browser: Any, server: Any) -> Iterator[Callable[..., Radiologist]]:
+    """Open OHIF as a person does."""
+    opened: list[Radiologist] = []
+
+    def _radiologist(**options: Any) -> Radiologist:
+        opened.append(Radiologist(browser, server, **options))
+        return opened[-1]
+
+    yield _radiologist
+    for each in opened:
+        each.context.close()
 
 
 @pytest.fixture
@@ -146,9 +170,25 @@ def _freeze(recursion: Recursion, case_id: str, marks: dict[int, tuple[int, ...]
     recursion.ledger.proposals.freeze(0, draft, serve=True)
 
 
-def _log_in(environment: pytest.MonkeyPatch) -> None:
+def _series_of(orthanc: debian.Orthanc) -> str:
+    return ",".join(orthanc.cases.values())
+
+
+def log_in(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("RECURSIVE_PACS_USER", USER)
     environment.setenv("RECURSIVE_PACS_PASSWORD", PASSWORD)
+
+
+def _images(files: list[Path]) -> list[tuple[str, int, Path]]:
+    """From inferior to superior, which is the order of slice numbers."""
+    found = []
+    for path in files:
+        header = pydicom.dcmread(path, stop_before_pixels=True)
+        groups = header.get("PerFrameFunctionalGroupsSequence") or [None]
+        for number, group in enumerate(groups, start=1):
+            plane = header if group is None else group.PlanePositionSequence[0]
+            found.append((plane.ImagePositionPatient[2], str(header.SOPInstanceUID), number, path))
+    return [tuple(image) for _, *image in sorted(found)]
 
 
 def _converted(path: Path, *command: str) -> Path:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import monailabel.app as monailabel_server
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from monailabel.interfaces.utils.app import app_instance
 
 from .conftest import SERIES, SIZE
 
@@ -18,7 +15,7 @@ def ohif(over_pacs):
     return TestClient(monailabel_server.app, base_url="http://127.0.0.1:8000", raise_server_exceptions=False)
 
 
-@pytest.mark.parametrize("name", ["five", "one", "two slices", "none"])
+@pytest.mark.parametrize("name", ["five", "one", "two slices", "frames", "parts", "none"])
 def test_its_voxels_lie_on_the_images_that_they_were_made_from(ohif, orthanc, proposed_mask, name):
     sha256, native = proposed_mask(name)
     answer = ohif.get("/recursive/ohif/overlay", params={"case_id": orthanc.cases[name], "proposal": sha256})
@@ -26,7 +23,7 @@ def test_its_voxels_lie_on_the_images_that_they_were_made_from(ohif, orthanc, pr
     overlay = answer.json()
     assert overlay["series"] == orthanc.cases[name]
     assert {plane["number"] for plane in overlay["planes"]} == set(SERIES[name][1])
-    assert overlay["images"] == orthanc.images[name]
+    assert overlay["images"] == [[uid, frame] for uid, frame, _ in orthanc.images[name]]
     for number in range(len(overlay["images"])):
         flat = np.zeros(SIZE * SIZE, np.uint8)
         for plane in overlay["planes"]:
@@ -41,14 +38,3 @@ def test_a_proposal_that_is_none_is_refused(ohif, orthanc):
     assert answer.status_code == 409
     answer = ohif.get("/recursive/ohif/overlay", params={"case_id": "1.2.3", "proposal": "0" * 64})
     assert answer.status_code == 404
-
-
-def test_a_proposal_on_multi_frame_images_is_for_the_desk(ohif, orthanc, proposed_mask, monkeypatch):
-    sha256, _ = proposed_mask("one")
-    archive = app_instance().recursion.archive
-    plain = archive.reference(orthanc.cases["one"])
-    frames = tuple(range(1, len(plain.sop_instance_uids) + 1))
-    monkeypatch.setattr(type(archive), "reference", lambda *_: replace(plain, frame_numbers=frames))
-    answer = ohif.get("/recursive/ohif/overlay", params={"case_id": orthanc.cases["one"], "proposal": sha256})
-    assert answer.status_code == 422
-    assert "judge it at the review desk" in answer.json()["detail"]

@@ -2,98 +2,32 @@
 
 from __future__ import annotations
 
-import io
-import json
-import time
-
-import numpy as np
+import monailabel.app as monailabel_server
 import pydicom
 import pytest
-from PIL import Image
+from monailabel.config import settings
+from starlette.responses import JSONResponse
 
 from recursive_expand.phantom import CLASSES
 
-from .conftest import SERIES
+from .conftest import SERIES, SIZE
+from .radiologist import SESSION, SHOWN, name_of
 
-VOXELS = """(segmentationId) => {
-  const { representationData } = services.segmentationService.getSegmentation(segmentationId);
-  const { imageIds, referencedImageIds } = representationData.Labelmap;
-  const uid = (imageId) => cornerstone.metaData.get("instance", imageId).SOPInstanceUID;
-  const voxels = (imageId) => Array.from(cornerstone.cache.getImage(imageId).getPixelData());
-  return imageIds.map((imageId, at) => [uid(referencedImageIds[at]), voxels(imageId)]);
-}"""
-SHOWN = """() => {
-  const { segmentationService, cornerstoneViewportService, viewportGridService } = services;
-  const [viewportId] = viewportGridService.getState().viewports.keys();
-  const viewport = cornerstoneViewportService.getCornerstoneViewport(viewportId);
-  const image = viewport.getCornerstoneImage();
-  const drawn = segmentationService.getSegmentationRepresentations(viewportId);
-  return {
-    image: cornerstone.metaData.get("instance", image.imageId).SOPInstanceUID,
-    pixels: Array.from(image.getPixelData()),
-    type: viewport.type,
-    voi: viewport.getProperties().voiRange,
-    segmentations: drawn.map((one) => one.segmentationId),
-  };
-}"""
 ORANGE = (230, 159, 0)
 """The first class's colour at the review desk."""
 
 
-class Radiologist:
-    """A person before OHIF."""
-
-    def __init__(self, browser, server, *, name="ann", routes=()):
-        self.context = browser.new_context(viewport={"width": 1400, "height": 860})
-        self.context.add_init_script(f"localStorage.setItem('recursive-desk-reader', {json.dumps(name)})")
-        self.context.add_init_script("sessionStorage.setItem('investigationalUseDialog', 'hidden')")
-        self.page = self.context.new_page()
-        self.errors = []
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("response", lambda answer: answer.status >= 400 and self.errors.append(answer.url))
-        for pattern, answer in routes:
-            self.page.route(pattern, answer)
-        self.page.goto(f"{server.url}/ohif/", wait_until="commit")
-
-    def begin(self):
-        self.page.get_by_role("button", name="Next proposal").click(timeout=60_000)
-        return self.painted()
-
-    def painted(self, before=""):
-        """The case that can be judged now, once it is another than `before`."""
-        ends = time.monotonic() + 90
-        while (found := self.page.evaluate("document.body.dataset.painted")) in ("", None, before):
-            assert time.monotonic() < ends, self.page.locator(".recursive-line").text_content()
-            self.page.wait_for_timeout(50)
-        return found
-
-    def sent(self):
-        ends = time.monotonic() + 30
-        while self.page.evaluate("document.body.dataset.unsent") != "0":
-            assert time.monotonic() < ends
-            self.page.wait_for_timeout(50)
-
-    def voxels(self):
-        """What is drawn, (rows * columns) by SOP Instance UID."""
-        (segmentation,) = self.page.evaluate(SHOWN)["segmentations"]
-        return dict(self.page.evaluate(VOXELS, segmentation))
-
-    def sees(self, colour):
-        picture = np.asarray(Image.open(io.BytesIO(self.page.screenshot())).convert("RGB"), int)
-        return bool((np.abs(picture - colour).max(axis=2) < 12).sum() > 50)
-
-
 @pytest.fixture
-def radiologist(browser, server):
-    opened = []
+def server(over_pacs, serve_app):
+    """As behind a reverse proxy that lets nothing pass without its cookie, be it a page, a module or a frame."""
 
-    def _radiologist(**options):
-        opened.append(Radiologist(browser, server, **options))
-        return opened[-1]
+    async def gate(scope, receive, send):
+        signed_in = SESSION in dict(scope["headers"]).get(b"cookie", b"").decode()
+        await (monailabel_server.app if signed_in else JSONResponse({}, 401))(scope, receive, send)
 
-    yield _radiologist
-    for each in opened:
-        each.context.close()
+    started = serve_app(gate)
+    yield started
+    started.stop()
 
 
 @pytest.fixture
@@ -102,18 +36,20 @@ def shows_the_proposal(orthanc, proposed_mask):
 
     def _check(person, name):
         drawn, (_, native) = person.voxels(), proposed_mask(name)
-        assert drawn.keys() == set(orthanc.images[name])
-        for number, uid in enumerate(orthanc.images[name]):
-            assert drawn[uid] == native[:, :, number].T.ravel().tolist()
+        images = orthanc.images[name]
+        assert len(drawn) == len(images)
+        for number, (uid, frame, _) in enumerate(images):
+            assert drawn[uid, frame] == native[:, :, number].T.ravel().tolist()
         shown = person.page.evaluate(SHOWN)
-        assert shown["type"] == "stack"
+        assert (shown["type"], shown["zoom"]) == ("stack", pytest.approx(1))
+        # Whether OHIF offers its MPR: not for what is tilted or has a gap, nor for a stack that was made here.
+        assert shown["resampled"] is (name not in ("five", "two slices", "parts"))
         # Level 40, width 80, as PS3.3 C.11.2.1.2 has it.
         assert shown["voi"] == {"lower": 0, "upper": 79}
-        assert shown["image"] == orthanc.images[name][min(SERIES[name][1], default=0)]
-        file = orthanc.files[name][orthanc.images[name].index(shown["image"])]
-        stored = pydicom.dcmread(file).pixel_array.astype(int)
-        # OHIF's images are in HU, once it has rescaled them.
-        assert shown["pixels"] in (stored.ravel().tolist(), (stored - 1024).ravel().tolist())
+        uid, frame, file = images[min(SERIES[name][1], default=0)]
+        assert name_of(shown["image"]) == (uid, frame)
+        stored = pydicom.dcmread(file).pixel_array.reshape(-1, SIZE, SIZE)[frame - 1].astype(int)
+        assert shown["pixels"] == (stored - 1024).ravel().tolist()
 
     return _check
 
@@ -127,8 +63,8 @@ def test_proposals_are_judged_by_keys_and_buttons_and_taken_back(
     assert names[case_id] == "five"
     shows_the_proposal(reader, "five")
     assert reader.sees(ORANGE)
-    assert reader.page.locator("[data-cy=recursiveState]").text_content() == "Round 0 · 6 to judge"
-    assert reader.page.locator(".recursive-legend").text_content() == "".join(CLASSES)
+    assert reader.state() == "Round 0 · 8 to judge"
+    assert reader.page.locator(".recursive-legend").text_content() == "".join(CLASSES) + "Marked: slice 2, 4"
     # What has no Shift is OHIF's, what is typed is text.
     reader.page.keyboard.press("a")
     reader.page.keyboard.press("Shift+A")
@@ -156,16 +92,24 @@ def test_proposals_are_judged_by_keys_and_buttons_and_taken_back(
     (verdict,) = over_pacs.ledger.judgements.of_case(orthanc.cases["two slices"])
     assert (verdict.verdict, verdict.rejected_slices) == ("accept", (0,))
 
-    for name in ("deflated", "big-endian", "jpeg 2000"):
+    for name in ("deflated", "big-endian", "jpeg 2000", "frames", "parts"):
         assert names[case_id] == name
         shows_the_proposal(reader, name)
-        if name != "jpeg 2000":
+        if name != "parts":
             reader.page.locator("[data-cy=recursiveNext]").click()
             case_id = reader.painted(case_id)
 
     reader.page.keyboard.press("Shift+U")
     assert reader.painted(case_id) == judged
     shows_the_proposal(reader, "two slices")
+    reader.sent()
+    assert over_pacs.ledger.judgements.of_case(judged) == []
+
+    # What is not on the screen any more is not judged.
+    reader.page.locator("[data-cy=return-to-work-list]").click()
+    assert reader.says("Next leads back to it")
+    reader.page.keyboard.press("Shift+A")
+    assert reader.begin() == judged
     reader.sent()
     assert over_pacs.ledger.judgements.of_case(judged) == []
     assert reader.errors == []
@@ -196,3 +140,21 @@ def test_without_our_module_ohif_still_shows_the_studies_and_says_what_is_missin
     reader.page.locator("canvas").first.wait_for(timeout=60_000)
     assert reader.page.get_by_text("Segmentation", exact=True).count() == 0
     assert all(each.endswith("index.js") for each in reader.errors)
+
+
+def test_who_is_signed_in_judges_in_that_name_and_who_may_only_look_is_told(radiologist, over_pacs, signed_in, orthanc):
+    signed_in("dr.bob", settings.MONAI_LABEL_AUTH_ROLE_USER)
+    reader = radiologist(name=None)
+    reader.page.get_by_text("you may look, not judge").wait_for(timeout=60_000)
+    reader.page.get_by_role("button", name="Next proposal").click()
+    assert reader.says("dr.bob") == "You are signed in as dr.bob, who may look at the studies and judge none."
+
+    signed_in("dr.ann", settings.MONAI_LABEL_AUTH_ROLE_USER, settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR)
+    case_id = reader.begin()
+    assert case_id == orthanc.cases["five"]
+    reader.page.keyboard.press("Shift+A")
+    reader.painted(case_id)
+    reader.sent()
+    (verdict,) = over_pacs.ledger.judgements.of_case(case_id)
+    assert (verdict.reviewer, verdict.client, verdict.authenticated) == ("dr.ann", "ohif", True)
+    assert reader.errors == []

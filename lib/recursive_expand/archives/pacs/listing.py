@@ -64,6 +64,11 @@ class ListedSeries:
     patient: str | None
     left_out: str | None = None
 
+    @property
+    def signature(self) -> str:
+        """What changes with it: the number of instances, which is all that a PACS tells."""
+        return f"dicomweb-{self.instances}"
+
 
 @dataclass(frozen=True, slots=True)
 class ListedSeg:
@@ -74,6 +79,7 @@ class ListedSeg:
         sources: the series that it says it is of.
         label: ContentLabel of an object of ours; empty for anybody else's.
         stamp: its content's date and time: the newest counts.
+        objects: how many its series holds; of more than one nobody knows which counts.
     """
 
     series: str
@@ -82,6 +88,7 @@ class ListedSeg:
     sources: tuple[str, ...]
     label: str
     stamp: str
+    objects: int = 1
 
     @property
     def expert(self) -> bool:
@@ -171,7 +178,9 @@ def look(
     for page in _pages(pacs, filters, "SEG"):
         for entry in page:
             uid, study = text_of(entry, "0020000E"), text_of(entry, "0020000D")
-            seg = last.segs.get(uid) or _opened(pacs, study, uid)
+            seg = last.segs.get(uid)
+            if seg is None or int(text_of(entry, "00201209") or seg.objects) != seg.objects:
+                seg = _opened(pacs, study, uid)
             if seg is not None:
                 segs[uid] = seg
     listing = Listing({}, segs)
@@ -207,17 +216,13 @@ def _frames(pacs: Pacs, study: str, uid: str) -> int:
 
 
 def _pages(pacs: Pacs, filters: Filters, modality: str) -> Iterator[list[dict[str, Any]]]:
-    asked = {"Modality": modality}
-    if modality != "SEG":
+    asked = {"Modality": modality, "StudyDate": filters.dicomweb_dates}
+    if modality != "SEG":  # whose description is its own
         asked |= {
-            name: value
-            for name, value in (
-                ("BodyPartExamined", filters.dicomweb_body_part),
-                ("SeriesDescription", _askable(filters.dicomweb_description)),
-                ("StudyDate", filters.dicomweb_dates),
-            )
-            if value
+            "BodyPartExamined": filters.dicomweb_body_part,
+            "SeriesDescription": _askable(filters.dicomweb_description),
         }
+    asked = {name: value for name, value in asked.items() if value}
     wanted = _matching(filters.dicomweb_description if modality != "SEG" else "")
     for study in filters.dicomweb_studies or (None,):
         where = {} if study is None else {"study_instance_uid": study}
@@ -248,7 +253,7 @@ def _opened(pacs: Pacs, study: str, uid: str) -> ListedSeg | None:
         return None
     header: Dataset = headers[0]
     sources = tuple(sorted(referenced_series(header)))
-    if len(headers) != 1 or not sources:
+    if not sources:
         return None
     ours = str(header.get("ManufacturerModelName") or "") == MODEL_NAME
     stamp = f"{header.get('ContentDate') or ''}{header.get('ContentTime') or ''}"
@@ -259,6 +264,7 @@ def _opened(pacs: Pacs, study: str, uid: str) -> ListedSeg | None:
         sources,
         str(header.get("ContentLabel") or "") if ours else "",
         stamp,
+        len(headers),
     )
 
 

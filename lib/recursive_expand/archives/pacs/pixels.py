@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pydicom import Dataset
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
+from pydicom.tag import Tag
 from pydicom.uid import (
     JPEG2000,
     DeflatedExplicitVRLittleEndian,
@@ -25,6 +27,8 @@ from pydicom.uid import (
 )
 
 from recursive_expand.archives.pacs.connection import Pacs
+from recursive_expand.archives.pacs.listing import text_of
+from recursive_expand.dicom.files import values_as_they_are
 from recursive_expand.dicom.frames import FUNCTIONAL_GROUPS, MACROS
 from recursive_expand.dicom.series import Series, read_series
 from recursive_expand.errors import InputError, Unreachable
@@ -32,9 +36,13 @@ from recursive_expand.errors import InputError, Unreachable
 _NEEDED = (
     *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality"),
     *("ImageType", "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient", "GantryDetectorTilt"),
-    *("SliceThickness", "PixelData"),
+    *("SliceThickness", "PixelSpacing", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PlanarConfiguration"),
+    *("PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelData"),
+    *("PixelPaddingValue", "PixelPaddingRangeLimit", "RescaleIntercept", "RescaleSlope", "RescaleType"),
+    *("ModalityLUTSequence",),
 )
-"""What reading a series needs, beside group 0028: nothing else of an instance is kept, and nothing goes to the disk."""
+"""What reading a series needs: nothing else of an instance is kept, and nothing goes to the disk."""
+_NEEDED_TAGS = tuple(map(Tag, _NEEDED))
 _TEXTS = ("LO", "LT", "PN", "SH", "ST", "UC", "UT", "UN")
 _DECODED = (
     *(ExplicitVRLittleEndian, ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian),
@@ -48,8 +56,8 @@ _UNDECODED = {
     "1.2.840.10008.1.2.4.203": "HTJ2K",
 }
 
-OnInstance = Callable[[int, int], None]
-"""Called with (instances that have come, instances in all)."""
+OnInstance = Callable[[int], None]
+"""Called with how many instances have come."""
 
 
 def fetch_series(pacs: Pacs, study: str, series: str, on_instance: OnInstance | None = None) -> Series:
@@ -64,28 +72,40 @@ def fetch_series(pacs: Pacs, study: str, series: str, on_instance: OnInstance | 
         InputError: it cannot be used, with the reason.
         Unreachable: the PACS cannot be asked now, or did not send all of it.
     """
-    expected = {
-        str(entry["00080018"]["Value"][0])
-        for page in pacs.pages("instances", {}, (), study_instance_uid=study, series_instance_uid=series)
-        for entry in page
-    }
+    kept: dict[Path, FileDataset] = {}
+
+    def keep(path: Path, instance: Dataset) -> None:
+        kept[path] = _pruned(instance)
+        if on_instance is not None:
+            on_instance(len(kept))
+
+    with ThreadPoolExecutor(1) as asking:  # beside the transfer: a PACS may search as long as it sends
+        listed = asking.submit(_listed, pacs, study, series)
+        for instance in _arriving(pacs, study, series):
+            path = Path(str(instance.get("SOPInstanceUID") or ""))
+            if path not in kept and _whole(instance):
+                keep(path, instance)
+    expected = {Path(uid) for uid in listed.result()}
     if not expected:
         raise InputError("series", "has no images in the PACS any more")
-    kept: dict[Path, FileDataset] = {}
-    for instance in _arriving(pacs, study, series):
-        uid = str(instance.get("SOPInstanceUID") or "")
-        if uid in expected and Path(uid) not in kept and _whole(instance):
-            kept[Path(uid)] = _pruned(instance)
-            if on_instance is not None:
-                on_instance(len(kept), len(expected))
-    for uid in sorted(expected - {path.name for path in kept}):
-        instance = pacs.instance(study, series, uid)
-        if str(instance.get("SOPInstanceUID") or "") != uid:
+    for path in sorted(expected - kept.keys()):
+        instance = pacs.instance(study, series, path.name)
+        if str(instance.get("SOPInstanceUID") or "") != path.name:
             raise Unreachable(f"{pacs.name} sent another instance than it was asked for")
         if not _whole(instance):
             raise Unreachable(f"{pacs.name} sent half an instance")
-        kept[Path(uid)] = _pruned(instance)
-    return read_series(sorted(kept), lambda path, **_: kept[path])
+        keep(path, instance)
+    with values_as_they_are():
+        return read_series(sorted(expected), lambda path, **_: kept[path])
+
+
+def _listed(pacs: Pacs, study: str, series: str) -> set[str]:
+    """SOP Instance UIDs of a series, as a search tells them."""
+    return {
+        text_of(entry, "00080018")
+        for page in pacs.pages("instances", {}, (), study_instance_uid=study, series_instance_uid=series)
+        for entry in page
+    }
 
 
 def _arriving(pacs: Pacs, study: str, series: str) -> Iterator[Dataset]:
@@ -119,12 +139,9 @@ def _pruned(instance: Dataset) -> FileDataset:
     kept = FileDataset("", {}, file_meta=meta, preamble=bytes(128))
     kept.is_little_endian = bool(instance.is_little_endian)
     kept.is_implicit_VR = bool(instance.is_implicit_VR) and syntax != DeflatedExplicitVRLittleEndian
-    for name in _NEEDED:
-        if name in instance:
-            kept[name] = instance[name]
-    for element in instance.group_dataset(0x0028):
-        if element.VR not in _TEXTS:
-            kept[element.tag] = element
+    for tag in _NEEDED_TAGS:
+        if tag in instance:
+            kept[tag] = instance.get_item(tag)  # as it came: what is asked for later is parsed then
     for name in FUNCTIONAL_GROUPS:
         if name in instance:
             setattr(kept, name, Sequence(_macros(group) for group in instance[name].value))

@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, HTTPException, Query, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
-from monailabel.config import RBAC_ANNOTATOR, RBAC_USER
+from monailabel.config import RBAC_ANNOTATOR, RBAC_USER, settings
+from monailabel.endpoints.user.auth import User
 from monailabel.interfaces.utils.app import app_instance
 
 from recursive_expand import __version__
@@ -35,7 +36,7 @@ from recursive_expand.server.desk.fields import (
 )
 from recursive_expand.server.desk.pixels import encode
 from recursive_expand.server.refusals import as_http
-from recursive_expand.server.roles import USER
+from recursive_expand.server.roles import USER, may_judge
 from recursive_expand.server.routes import Refusal, Verdict
 from recursive_expand.server.status import read_status
 
@@ -54,9 +55,9 @@ def _recursion() -> Recursion:
     return app_instance().recursion
 
 
-@router.get("/state", dependencies=[USER], summary=f"{RBAC_USER}What the desk shows while one reads")
-def get_state() -> DeskState:
-    """Classes, window, round, state and how many proposals remain."""
+@router.get("/state", summary=f"{RBAC_USER}What the desk shows while one reads")
+def get_state(user: Annotated[User, USER]) -> DeskState:
+    """Classes, window, round, state, how many proposals remain, and what the one who asks may do."""
     app = app_instance()
     recursion: Recursion = app.recursion
     status = read_status(recursion, app.conductor)
@@ -71,8 +72,11 @@ def get_state() -> DeskState:
         message=status.message,
         remaining=status.undecided,
         lease_seconds=review.lease_minutes * 60,
+        reader=user.username if settings.MONAI_LABEL_AUTH_ENABLE else None,
+        may_judge=may_judge(user),
         bulk_accept=review.bulk_accept,
         seed=recursion.settings.method.seed,
+        fetching=status.fetching,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt
 
 from recursive_expand.ledger import Hold, ReadingFacts, VerdictKind
+from recursive_expand.server.status import FetchStatus
 
 Name = Annotated[str, Field(max_length=200)]
 ClientId = Annotated[str, Field(min_length=8, max_length=64, pattern=r"^[A-Za-z0-9-]+$")]
@@ -100,8 +101,11 @@ class DeskState(BaseModel):
     message: str
     remaining: int = Field(description="Proposals that wait for a verdict, whoever reads them.")
     lease_seconds: float
+    reader: str | None = Field(description="Who is signed in; null where readers give their names themselves.")
+    may_judge: bool = Field(description="Whether whoever asks may give verdicts.")
     bulk_accept: bool = Field(description="Whether all that a sheet shows may be accepted at once.")
     seed: int
+    fetching: list[FetchStatus] = Field(description="Series on their way from the PACS.")
 
 
 class Item(BaseModel):

@@ -35,7 +35,9 @@ class Overlay(BaseModel):
     series: str
     rows: int
     columns: int
-    images: list[str] = Field(description="SOP Instance UIDs by slice number, as they were when it was proposed.")
+    images: list[tuple[str, int]] = Field(
+        description="SOP Instance UID and frame, from 1, by slice number, as they were when it was proposed."
+    )
     planes: list[Plane]
 
 
@@ -56,10 +58,6 @@ def get_overlay(case_id: str, proposal: Annotated[str, Query(max_length=128)], r
         series = archive.reference(case_id)
         if series is None or series.study_instance_uid is None:
             raise InputError(f"case {case_id}", "is of no known series any more")
-        if series.frame_numbers:
-            raise InputError(
-                f"case {case_id}", "is of multi-frame images, which OHIF cannot be given; judge it at the review desk"
-            )
         # Native axes are column, row, image (`read_series`): the images' own order, whichever way the head lies.
         planes = label.native.T
         if label.geometry.orientation.axes[0] != 2 or len(planes) != len(series.sop_instance_uids):
@@ -69,7 +67,8 @@ def get_overlay(case_id: str, proposal: Annotated[str, Query(max_length=128)], r
             series=series.series_instance_uid,
             rows=planes.shape[1],
             columns=planes.shape[2],
-            images=list(series.sop_instance_uids),
+            # An image of one slice has one frame.
+            images=[(uid, frame or 1) for uid, frame in series.slice_names],
             planes=[
                 Plane(number=number, runs=runs(plane).tolist()) for number, plane in enumerate(planes) if plane.any()
             ],
