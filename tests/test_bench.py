@@ -129,7 +129,7 @@ def test_against_measures_nothing_else_unless_asked(tmp_path: Path) -> None:
     parse = _module("__main__").parse_arguments
     assert parse(["--against", str(tmp_path)]).only == []
     assert parse(["--against", str(tmp_path), "--only", "queue"]).only == ["queue"]
-    assert parse([]).only == ["propose", "infer", "queue", "memory", "desk", "pacs", "start"]
+    assert parse([]).only == ["propose", "train", "infer", "queue", "memory", "desk", "pacs", "start"]
     assert parse(["pacs"]).only == ["pacs"]
     with pytest.raises(SystemExit):
         parse(["--against", str(tmp_path / "lib")])

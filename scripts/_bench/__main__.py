@@ -24,12 +24,14 @@ from _bench.propose import measure_propose
 from _bench.report import Section, as_json, table
 from _bench.scale import FULL, QUICK, Scale
 from _bench.start import measure_start
+from _bench.train import measure_train
 from recursive_expand.segment.threads import available_cores
 
 WIDTH = 150
 """Columns of the tables where they go into a file."""
 SECTIONS: dict[str, Callable[[Scale, int], Section]] = {
     "propose": measure_propose,
+    "train": measure_train,
     "infer": measure_infer,
     "queue": measure_queue,
     "memory": measure_memory,

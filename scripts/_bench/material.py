@@ -87,15 +87,7 @@ def weights(settings: Settings, size: int = SIZE) -> tuple[Path, str]:
     folder = FOLDER / f"weights_{hashlib.sha256(repr(made_of).encode()).hexdigest()[:8]}"
 
     def make(partial: Path) -> None:
-        heads = [
-            make_head(_TRAINING_SEED + 1 + n, size=size, slices=6, bleeds=CLASSES[n % 5 :][:2], domain=_DOMAINS[n % 2])
-            for n in track(range(8), "Making heads to train on", transient=True)
-        ]
-        examples = [
-            Example(f"{n}:{k}", head.hu[k], head.mask[k], True, head.spacing[1:])
-            for n, head in enumerate(heads)
-            for k in range(len(head.hu))
-        ]
+        examples = training_examples(size)
         torch.manual_seed(method.seed)
         network = build_network(settings)
         with Progress(transient=True) as progress:
@@ -114,6 +106,19 @@ def weights(settings: Settings, size: int = SIZE) -> tuple[Path, str]:
     _once(folder, make)
     (file,) = folder.glob("*.safetensors")
     return file, file.stem
+
+
+def training_examples(size: int = SIZE) -> list[Example]:
+    """The slices of a few other heads, with their masks; `size` is the pixels of their sides."""
+    heads = [
+        make_head(_TRAINING_SEED + 1 + n, size=size, slices=6, bleeds=CLASSES[n % 5 :][:2], domain=_DOMAINS[n % 2])
+        for n in track(range(8), "Making heads to train on", transient=True)
+    ]
+    return [
+        Example(f"{n}:{k}", head.hu[k], head.mask[k], True, head.spacing[1:])
+        for n, head in enumerate(heads)
+        for k in range(len(head.hu))
+    ]
 
 
 def load_network(settings: Settings, file: Path, sha256: str) -> nn.Module:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -27,6 +29,8 @@ from recursive_expand.segment.windows import window_image
 from recursive_expand.settings import Refinement, Settings, Window
 
 SLICES_AT_ONCE = 8
+scikit_felzenszwalb = partial(felzenszwalb, channel_axis=None)
+"""What a stock g takes; ours has it compiled."""
 _COLUMNS_ROWS = (0, 2, 1, 3)
 """(channel, column, row, slice) to (channel, row, column, slice), and back."""
 
@@ -127,18 +131,19 @@ class FelzenszwalbSlicesd(MapTransform):
             for k in range(masks.shape[-1]):
                 mask, hu = masks[..., k], volume[..., k].astype(np.int16)
                 if mask.any():
-                    cut = refine_whole_slice(mask, hu, self._refinement, self._window)
+                    with mock.patch("recursive_expand.segment.refine.felzenszwalb", scikit_felzenszwalb):
+                        cut = refine_whole_slice(mask, hu, self._refinement, self._window)
                     refined[..., k] = drop_specks(cut, min_pixels=min_pixels)
                 elif self._every_slice:
                     arguments = self._refinement.model_dump(include={"scale", "sigma", "min_size"})
-                    felzenszwalb(window_image(hu, self._window), channel_axis=None, **arguments)
+                    scikit_felzenszwalb(window_image(hu, self._window), **arguments)
             out[key] = torch.from_numpy(refined)[None]
         return out
 
 
 def refine_whole_slice(
-    mask: NDArray[np.uint8], hu: NDArray[np.int16], refinement: Refinement, window: Window
+    mask: NDArray[np.uint8], hu: NDArray[np.int16], refinement: Refinement, window: Window, *, min_pixels: float = 1
 ) -> NDArray[np.uint8]:
     """g as `refine`, with one segmentation of the whole slice; arguments and result are the same."""
     everything = refinement.model_copy(update={"margin": max(hu.shape)})
-    return refine(mask, hu, everything, window)
+    return refine(mask, hu, everything, window, min_pixels=min_pixels)

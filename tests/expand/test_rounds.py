@@ -78,9 +78,11 @@ def test_round_0_trains_proposes_and_opens_its_review(reviewing):
     assert reviewing.ledger.proposals.current("p0") is None
 
 
-def test_the_queue_is_ordered_cleanest_first(reviewing):
-    confidences = [p.confidence for p, _ in reviewing.ledger.queue.page(now=0)]
-    assert confidences == sorted(confidences, reverse=True)
+def test_the_queue_is_ordered_by_what_the_locked_share_foretells(reviewing):
+    assert [one.key for one in reviewing.ledger.rounds.calibration(0)]
+    scores = [p.score for p, _ in reviewing.ledger.queue.page(now=0)]
+    assert scores == sorted(scores, reverse=True)  # all of one class
+    assert all(0 < score < 1 for score in scores)
 
 
 def test_a_review_in_progress_is_not_closed(reviewing, say):
@@ -373,12 +375,12 @@ def test_reading_new_cases_shows_how_many(recursion, monkeypatch):
     monkeypatch.setattr(rounds.Progress, "begin", lambda _self, stage, total, **_: shown.append((stage, total)))
     run_round(recursion)
     assert shown[0] == ("reading cases", 7)
-    assert [stage for stage, _ in shown] == ["reading cases", "training", "proposing"]
+    assert [stage for stage, _ in shown] == ["reading cases", "training", "proposing", "calibrating"]
 
 
 def test_the_progress_file_ends_with_the_last_stage(reviewing):
     state = read_progress(reviewing.workspace.progress)
-    assert (state.round, state.stage, state.done, state.total) == (0, "proposing", 9, 9)
+    assert (state.round, state.stage, state.done, state.total) == (0, "calibrating", 3, 3)
 
 
 def test_masks_of_old_rounds_are_never_overwritten(expanded, proposed):

@@ -122,6 +122,8 @@ states = st.builds(
     undecided=st.integers(0, 3),
     verdicts=st.integers(0, 5),
     expansion=st.none() | st.integers(0, 5),
+    trained=st.sampled_from([0, 10, 100]),
+    ended=st.booleans(),
     indexing=st.booleans(),
     asked=st.booleans(),
     held=st.none() | st.just("why"),
@@ -131,6 +133,7 @@ reviews = st.builds(
     train=st.sampled_from(["auto", "on", "off"]),
     min_expansion=st.integers(0, 5),
     verdicts_per_round=st.integers(0, 5),
+    offer_end=st.sampled_from([0.0, 0.02, 0.2]),
 )
 
 
@@ -160,9 +163,33 @@ def test_whoever_asks_gets_a_round_wherever_one_can_be_trained(state, review):
 
 
 @given(states, reviews)
-def test_while_a_proposal_waits_nothing_has_converged(state, review):
-    if state.undecided:
-        assert next_step(state, review) is not Step.CONVERGED
+def test_while_a_proposal_waits_nothing_has_converged_unless_a_person_ended_it(state, review):
+    if state.undecided and not state.ended:
+        assert next_step(state, review) not in (Step.CONVERGED, Step.OFFER_END)
+
+
+@given(states, reviews)
+def test_the_end_is_offered_where_a_decided_review_brought_something_but_little(state, review):
+    if next_step(state, review) is Step.OFFER_END:
+        assert state.round_state is RoundState.REVIEWING and not state.undecided and not state.asked
+        assert review.min_expansion < (state.expansion or 0) < review.offer_end * state.trained
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        (State(RoundState.REVIEWING, expansion=5, trained=250), Step.NEXT_ROUND),
+        (State(RoundState.REVIEWING, expansion=5, trained=251), Step.OFFER_END),
+        (State(RoundState.REVIEWING, expansion=5, trained=251, asked=True), Step.NEXT_ROUND),
+        (State(RoundState.REVIEWING, expansion=4, trained=251), Step.CONVERGED),
+        (State(RoundState.REVIEWING, expansion=5, trained=251, undecided=1, verdicts=3), Step.REVIEW),
+        (State(RoundState.REVIEWING, expansion=5, trained=251, held="why"), Step.OFFER_END),
+        (State(RoundState.CONVERGED, undecided=2, ended=True), Step.CONVERGED),
+        (State(RoundState.CONVERGED, undecided=2, ended=True, asked=True), Step.NEXT_ROUND),
+    ],
+)
+def test_a_reader_is_offered_the_end_and_may_go_on(state, expected):
+    assert next_step(state, REVIEW) is expected
 
 
 @given(states, reviews)
@@ -215,7 +242,7 @@ def test_an_expert_mask_that_was_set_aside_is_none_to_begin_with(recursion):
 
 def test_expansion_is_counted_where_it_matters_alone(reviewing, changed, say):
     """Counting reads the round's training set, which has an entry for every case."""
-    begun = {"round_state": RoundState.REVIEWING, "has_model": True, "has_pixel": True}
+    begun = {"round_state": RoundState.REVIEWING, "has_model": True, "has_pixel": True, "trained": 6}
     assert read_state(reviewing) == State(**begun, undecided=3)
     say(reviewing, "i0", ACCEPT)  # two slices
     assert read_state(reviewing) == State(**begun, undecided=2, verdicts=1)

@@ -9,12 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recursive_expand.cases import ImageLabels, Role
+from recursive_expand.expand.locked import lock_validation
 from recursive_expand.expand.training_set import (
     AcceptedSlices,
     TrainingSet,
     build_training_set,
     expansion,
-    lock_validation,
 )
 from recursive_expand.ledger import (
     Actor,
@@ -42,6 +42,7 @@ training_sets = st.builds(
     labelled=st.lists(st.tuples(names, st.integers(0, 40), st.lists(names, max_size=2).map(tuple)), max_size=2).map(
         tuple
     ),
+    held_out=st.lists(accepted).map(tuple),
 )
 
 

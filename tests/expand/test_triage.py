@@ -5,26 +5,37 @@ from __future__ import annotations
 import math
 import random
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from recursive_expand.cases import Geometry, LabelMap
+from recursive_expand.expand import triage
 from recursive_expand.expand.rounds import run_round
-from recursive_expand.expand.triage import acceptance_scores, triage_features
-from recursive_expand.ledger import Actor, Candidate, Features, JudgedProposal, VerdictKind
+from recursive_expand.expand.triage import PRIOR_VERDICTS, triage_features
+from recursive_expand.ledger import Actor, CalibrationSlice, Candidate, Features, JudgedProposal, VerdictKind
+
+acceptance_scores = partial(triage.acceptance_scores, tau=0.3)
 
 
 def features(area=100.0, components=1, flip_dice=None):
     return Features(math.log(area), components, flip_dice)
 
 
-def candidate(number, leading_class="subdural", *, confidence=0.5, **given):
-    return Candidate(number, leading_class, confidence, features(**given))
+def candidate(number, leading_class="subdural", *, confidence=0.5, slices=1, before=False, **given):
+    return Candidate(number, leading_class, confidence, features(**given), slices, before)
 
 
-def judged(number, accepted, rejected, leading_class="subdural", *, confidence=0.5, **given):
-    return JudgedProposal(number, leading_class, confidence, features(**given), accepted, rejected)
+def judged(number, accepted, rejected, leading_class="subdural", *, confidence=0.5, before=False, **given):
+    slices = accepted + rejected
+    return JudgedProposal(number, leading_class, confidence, features(**given), slices, before, accepted, rejected)
+
+
+def known(number, wrong, leading_class="subdural", *, confidence=0.5, before=False, **given):
+    return CalibrationSlice(f"synthetic:{number}:0", leading_class, confidence, features(**given), before, wrong)
 
 
 @pytest.fixture
@@ -55,10 +66,84 @@ def test_without_flips_or_a_mask_features_are_missing():
     assert found == Features(0.0, 1, None)
 
 
-def test_without_verdicts_of_both_kinds_the_score_is_the_confidence(small_are_rejected):
-    assert acceptance_scores([candidate(1)], []) == {1: 0.5}
-    assert acceptance_scores([candidate(1, area=5)], small_are_rejected[:10]) == {1: 0.5}
+def test_where_nothing_is_known_the_score_is_the_confidence(small_are_rejected):
+    assert acceptance_scores([candidate(1, confidence=0.6)], []) == {1: 0.6}
     assert acceptance_scores([], small_are_rejected) == {}
+
+
+@pytest.mark.parametrize("number", [1, 5, 20])
+def test_verdicts_of_one_kind_foretell_no_certainty(number):
+    score = acceptance_scores([candidate(99)], [judged(n, 1, 0) for n in range(number)])[99]
+    assert score == pytest.approx((number + 0.5) / (number + 1), abs=0.02)
+
+
+def test_verdicts_of_one_kind_leave_the_order_to_the_confidence():
+    said = [judged(n, 1, 0, confidence=0.5 + n / 40, area=100 + n * n) for n in range(15)]
+    open_ = [candidate(50 + n, confidence=0.5 + n / 20, area=150 - n) for n in range(6)]
+    scores = acceptance_scores(open_, said)
+    assert sorted(scores, key=scores.__getitem__) == [one.proposal_id for one in open_]
+
+
+def test_before_any_verdict_slices_of_known_truth_foretell(small_are_rejected):
+    """Those of 300 mm2 are 10 % wrong, those of 20 mm2 60 %; the expert takes 30 %."""
+    calibration = [known(n, 0.1, area=300 + n) for n in range(20)] + [
+        known(20 + n, 0.6, area=20 + n) for n in range(20)
+    ]
+    open_ = [candidate(50, area=20), candidate(51, area=400)]
+    scores = acceptance_scores(open_, [], calibration)
+    assert scores[50] < 0.3 and scores[51] > 0.7
+    strict = triage.acceptance_scores(open_, [], calibration, tau=0.05)
+    assert strict[50] < 0.1 and strict[51] < 0.1
+
+
+def test_verdicts_outweigh_what_was_foretold_as_they_come():
+    calibration = [known(n, 0.0) for n in range(100)]
+    rejected = [judged(n, 0, 1) for n in range(4 * PRIOR_VERDICTS)]
+    numbers = range(0, len(rejected) + 1, 5)
+    scores = [acceptance_scores([candidate(999)], rejected[:n], calibration)[999] for n in numbers]
+    assert scores[0] > 0.9 and scores[-1] < 0.35
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_what_was_rejected_before_is_likelier_rejected_again():
+    """Of what an earlier round proposed already, synthetic slices tell: no verdict is of the second kind yet."""
+    calibration = [known(n, 0.9 if n % 5 else 0.0, before=True) for n in range(40)]
+    first = [judged(n, n % 2, 1 - n % 2) for n in range(40)]
+    scores = acceptance_scores([candidate(50), candidate(51, before=True)], first, calibration)
+    assert scores[51] < 0.4 < scores[50]
+
+
+def test_a_volume_is_looked_at_as_one_of_its_slices(small_are_rejected):
+    scores = acceptance_scores(
+        [candidate(50, area=305), candidate(51, area=10 * 305, components=10, slices=10)], small_are_rejected
+    )
+    assert scores[51] == pytest.approx(scores[50])
+
+
+chances = st.floats(0, 1)
+rows = st.lists(st.tuples(chances, st.floats(1, 1000), st.integers(1, 9), st.booleans(), chances), max_size=12)
+
+
+@settings(max_examples=25, deadline=None)
+@given(calibration=rows, verdicts=rows, waiting=rows)
+def test_scores_are_probabilities(calibration, verdicts, waiting):
+    slices = [
+        known(n, wrong, confidence=confidence, area=area, components=parts, before=before)
+        for n, (confidence, area, parts, before, wrong) in enumerate(calibration)
+    ]
+    said = [
+        judged(
+            n, int(wrong < 0.5), int(wrong >= 0.5), confidence=confidence, area=area, components=parts, before=before
+        )
+        for n, (confidence, area, parts, before, wrong) in enumerate(verdicts)
+    ]
+    open_ = [
+        candidate(100 + n, confidence=confidence, area=area, components=parts, before=before)
+        for n, (confidence, area, parts, before, _) in enumerate(waiting)
+    ]
+    scores = acceptance_scores(open_, said, slices)
+    assert scores.keys() == {one.proposal_id for one in open_}
+    assert all(0 <= score <= 1 for score in scores.values())
 
 
 def test_what_resembles_accepted_proposals_scores_high(small_are_rejected):
@@ -93,10 +178,9 @@ def test_flip_dice_counts_where_all_have_it():
 
 
 def test_proposals_without_features_keep_their_confidence(small_are_rejected):
-    old = Candidate(7, "subdural", 0.6, None)
-    assert (
-        acceptance_scores([old, candidate(8)], [*small_are_rejected, JudgedProposal(99, "", 0.5, None, 1, 0)])[7] == 0.6
-    )
+    old = Candidate(7, "subdural", 0.6, None, 1, False)
+    judged_old = JudgedProposal(99, "", 0.5, None, 1, False, 1, 0)
+    assert acceptance_scores([old, candidate(8)], [*small_are_rejected, judged_old])[7] == 0.6
 
 
 def test_the_order_of_the_arguments_does_not_matter(small_are_rejected):
@@ -112,7 +196,7 @@ def test_a_round_is_served_by_score(recursion, changed, say):
     risky = changed(recursion, order="risk", flips=True, unchanged_dice=1.0, foreground_threshold=0.5)
     run_round(risky)
     first = [proposal for proposal, _ in risky.ledger.queue.page(now=0)]
-    assert len(first) > 1 and all(p.score == pytest.approx(p.confidence) for p in first)
+    assert len(first) > 1 and [p.score for p in first] == sorted((p.score for p in first), reverse=True)
     assert all(one.features and one.features.flip_dice is not None for one in risky.ledger.queue.candidates())
     for number, proposal in enumerate(first):
         say(risky, proposal.case_id, VerdictKind.REJECT if number else VerdictKind.ACCEPT)

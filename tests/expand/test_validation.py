@@ -3,7 +3,8 @@
 import pytest
 
 from recursive_expand.cases import LabelMap
-from recursive_expand.expand.validation import validate
+from recursive_expand.expand.training_set import AcceptedSlices
+from recursive_expand.expand.validation import validate, validate_accepted
 from recursive_expand.segment.metrics import Counts, count
 from recursive_expand.segment.predict import Predictor
 
@@ -36,3 +37,20 @@ def test_all_voxels_together_weigh_voxels_not_cases(reviewing, monkeypatch):
     assert scores["pooled"]["dice"] == pytest.approx(expected.dice)
     assert scores["pooled"]["foreground_voxels"] == (masks["p0"].native > 0).sum()
     assert scores["dice"] < scores["pooled"]["dice"]
+
+
+def test_the_model_that_made_what_was_accepted_finds_all_of_it_and_another_does_not(reviewing):
+    proposals = [reviewing.ledger.proposals.current(case_id) for case_id in ("i0", "u0")]
+    accepted = [AcceptedSlices(p.case_id, 0, p.sha256, p.slices[:2]) for p in proposals]
+    maker = Predictor(reviewing.settings, reviewing.network(reviewing.ledger.rounds.current_model()[1]))
+    found = validate_accepted(reviewing, maker, accepted)
+    assert (found["slices"], found["pooled"]["dice"], found["pooled"]["recall"]) == (4, 1.0, 1.0)
+    voxels = sum(
+        one.voxels
+        for p in proposals
+        for one in reviewing.ledger.proposals.marked(p.proposal_id)
+        if one.slice in p.slices[:2]
+    )
+    assert found["pooled"]["foreground_voxels"] == voxels
+    fresh = Predictor(reviewing.settings, reviewing.network(None))
+    assert validate_accepted(reviewing, fresh, accepted)["pooled"]["dice"] < 0.9

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from recursive_expand.segment.batches import epoch_order, make_batch, training_box
+from recursive_expand.segment.batches import WorkingGrid, epoch_order, make_batch, training_box
 from recursive_expand.segment.box import Box
 from recursive_expand.segment.examples import IGNORE, LABELLED, REJECTED, Example
 
@@ -70,3 +70,19 @@ def test_augmented_slices_of_which_a_part_counts_teach_nothing_else(make_setting
     for epoch in range(8):
         batch = make_batch([example], [Box.whole((32, 32))], settings, round_index=1, epoch=epoch)
         assert set(batch.target.unique().tolist()) == {part, IGNORE}
+
+
+def test_what_is_kept_between_epochs_changes_no_batch(make_settings, make_head):
+    settings = make_settings(training={"augment": True}, working_spacing=1.0)
+    slices = [make_head(bleed=(24, 26 + 4 * i), seed=i) for i in range(3)]
+    examples = [Example(f"a:{i}", hu, mask, True, spacing=(0.5, 0.5)) for i, (hu, mask) in enumerate(slices)]
+    boxes = [Box.whole(e.hu.shape) for e in examples]
+    kept = WorkingGrid(settings, most_bytes=2 * 32 * 32 * 3)  # two of the three
+    for epoch in range(3):
+        run = {"round_index": 0, "epoch": epoch}
+        with_kept, without = (make_batch(examples, boxes, settings, grid=grid, **run) for grid in (kept, None))
+        assert torch.equal(with_kept.hu, without.hu) and torch.equal(with_kept.target, without.target)
+    again = [
+        kept.read(example, box)[0] is kept.read(example, box)[0] for example, box in zip(examples, boxes, strict=True)
+    ]
+    assert again == [True, True, False]

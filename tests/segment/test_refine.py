@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recursive_expand.segment import refine as refine_module
 from recursive_expand.segment.refine import refine
+from recursive_expand.segment.specks import drop_specks
 from recursive_expand.settings import Refinement, Window
 
 BRAIN = Window(level=40, width=80)
@@ -102,6 +104,27 @@ def test_what_is_far_away_does_not_matter():
     hu[28:] = 90
     mask[29:, 29:] = 1
     assert np.array_equal(refine(mask, hu, refinement, BRAIN)[:25], alone[:25])
+
+
+@given(slices(), st.sampled_from(MODES), st.integers(1, 60))
+@settings(max_examples=60, deadline=None)
+def test_sparing_specks_that_are_dropped_afterwards_changes_nothing(case, mode, min_pixels):
+    mask, hu = case
+    refinement = _settings(mode, margin=2)
+    spared = refine(mask, hu, refinement, BRAIN, min_pixels=min_pixels)
+    expected = drop_specks(refine(mask, hu, refinement, BRAIN), min_pixels=min_pixels)
+    assert np.array_equal(drop_specks(spared, min_pixels=min_pixels), expected)
+
+
+def test_specks_far_from_anything_large_are_not_segmented(monkeypatch):
+    mask, hu = _square(slice(9, 19))
+    mask[0, 31] = mask[31, 0] = 1
+    segmented = []
+    monkeypatch.setattr(
+        refine_module, "felzenszwalb", lambda image, **_: segmented.append(image.shape) or (image > 0.7)
+    )
+    refine(mask, hu, _settings("shrink", margin=2), BRAIN, min_pixels=4)
+    assert segmented == [(14, 14)]
 
 
 def test_shapes_must_agree():

@@ -1,7 +1,7 @@
 """Small components go, others stay, class by class."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
@@ -24,6 +24,7 @@ def test_classes_that_touch_are_components_of_their_own():
 
 
 @given(hnp.arrays(np.uint8, (7, 9), elements=st.integers(0, 3)), st.floats(0, 20))
+@settings(deadline=None)
 def test_what_stays_is_as_it_was_and_dropping_again_changes_nothing(mask, least):
     kept = drop_specks(mask, min_pixels=least)
     assert np.array_equal(kept[kept > 0], mask[kept > 0])
@@ -45,5 +46,6 @@ def _drop_specks_0_1_0(mask, min_pixels):
     hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.integers(0, 3)),
     st.one_of(st.floats(0, 20), st.integers(0, 20)),
 )
+@settings(deadline=None)
 def test_the_rule_is_that_of_version_0_1_0(mask, least):
     assert np.array_equal(drop_specks(mask, min_pixels=least), _drop_specks_0_1_0(mask, least))

@@ -100,6 +100,7 @@ def test_without_expert_masks_a_person_is_waited_for(recursion, started):
         (Step.WAIT_FOR_PROPOSALS, False, 0, RoundState.REVIEWING),
         (Step.REVIEW, False, 0, RoundState.REVIEWING),
         (Step.DECIDED, False, 0, RoundState.REVIEWING),
+        (Step.OFFER_END, False, 0, RoundState.REVIEWING),
         (Step.RESUME_NEEDED, False, 0, RoundState.REVIEWING),
         (Step.CONVERGED, False, 0, RoundState.CONVERGED),
         (Step.NEXT_ROUND, False, 1, RoundState.CLOSED),

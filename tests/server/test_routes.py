@@ -177,6 +177,19 @@ def test_a_round_can_be_asked_for(client, app):
     assert app.conductor._asked
 
 
+def test_a_reader_may_end_the_recursion_and_go_on_later(client, app):
+    assert client.post("/recursive/end").json()["message"] == "the recursion ended with round 0"
+    status = client.get("/recursive/status").json()
+    assert (status["state"], status["step"], status["undecided"]) == ("converged", "converged", 3)
+    assert status["message"] == "the recursion was ended; POST /recursive/rounds goes on with what was accepted"
+    assert client.post("/recursive/end").status_code == 409
+    assert client.post("/recursive/rounds").status_code == 409  # nothing was accepted
+    [first, *_] = client.get("/recursive/queue").json()
+    body = {"case_id": first["case_id"], "proposal": first["proposal"], "verdict": "accept", "reviewer": "x"}
+    assert client.post("/recursive/verdicts", json=body).status_code == 201
+    assert client.post("/recursive/rounds").status_code == 202
+
+
 def test_the_openapi_document_describes_the_routes(client):
     document = client.get("/openapi.json").json()
     assert {path: set(document["paths"][path]) for path in document["paths"] if path.startswith("/recursive")} == {
@@ -184,6 +197,7 @@ def test_the_openapi_document_describes_the_routes(client):
         "/recursive/verdicts/{verdict_id}": {"delete"},
         "/recursive/status": {"get"},
         "/recursive/rounds": {"get", "post"},
+        "/recursive/end": {"post"},
         "/recursive/queue": {"get"},
         "/recursive/outbox/retry": {"post"},
         "/recursive/desk/state": {"get"},

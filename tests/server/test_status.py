@@ -2,8 +2,11 @@
 
 import pytest
 
+from recursive_expand.expand import steps
+from recursive_expand.expand.foretelling import Foretold
+from recursive_expand.expand.judging import Answer, judge
 from recursive_expand.expand.progress import Progress
-from recursive_expand.ledger import RoundState
+from recursive_expand.ledger import Actor, RoundState, VerdictKind
 from recursive_expand.server.conductor import Conductor
 from recursive_expand.server.status import read_status
 
@@ -18,6 +21,7 @@ def told(reviewing):
         conductor.held, conductor.problem = held, problem
         return read_status(reviewing, conductor)
 
+    _told.conductor = conductor
     return _told
 
 
@@ -34,6 +38,29 @@ def test_a_review(client, submit, proposed, app):
     assert status["model_sha256"] == app.recursion.ledger.rounds.current_model()[1]
     assert status["workspace"] == str(app.recursion.workspace.root)
     assert status["set_aside"] == []
+
+
+def test_where_little_is_foretold_the_end_is_offered(reviewing, told):
+    order = [proposal.proposal_id for proposal, _ in reviewing.ledger.queue.page(now=0)]
+    reviewing.ledger.queue.reorder(order, dict.fromkeys(order, 0.25))
+    told.conductor._foretell(reviewing.ledger.rounds.current())
+    status = told()
+    assert (status.step, status.foretold.round, status.foretold.offers_end) == ("review", 0, False)
+    assert status.message == "3 proposals wait for a verdict"
+    told.conductor.foretold = Foretold(0, 1.2, 0.012)
+    assert told().foretold.offers_end
+    assert told().message.startswith("3 proposals wait for a verdict; about 1 new slices (1.2%) are foretold")
+
+
+def test_a_round_that_brought_little_is_not_followed_by_itself(reviewing, told, monkeypatch):
+    for case_id, kind in {"u0": VerdictKind.ACCEPT, "i0": VerdictKind.REJECT, "i1": VerdictKind.REJECT}.items():
+        proposal = reviewing.ledger.proposals.current(case_id)
+        judge(reviewing, Actor("x", "x"), case_id, proposal.sha256, Answer(kind))
+    assert told().step == "next_round"
+    monkeypatch.setattr(steps, "trained_slices", lambda _round: 10_000)
+    status = told()
+    assert (status.step, status.state) == ("offer_end", "decided")
+    assert "this can be the end" in status.message
 
 
 def test_before_anything_was_looked_at(recursion):

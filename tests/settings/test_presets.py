@@ -43,6 +43,8 @@ TABLE: dict[str, dict[str, tuple[Any, Any]]] = {
         "gate": (False, True),
         "gate_tolerance": (0.05, 0.05),
         "validation_share": (0, 0.2),
+        "accepted_validation_share": (0.1, 0.1),
+        "tau": (0.35, 0.35),
         "unchanged_dice": (0.95, 0.95),
     },
     "network": {
@@ -91,6 +93,7 @@ TABLE: dict[str, dict[str, tuple[Any, Any]]] = {
         "train": ("auto", "auto"),
         "bulk_accept": (False, False),
         "min_expansion": (0, 0),
+        "offer_end": (0, 0.02),
         "verdicts_per_round": (0, 0),
         "order": ("balanced", "risk"),
         "lease_minutes": (15, 15),

@@ -41,12 +41,14 @@ function show(status) {
   const running = ["training", "proposing"].includes(status.state);
   $("stop").disabled = !running;
   $("start").disabled = running;
+  $("end").disabled = running || !["reviewing", "decided"].includes(status.state);
   const facts = {
     "Wait for a verdict": status.undecided,
     "Accepted": `${status.verdicts.accept} proposals, ${status.verdicts.accepted_slices} slices`,
     "Rejected": `${status.verdicts.reject} proposals, ${status.verdicts.rejected_slices} slices`,
     "Cases": Object.entries(status.cases).map(([role, number]) => `${number} ${role}`).join(", "),
     "Labels to write": status.outbox.waiting ? `${status.outbox.waiting}${status.outbox.failing ? `, ${status.outbox.failing} failing: ${status.outbox.error ?? ""}` : ""}` : "none",
+    "Foretold": status.foretold ? `${Math.round(status.foretold.slices)} new slices in round ${status.foretold.round} (${(100 * status.foretold.share).toFixed(1)} %)` : "–",
     "Next step": status.step.replaceAll("_", " "),
     "Preset": status.preset,
     "Free on disk": `${status.disk_free_gb} GB`,
@@ -98,6 +100,7 @@ async function showRounds() {
     "Within 0.3 s": (each) => each.quick,
     "In bulk": (each) => each.bulk,
     "New slices": (each) => each.new,
+    "Foretold": (each) => (Number.isFinite(each.foretold) ? Math.round(each.foretold) : null),
     "Dice": (each) => each.validation?.dice?.toFixed(3),
     "Recall": (each) => each.validation?.recall?.toFixed(3),
     "Model": (each) => (each.promoted === false ? "held back" : each.promoted ? "taken" : null),
@@ -189,5 +192,6 @@ async function press(act) {
 }
 
 $("start").addEventListener("click", () => press(() => ask("rounds", { method: "POST" })));
+$("end").addEventListener("click", () => press(() => ask("end", { method: "POST" })));
 $("stop").addEventListener("click", () => press(async () => (await ask("../train/", { method: "DELETE" }), { message: "The round is being stopped; starting resumes it." })));
 listen();

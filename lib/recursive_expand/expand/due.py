@@ -58,13 +58,29 @@ def close_review(recursion: Recursion, round_: RoundRecord, *, converged: bool) 
     return recursion.ledger.rounds.close_review(round_.round, converged=converged, report=report)
 
 
+def end_recursion(recursion: Recursion) -> RoundRecord:
+    """A person ends the recursion with the round under review; what waits there still is not decided any more.
+
+    A round that is asked for goes on with what was accepted.
+
+    Raises:
+        NothingToDo: no round is under review.
+        MovedOn: somebody else closed it.
+    """
+    round_ = recursion.ledger.rounds.current()
+    if round_ is None or round_.state is not RoundState.REVIEWING:
+        raise NothingToDo("there is no review to end; a round that trains or proposes is stopped by DELETE /train/")
+    report = {"expanded_slices": expansion(recursion.ledger, round_), "ended": True}
+    return recursion.ledger.rounds.close_review(round_.round, converged=True, report=report)
+
+
 def close_review_if_done(recursion: Recursion) -> RoundRecord | None:
     """Close the current round's review when it is over; returns the closed or converged round, else None."""
     round_ = recursion.ledger.rounds.current()
     if round_ is None or round_.state is not RoundState.REVIEWING:
         return None
     step = next_step(read_state(recursion), recursion.settings.review)
-    if step in (Step.REVIEW, Step.DECIDED):
+    if step in (Step.REVIEW, Step.DECIDED, Step.OFFER_END):
         return None
     try:
         return close_review(recursion, round_, converged=step is Step.CONVERGED)

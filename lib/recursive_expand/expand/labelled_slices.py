@@ -24,29 +24,36 @@ _CLEAN, _HOSTS, _TAUGHT = 2, 3, 4
 _T = TypeVar("_T")
 
 
+def labelled_cases(ledger: Ledger, proposable: Collection[str]) -> list[CaseRecord]:
+    """Cases with image-level labels that may be trained on: none of a locked patient."""
+    return [case for case in ledger.cases.iterate(roles=[Role.IMAGE]) if case.case_id in proposable]
+
+
 def clean_slices(
-    ledger: Ledger, method: Method, round_index: int, *, most: int, marked: CountMarked | None = None
+    cases: Sequence[CaseRecord], method: Method, round_index: int, *, most: int, marked: CountMarked | None = None
 ) -> list[SliceNumbers]:
     """A seeded choice of at most `most` slices that image-level labels call clean, by case.
 
     Args:
-        ledger: the cases.
+        cases: those with labels.
         method: its seed.
         round_index: the round, which has its own choice.
         most: how many.
         marked: for mined negatives; None: by chance alone.
     """
     if marked is None:
-        return _by_case(_drawn(_all_clean(ledger), method, round_index, _CLEAN, most))
-    pool = _drawn(_all_clean(ledger), method, round_index, _CLEAN, MINED_FROM * most)
+        return _by_case(_drawn(_all_clean(cases), method, round_index, _CLEAN, most))
+    pool = _drawn(_all_clean(cases), method, round_index, _CLEAN, MINED_FROM * most)
     worst_first = np.argsort(-np.array(marked(pool), np.int64), kind="stable")
     return _by_case(pool[i] for i in worst_first[:most])
 
 
-def unmarked_slices(ledger: Ledger, taken: Collection[tuple[str, int]]) -> list[SliceNumbers]:
+def unmarked_slices(
+    ledger: Ledger, cases: Iterable[CaseRecord], taken: Collection[tuple[str, int]]
+) -> list[SliceNumbers]:
     """Slices that image-level labels call clean and the case's newest proposal leaves empty, but for those taken."""
     unmarked = []
-    for case in ledger.cases.iterate(roles=[Role.IMAGE]):
+    for case in cases:
         clean = _labelled_clean(case)
         proposal = ledger.proposals.current(case.case_id) if clean else None
         if proposal is None:
@@ -58,20 +65,22 @@ def unmarked_slices(ledger: Ledger, taken: Collection[tuple[str, int]]) -> list[
     return unmarked
 
 
-def host_slices(ledger: Ledger, method: Method, round_index: int, *, with_masks: int) -> list[SliceNumbers]:
+def host_slices(
+    cases: Sequence[CaseRecord], method: Method, round_index: int, *, with_masks: int
+) -> list[SliceNumbers]:
     """A seeded choice of slices labelled clean that bleeds are painted or pasted into, by case.
 
     Args:
-        ledger, method, round_index: as `clean_slices` takes them.
+        cases, method, round_index: as `clean_slices` takes them.
         with_masks: number of slices with masks, which `painted_share` and `pasted_share` count by.
     """
     training = method.training
     bleeds = sum(int(share * with_masks) for share in (training.painted_share, training.pasted_share))
-    return _by_case(_drawn(_all_clean(ledger), method, round_index, _HOSTS, HOSTS_PER_BLEED * bleeds))
+    return _by_case(_drawn(_all_clean(cases), method, round_index, _HOSTS, HOSTS_PER_BLEED * bleeds))
 
 
 def taught_slices(
-    ledger: Ledger, method: Method, round_index: int, *, taken: Collection[tuple[str, int]], most: int
+    cases: Sequence[CaseRecord], method: Method, round_index: int, *, taken: Collection[tuple[str, int]], most: int
 ) -> list[tuple[str, int, tuple[str, ...]]]:
     """A seeded choice of slices whose image-level labels are taught: (case id, slice number, classes present).
 
@@ -79,11 +88,11 @@ def taught_slices(
     present. Slices labelled clean are learned as background instead.
 
     Args:
-        ledger, method, round_index, most: as `clean_slices` takes them.
+        cases, method, round_index, most: as `clean_slices` takes them.
         taken: slices that join with a mask.
     """
     known = []
-    for case in ledger.cases.iterate(roles=[Role.IMAGE]):
+    for case in cases:
         allowed = allowed_classes(case.image_labels, case.slices)
         for number, present in enumerate(allowed):
             own = case.slices == 1 or number in case.image_labels
@@ -92,8 +101,8 @@ def taught_slices(
     return sorted(_drawn(known, method, round_index, _TAUGHT, most))
 
 
-def _all_clean(ledger: Ledger) -> list[tuple[str, int]]:
-    return [(case.case_id, n) for case in ledger.cases.iterate(roles=[Role.IMAGE]) for n in _labelled_clean(case)]
+def _all_clean(cases: Iterable[CaseRecord]) -> list[tuple[str, int]]:
+    return [(case.case_id, n) for case in cases for n in _labelled_clean(case)]
 
 
 def _labelled_clean(case: CaseRecord) -> list[int]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from recursive_expand.expand.recursion import Recursion
 from recursive_expand.expand.triage import acceptance_scores
-from recursive_expand.ledger import Candidate
+from recursive_expand.ledger import CalibrationSlice, Candidate
 
 VERDICTS_PER_FIT = 20
 """Acceptance is predicted anew each time a review has got this many more verdicts."""
@@ -15,13 +15,20 @@ FRONT = 200
 """Proposals whose places are written then: more than readers can judge before the next time."""
 
 
-def order_for_review(recursion: Recursion, round_index: int) -> tuple[list[int], dict[int, float]]:
+def order_for_review(
+    recursion: Recursion, round_index: int, calibration: Sequence[CalibrationSlice] = ()
+) -> tuple[list[int], dict[int, float]]:
     """The queue of a round whose review is about to open.
+
+    Args:
+        recursion: the recursion.
+        round_index: the round.
+        calibration: what its model proposes on slices whose truth is known.
 
     Returns:
         (proposal ids as they are served, the predicted probabilities of acceptance by id; none for `order: balanced`).
     """
-    return _ordered(recursion, recursion.ledger.queue.candidates(round_index=round_index))
+    return _ordered(recursion, recursion.ledger.queue.candidates(round_index=round_index), calibration)
 
 
 def refit(recursion: Recursion) -> int:
@@ -32,14 +39,21 @@ def refit(recursion: Recursion) -> int:
     """
     if recursion.settings.review.order != "risk":
         return 0
-    order, scores = _ordered(recursion, recursion.ledger.queue.candidates())
+    current = recursion.ledger.rounds.current()
+    calibration = recursion.ledger.rounds.calibration(current.round) if current is not None else []
+    order, scores = _ordered(recursion, recursion.ledger.queue.candidates(), calibration)
     recursion.ledger.queue.reorder(order[:FRONT], scores)
     return len(order[:FRONT])
 
 
-def _ordered(recursion: Recursion, candidates: Sequence[Candidate]) -> tuple[list[int], dict[int, float]]:
+def _ordered(
+    recursion: Recursion, candidates: Sequence[Candidate], calibration: Sequence[CalibrationSlice]
+) -> tuple[list[int], dict[int, float]]:
     by_risk = recursion.settings.review.order == "risk"
-    scores = acceptance_scores(candidates, recursion.ledger.queue.judged()) if by_risk else {}
+    scores: dict[int, float] = {}
+    if by_risk:
+        judged, tau = recursion.ledger.queue.judged(), recursion.settings.method.tau
+        scores = acceptance_scores(candidates, judged, calibration, tau=tau)
     scored = ((one.proposal_id, one.leading_class, scores.get(one.proposal_id, one.confidence)) for one in candidates)
     return queue_order(scored, likely_first=by_risk), scores
 

@@ -13,6 +13,7 @@ from filelock import FileLock
 
 from recursive_expand.archives.atomic import sweep
 from recursive_expand.errors import RecursiveExpandError, Unreachable
+from recursive_expand.expand.calibration_set import calibration_set
 from recursive_expand.expand.due import (
     NothingToDo,
     NotReady,
@@ -23,8 +24,10 @@ from recursive_expand.expand.due import (
 )
 from recursive_expand.expand.examples import build_examples
 from recursive_expand.expand.false_positives import count_marked
+from recursive_expand.expand.foretelling import expected_slices
 from recursive_expand.expand.frozen import sweep_proposals
 from recursive_expand.expand.gate import choose_model
+from recursive_expand.expand.locked import lock_accepted, lock_validation
 from recursive_expand.expand.progress import Progress
 from recursive_expand.expand.proposer import Proposer, cases_to_propose
 from recursive_expand.expand.queue import order_for_review
@@ -33,7 +36,7 @@ from recursive_expand.expand.refined import refine_accepted
 from recursive_expand.expand.registration import UnusableArchive, register_cases
 from recursive_expand.expand.start import first_network
 from recursive_expand.expand.targets import target_predictor
-from recursive_expand.expand.training_set import TrainingSet, build_training_set, expansion, lock_validation
+from recursive_expand.expand.training_set import TrainingSet, build_training_set, expansion
 from recursive_expand.ledger import OutdatedTrainingSet, RoundRecord, RoundState
 from recursive_expand.ledger.chain import canonical
 from recursive_expand.ledger.rounds import OVER
@@ -127,6 +130,7 @@ def _begin_or_resume(recursion: Recursion) -> RoundRecord:
 
 def _start(recursion: Recursion, before: RoundRecord | None, config: dict[str, Any], digest: str) -> RoundRecord:
     index = 0 if before is None else before.round + 1
+    lock_accepted(recursion.ledger, recursion.settings.method, index)
     marked = count_marked(recursion, before)
     training_set, known = build_training_set(recursion.ledger, recursion.settings.method, index, marked=marked)
     training_set = refine_accepted(recursion, training_set)
@@ -229,7 +233,9 @@ def _propose_and_open(recursion: Recursion, round_: RoundRecord, progress: Progr
         progress.say(f"{new} slices are new" if new else "nothing new to train on")
         report |= {"expanded_slices": new}
         return ledger.rounds.close_unreviewed(round_.round, converged=converged, report=report)
-    order, scores = order_for_review(recursion, round_.round)
-    round_ = ledger.rounds.open_review(round_.round, order=order, report=report, scores=scores)
+    calibration = calibration_set(recursion, round_, progress)
+    order, scores = order_for_review(recursion, round_.round, calibration)
+    report |= {"foretold_slices": expected_slices(ledger.queue.candidates(round_index=round_.round), scores)}
+    round_ = ledger.rounds.open_review(round_.round, order=order, report=report, scores=scores, calibration=calibration)
     progress.say(f"{len(order)} proposals wait for a verdict" if order else "nothing new to show to an expert")
     return close_review_if_done(recursion) or round_

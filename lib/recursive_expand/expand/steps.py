@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from recursive_expand.cases import Role
+from recursive_expand.expand.foretelling import trained_slices
 from recursive_expand.expand.recursion import Recursion
 from recursive_expand.expand.training_set import expansion
 from recursive_expand.ledger import RoundState
@@ -29,10 +30,13 @@ class Step(StrEnum):
     """Experts judge proposals."""
     DECIDED = "decided"
     """A person: every proposal is decided, and rounds do not begin by themselves. Verdicts can still be taken back."""
+    OFFER_END = "offer_end"
+    """A person: every proposal is decided, and little new came of it; the next round would bring no more. Without a
+    request for it this is the end."""
     NEXT_ROUND = "next_round"
     """The server closes the review, if it is open, and begins the next round."""
     CONVERGED = "converged"
-    """Nobody: every proposal is decided, and nothing new came of it."""
+    """Nobody: every proposal is decided, and nothing new came of it; or a person ended the recursion."""
     RESUME_NEEDED = "resume_needed"
     """A person: the round failed or was stopped, or no round can begin."""
 
@@ -50,6 +54,8 @@ class State:
         undecided: proposals that wait for a verdict.
         verdicts: standing verdicts on the newest round's proposals.
         expansion: new slices since its training set; None where it does not matter yet.
+        trained: slices that it trained on, clean ones aside.
+        ended: whether a person ended the recursion with that round.
         indexing: whether the archive is being read for the first time.
         asked: whether a person asked for a round.
         held: why no round begins until a person asks, if so.
@@ -63,6 +69,8 @@ class State:
     undecided: int = 0
     verdicts: int = 0
     expansion: int | None = None
+    trained: int = 0
+    ended: bool = False
     indexing: bool = False
     asked: bool = False
     held: str | None = None
@@ -71,8 +79,8 @@ class State:
 def next_step(state: State, review: Review) -> Step:
     """Decide what comes next; the same for the conductor, the status and whoever drives a recursion.
 
-    With `verdicts_per_round` a round ends early only if it expanded; one that brought nothing so far goes on until
-    every proposal is decided.
+    With `verdicts_per_round` a round ends early only if it expanded; one that brought nothing so far, or too little to
+    go on by itself, goes on until every proposal is decided.
 
     Args:
         state: where the recursion stands.
@@ -102,7 +110,7 @@ def next_step(state: State, review: Review) -> Step:
         case RoundState.CONVERGED:
             if state.asked:
                 return Step.NEXT_ROUND
-            return Step.REVIEW if state.undecided else Step.CONVERGED
+            return Step.REVIEW if state.undecided and not state.ended else Step.CONVERGED
     raise AssertionError(state.round_state)
 
 
@@ -134,6 +142,8 @@ def read_state(recursion: Recursion, *, indexing: bool = False, asked: bool = Fa
         undecided=undecided,
         verdicts=verdicts,
         expansion=new,
+        trained=trained_slices(round_),
+        ended=bool(round_.report.get("ended")),
         indexing=indexing,
         asked=asked,
         held=held,
@@ -147,9 +157,12 @@ def _after_review(state: State, review: Review) -> Step:
         return Step.REVIEW if state.undecided else Step.DECIDED
     if state.undecided and not _enough(state.verdicts, review):
         return Step.REVIEW
-    if (state.expansion or 0) > review.min_expansion:
+    new = state.expansion or 0
+    if new > review.min_expansion and new >= review.offer_end * state.trained:
         return _unless_held(state, review, Step.NEXT_ROUND)
-    return Step.REVIEW if state.undecided else Step.CONVERGED
+    if state.undecided:
+        return Step.REVIEW
+    return Step.OFFER_END if new > review.min_expansion else Step.CONVERGED
 
 
 def _enough(verdicts: int, review: Review) -> bool:

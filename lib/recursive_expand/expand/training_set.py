@@ -8,18 +8,18 @@ from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from typing import Any
 
-import numpy as np
-
 from recursive_expand.cases import Role
 from recursive_expand.expand.consensus import consensus
 from recursive_expand.expand.labelled_slices import (
     CountMarked,
     clean_slices,
     host_slices,
+    labelled_cases,
     taught_slices,
     unmarked_slices,
 )
-from recursive_expand.ledger import CaseRecord, Judgement, Ledger, RoundRecord
+from recursive_expand.expand.locked import locked_patients, patient_of
+from recursive_expand.ledger import Judgement, Ledger, RoundRecord
 from recursive_expand.ledger.chain import canonical
 from recursive_expand.settings import Method
 
@@ -63,6 +63,7 @@ class TrainingSet:
             round proposed them; none that an expert judged.
         hosts: (case id, slice numbers) labelled clean, which bleeds are painted or pasted into.
         labelled: (case id, slice number, classes present) of slices without an accepted mask whose labels are taught.
+        held_out: accepted slices of locked patients: never trained on, they have a say in the gate.
     """
 
     pixel: tuple[tuple[str, int, str], ...]
@@ -72,12 +73,14 @@ class TrainingSet:
     new_slices: int
     rejected: tuple[AcceptedSlices, ...] = ()
     joined: tuple[AcceptedSlices, ...] = ()
+    held_out: tuple[AcceptedSlices, ...] = ()
     hosts: tuple[tuple[str, tuple[int, ...]], ...] = ()
     labelled: tuple[tuple[str, int, tuple[str, ...]], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As the ledger keeps it."""
-        groups = {name: [one.to_json() for one in getattr(self, name)] for name in ("accepted", "rejected", "joined")}
+        names = ("accepted", "rejected", "joined", "held_out")
+        groups = {name: [one.to_json() for one in getattr(self, name)] for name in names}
         stored = asdict(self) | groups
         return {name: value for name, value in stored.items() if value or name not in ("hosts", "labelled")}
 
@@ -94,6 +97,7 @@ class TrainingSet:
             joined=_slices_from_json(stored.get("joined", [])),
             hosts=tuple((case_id, tuple(numbers)) for case_id, numbers in stored.get("hosts", [])),
             labelled=tuple((case_id, n, tuple(present)) for case_id, n, present in stored.get("labelled", [])),
+            held_out=_slices_from_json(stored.get("held_out", [])),
         )
 
     @property
@@ -120,6 +124,7 @@ class TrainingSet:
             **({"rejected": sum(len(r.slices) for r in self.rejected)} if self.rejected else {}),
             **({"joined": sum(len(j.slices) for j in self.joined)} if self.joined else {}),
             **({"labelled": len(self.labelled)} if self.labelled else {}),
+            **({"held_out": sum(len(h.slices) for h in self.held_out)} if self.held_out else {}),
         }
 
     @property
@@ -127,32 +132,6 @@ class TrainingSet:
         """Number of slices with a mask: what shares of other slices are counted by."""
         masks = sum(slices for _, slices, _ in self.pixel)
         return masks + sum(len(one.slices) for one in (*self.accepted, *self.joined))
-
-
-def lock_validation(ledger: Ledger, method: Method) -> None:
-    """Choose the locked validation share of the pixel slices, seeded and by patient.
-
-    Patients are taken in a seeded order, each only where that brings the locked share of slices closer to the wanted
-    one: locking the patient who has most of the slices would leave little to learn from. A case whose patient is not
-    known stands for a patient of its own. From three patients on at least one is locked, of those with the fewest
-    slices if need be, and one at least is left to train on.
-    """
-    patients: dict[tuple[str, str], list[CaseRecord]] = {}
-    for case in ledger.cases.iterate(roles=[Role.PIXEL]):
-        key = ("case", case.case_id) if case.patient is None else ("patient", case.patient)
-        patients.setdefault(key, []).append(case)
-    cases = list(patients.values())
-    sizes = [sum(case.slices for case in members) for members in cases]
-    wanted, locked = method.validation_share * sum(sizes), 0
-    chosen: list[int] = []
-    order = np.random.default_rng([method.seed, 1]).permutation(len(cases)).tolist()
-    for i in order:
-        if len(chosen) + 1 < len(cases) and locked + sizes[i] / 2 <= wanted:
-            chosen.append(i)
-            locked += sizes[i]
-    if not chosen and method.validation_share > 0 and len(cases) >= 3:
-        chosen.append(min(order, key=sizes.__getitem__))
-    ledger.cases.lock_validation(case.case_id for i in chosen for case in cases[i])
 
 
 def build_training_set(
@@ -170,21 +149,22 @@ def build_training_set(
         The training set, and `Judgements.watermark`: what it knows of.
     """
     known = ledger.judgements.watermark()
+    locked = locked_patients(ledger.cases.iterate(state=None))
     pixel, validation = [], []
     for case in ledger.cases.iterate(roles=[Role.PIXEL]):
-        if case.validation:
+        if patient_of(case) in locked:
             validation.append(case.case_id)
         else:
             pixel.append((case.case_id, case.slices, case.pixel_sha256 or ""))
     # Not of cases that were set aside since, nor of those that an expert drew a mask for.
-    proposable = {case.case_id for case in ledger.cases.iterate(roles=[Role.IMAGE, Role.UNLABELLED])}
-    judged = [one for one in ledger.judgements.standing() if one.verdict_id <= known[0] and one.case_id in proposable]
-    accepted, new_slices = [], 0
-    for proposal, slices, new in _by_proposal(judged):
-        taken = tuple(number for number, ok in slices.items() if ok)
-        if taken:
-            accepted.append(AcceptedSlices(*proposal, taken, new=new))
-            new_slices += len(taken) if new else 0
+    proposable: set[str] = set()
+    kept_out: set[str] = set()
+    for case in ledger.cases.iterate(roles=[Role.IMAGE, Role.UNLABELLED]):
+        (kept_out if patient_of(case) in locked else proposable).add(case.case_id)
+    standing = [one for one in ledger.judgements.standing() if one.verdict_id <= known[0]]
+    judged = [one for one in standing if one.case_id in proposable]
+    accepted = _accepted_slices(judged)
+    new_slices = sum(len(one.slices) for one in accepted if one.new)
     joined: tuple[AcceptedSlices, ...] = ()
     if method.review == "once":
         joined = _joined_slices(ledger, judged, proposable, round_index)
@@ -195,33 +175,39 @@ def build_training_set(
     training_set = TrainingSet(
         pixel=tuple(pixel),
         validation=tuple(validation),
-        accepted=tuple(accepted),
+        accepted=accepted,
         clean=(),
         new_slices=new_slices,
         rejected=rejected,
         joined=joined,
+        held_out=_accepted_slices(one for one in standing if one.case_id in kept_out),
     )
-    return _with_labelled(ledger, method, round_index, training_set, marked), known
+    return _with_labelled(ledger, method, round_index, training_set, proposable, marked), known
 
 
 def _with_labelled(
-    ledger: Ledger, method: Method, round_index: int, masks: TrainingSet, marked: CountMarked | None
+    ledger: Ledger,
+    method: Method,
+    round_index: int,
+    masks: TrainingSet,
+    proposable: Collection[str],
+    marked: CountMarked | None,
 ) -> TrainingSet:
     """The training set with what joins it for its image-level labels: `clean`, `hosts` and `labelled`."""
-    training = method.training
+    training, cases = method.training, labelled_cases(ledger, proposable)
     taken = {(one.case_id, number) for one in (*masks.accepted, *masks.joined) for number in one.slices}
     clean, hosts, labelled = [], [], []
     if round_index > 0 and training.clean_slices == "unmarked":
         accepted = {(one.case_id, number) for one in masks.accepted for number in one.slices}
-        clean = unmarked_slices(ledger, accepted)
+        clean = unmarked_slices(ledger, cases, accepted)
     elif round_index > 0 and method.use_image_labels:
         most = int(training.clean_share * masks.with_masks)
-        clean = clean_slices(ledger, method, round_index, most=most, marked=marked)
+        clean = clean_slices(cases, method, round_index, most=most, marked=marked)
     if method.use_image_labels:
-        hosts = host_slices(ledger, method, round_index, with_masks=masks.with_masks)
+        hosts = host_slices(cases, method, round_index, with_masks=masks.with_masks)
     if method.use_image_labels and training.slice_label_weight:
         most = int(training.slice_label_share * masks.with_masks)
-        labelled = taught_slices(ledger, method, round_index, taken=taken, most=most)
+        labelled = taught_slices(cases, method, round_index, taken=taken, most=most)
     return replace(masks, clean=tuple(clean), hosts=tuple(hosts), labelled=tuple(labelled))
 
 
@@ -242,6 +228,15 @@ def _by_proposal(
     for (case_id, round_index, sha256), group in groupby(judged, lambda j: (j.case_id, j.round, j.proposal_sha256)):
         judgements = list(group)
         yield (case_id, round_index, sha256), consensus(judgements), all(j.used_by is None for j in judgements)
+
+
+def _accepted_slices(judged: Iterable[Judgement]) -> tuple[AcceptedSlices, ...]:
+    accepted = []
+    for proposal, slices, new in _by_proposal(judged):
+        taken = tuple(number for number, ok in slices.items() if ok)
+        if taken:
+            accepted.append(AcceptedSlices(*proposal, taken, new=new))
+    return tuple(accepted)
 
 
 def _rejected_slices(judged: Collection[Judgement]) -> tuple[AcceptedSlices, ...]:

@@ -1,4 +1,4 @@
-"""Triage: how probably an expert accepts a proposal, predicted from the verdicts so far."""
+"""Triage: how probably an expert accepts a proposal, from verdicts, and before them from slices of known truth."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from recursive_expand.cases import LabelMap
-from recursive_expand.ledger import Candidate, Features, JudgedProposal
+from recursive_expand.ledger import CalibrationSlice, Candidate, Features, JudgedProposal
+
+PRIOR_VERDICTS = 10
+"""Verdicts that weigh as much as the whole calibration set."""
 
 
 def triage_features(label: LabelMap, *, flip_dice: NDArray[np.float32]) -> Features | None:
@@ -34,54 +37,87 @@ def triage_features(label: LabelMap, *, flip_dice: NDArray[np.float32]) -> Featu
     return Features(math.log(area), components, float(flip_dice[filled].mean()) if known else None)
 
 
-def acceptance_scores(candidates: Sequence[Candidate], judged: Sequence[JudgedProposal]) -> dict[int, float]:
+def acceptance_scores(
+    candidates: Sequence[Candidate],
+    judged: Sequence[JudgedProposal],
+    calibration: Sequence[CalibrationSlice] = (),
+    *,
+    tau: float,
+) -> dict[int, float]:
     """The probability that a slice of each proposal is accepted.
 
-    A logistic regression over all slices judged so far. Until experts have both accepted and rejected, and for a
-    proposal without features (a ledger of 0.1.0 may hold some), it is the confidence.
+    A logistic regression over all slices judged so far, and before them over slices whose truth is known. Where neither
+    is there, and for a proposal without features (a ledger of 0.1.0 may hold some), it is the confidence.
 
     Args:
         candidates: what waits for a verdict.
         judged: what has one. Those without features are left out.
+        calibration: what the model proposes on slices whose truth is known. `PRIOR_VERDICTS` verdicts weigh as much as
+            all of them.
+        tau: share of wrong voxels up to which experts are taken to accept those.
 
     Returns:
         By proposal id, 0..1. The order of the arguments' members does not matter.
     """
     scores = {candidate.proposal_id: candidate.confidence for candidate in candidates}
-    known = sorted((one for one in judged if one.features), key=lambda one: one.proposal_id)
+    judged = sorted((one for one in judged if one.features), key=lambda one: one.proposal_id)
+    calibration = sorted(calibration, key=lambda one: one.key)
     open_ = sorted((one for one in candidates if one.features), key=lambda one: one.proposal_id)
-    if not open_ or not any(one.accepted for one in known) or not any(one.rejected for one in known):
+    if not open_ or not (judged or calibration):
         return scores
     # Only here: they take a second to import, and most of the server's work needs none of them.
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    with_flips = all(one.features and one.features.flip_dice is not None for one in (*known, *open_))
+    known: list[Candidate | CalibrationSlice] = [*judged, *calibration]
+    with_flips = all(one.features and one.features.flip_dice is not None for one in [*known, *open_])
     classes = sorted({one.leading_class for one in known})
     rows = _matrix(known, classes, with_flips=with_flips)
     # A volume counts once for each of its slices: as often accepted, as often rejected.
-    accepted = np.repeat([1, 0], len(known))
-    weights = np.array([one.accepted for one in known] + [one.rejected for one in known], np.float64)
+    verdicts = sum(one.accepted + one.rejected for one in judged)
+    weight = PRIOR_VERDICTS / (PRIOR_VERDICTS + verdicts)
+    accepted = [float(one.accepted) for one in judged] + [weight * (one.wrong <= tau) for one in calibration]
+    rejected = [float(one.rejected) for one in judged] + [weight * (one.wrong > tau) for one in calibration]
+    weights = np.array(accepted + rejected)
+    more, less = _presumed(rows, weights[: len(rows)] + weights[len(rows) :])
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    weights = np.concatenate([weights, [0.5, 0.5]])
     model.fit(
-        np.concatenate([rows, rows]),
-        accepted,
+        np.concatenate([rows, rows, [more, less]]),
+        np.repeat([1, 0, 1, 0], [len(rows), len(rows), 1, 1]),
         standardscaler__sample_weight=weights,
         logisticregression__sample_weight=weights,
     )
-    # Beyond what was judged a line that was fitted to few verdicts would be all too sure.
+    # Beyond what is known a line that was fitted to few slices would be all too sure.
     waiting = np.clip(_matrix(open_, classes, with_flips=with_flips), rows.min(axis=0), rows.max(axis=0))
     predicted = model.predict_proba(waiting)[:, 1]
     return scores | {one.proposal_id: float(score) for one, score in zip(open_, predicted, strict=True)}
 
 
-def _matrix(proposals: Sequence[Candidate], classes: Sequence[str], *, with_flips: bool) -> NDArray[np.float64]:
-    """A row a proposal: its features, and its leading class one-hot (all 0 for a class without verdicts)."""
+def _presumed(
+    rows: NDArray[np.float64], weights: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Slices like the mean of all, one more confident and one less: half of each is taken as accepted and as rejected.
+
+    A few that all were accepted do not foretell then that all will be, and leave the order to the confidence.
+    """
+    mean = np.average(rows, axis=0, weights=weights)
+    deviation = np.zeros_like(mean)
+    deviation[0] = np.sqrt(np.average((rows[:, 0] - mean[0]) ** 2, weights=weights))
+    return mean + deviation, mean - deviation
+
+
+def _matrix(
+    proposals: Sequence[Candidate | CalibrationSlice], classes: Sequence[str], *, with_flips: bool
+) -> NDArray[np.float64]:
+    """A row a proposal: its features as of one slice, and its leading class one-hot (all 0 for an unknown class)."""
     rows = []
     for one in proposals:
         assert one.features is not None
-        columns = [one.confidence, one.features.log_area, float(one.features.components)]
+        slices = 1 if isinstance(one, CalibrationSlice) else max(1, one.slices)
+        columns = [one.confidence, one.features.log_area - math.log(slices), one.features.components / slices]
+        columns.append(float(one.judged_before))
         if with_flips:
             columns.append(one.features.flip_dice or 0.0)
         rows.append([*columns, *(float(one.leading_class == name) for name in classes)])

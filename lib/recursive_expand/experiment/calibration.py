@@ -68,6 +68,12 @@ def calibration_error(bins: pd.DataFrame) -> float:
     return float(np.average((bins.score - bins.accepted).abs(), weights=bins.n))
 
 
+def chance_error(scores: NDArray[np.float64], *, draws: int = 200) -> float:
+    """The calibration error to be expected of scores that are right: few verdicts leave one to the best of them."""
+    accepted = np.random.default_rng(0).random((draws, len(scores))) < scores
+    return float(np.mean([calibration_error(calibration_bins(scores, each)) for each in accepted]))
+
+
 def risk_at_coverage(scores: NDArray[np.float64], accepted: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Share rejected among the k highest scores, for every k from 1; ties share their mean risk."""
     frame = pd.DataFrame({"score": scores, "risk": 1.0 - np.asarray(accepted, np.float64)})

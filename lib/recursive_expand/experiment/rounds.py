@@ -37,6 +37,7 @@ def round_rows(rounds: Sequence[RunRound]) -> Rows:
                 **{f"validation_{name}": validation.get(name) for name in ("dice", "iou", "precision", "recall")},
                 "validation_held_out": validation.get("held_out"),
                 "proposed_cases": one.proposed,
+                "foretold_slices": report.get("foretold_slices"),
                 "verdicts_before": before,
                 "verdicts": verdicts,
                 "accepted_slices": one.accepted_slices,

@@ -20,6 +20,7 @@ from recursive_expand.experiment.figures import (
     expansion,
     risk_coverage,
 )
+from recursive_expand.experiment.foretold import foretold_table
 from recursive_expand.experiment.overlays import KINDS, overlay_figures
 from recursive_expand.experiment.results import Results
 from recursive_expand.experiment.tables import (
@@ -123,6 +124,7 @@ def report_sections(results: Results) -> Iterator[Section]:
         "Does the model know when it is right?",
         "The score shown with a proposal, compared with the verdict: the probability of acceptance that triage "
         "predicted, or the confidence without triage.",
+        tables=tuple(foretold_table(results, preset) for preset in presets),
         figures=(
             NamedFigure(
                 "calibration",

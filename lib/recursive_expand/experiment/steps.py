@@ -52,7 +52,7 @@ def decide(status: Mapping[str, Any], *, max_rounds: int, max_verdicts: int = 0)
         max_verdicts: verdicts of the whole run; 0: no limit.
     """
     step = step_of(status)
-    if step in ("converged", "decided"):
+    if step in ("converged", "decided", "offer_end"):
         return Action.FINISH
     if step == "resume_needed":
         return Action.RESUME

@@ -21,6 +21,7 @@ from recursive_expand.ledger.outbox import OutboxCount
 from recursive_expand.ledger.queue import Hold
 from recursive_expand.ledger.records import (
     Actor,
+    CalibrationSlice,
     Candidate,
     CaseRecord,
     CaseState,
@@ -41,6 +42,7 @@ from recursive_expand.ledger.records import (
 __all__ = [
     "Actor",
     "AlreadyDecided",
+    "CalibrationSlice",
     "Candidate",
     "CaseEntry",
     "CaseRecord",

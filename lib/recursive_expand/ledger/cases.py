@@ -220,7 +220,7 @@ class Cases:
             self._store.record(connection, "expert_mask", this, case_id=case_id, reviewer=reviewer, mask_sha256=sha256)
 
     def lock_validation(self, case_ids: Iterable[str]) -> None:
-        """Lock the validation share, once: these pixel cases are never trained on."""
+        """Lock these cases, for good: they are never trained on."""
         chosen = sorted(case_ids)
         with self._store.write() as connection:
             for part in chunks(chosen):

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Integer, Row, and_, cast, delete, func, insert, select, text
+from sqlalchemy import Connection, Integer, Row, and_, cast, delete, distinct, exists, func, insert, select, text
 
 from recursive_expand.ledger.proposals import to_proposals
 from recursive_expand.ledger.records import Candidate, Features, JudgedProposal, ProposalRecord, ProposalState
 from recursive_expand.ledger.store import Store
-from recursive_expand.ledger.tables import judgements, leases, proposals, verdicts
+from recursive_expand.ledger.tables import judgements, leases, proposal_slices, proposals, verdicts
 
 READERS_PER_CASE = 1
 """How many readers may hold a case at once: the consensus policy `first` asks one."""
@@ -174,6 +174,12 @@ class Queue:
         with self._store.read() as connection:
             return connection.execute(query).scalar_one()
 
+    def expected(self) -> float | None:
+        """How many slices of the open proposals are expected to be accepted; None where no score is known."""
+        query = select(func.sum(proposals.c.score * _marked_slices())).where(proposals.c.state == ProposalState.OPEN)
+        with self._store.read() as connection:
+            return connection.execute(query).scalar_one()
+
     def candidates(self, *, round_index: int | None = None) -> list[Candidate]:
         """Every open proposal, as the order looks at it.
 
@@ -224,9 +230,24 @@ def reorder(connection: Connection, order: Sequence[int], scores: Mapping[int, f
 
 def _candidates(*more: Any) -> Any:
     columns = ("proposal_id", "leading_class", "confidence", "log_area", "components", "flip_dice")
-    return select(*(proposals.c[name] for name in columns), *more)
+    earlier = verdicts.alias("earlier")
+    judged_before = exists(earlier.c.verdict_id).where(
+        earlier.c.case_id == proposals.c.case_id, earlier.c.withdrawn.is_(None), earlier.c.round < proposals.c.round
+    )
+    return select(
+        *(proposals.c[name] for name in columns),
+        _marked_slices().label("slices"),
+        judged_before.correlate(proposals).label("judged_before"),
+        *more,
+    )
 
 
-def _of_candidate(row: Row[Any]) -> tuple[int, str, float, Features | None]:
+def _marked_slices() -> Any:
+    marked = select(func.count(distinct(proposal_slices.c.slice)))
+    of_proposal = marked.where(proposal_slices.c.proposal_id == proposals.c.proposal_id)
+    return of_proposal.correlate(proposals).scalar_subquery()
+
+
+def _of_candidate(row: Row[Any]) -> tuple[int, str, float, Features | None, int, bool]:
     features = None if row.log_area is None else Features(row.log_area, row.components, row.flip_dice)
-    return row.proposal_id, row.leading_class or "", row.confidence, features
+    return row.proposal_id, row.leading_class or "", row.confidence, features, row.slices, bool(row.judged_before)

@@ -68,7 +68,7 @@ class CaseRecord:
         image_labels: classes said to be present, by slice number; None is the whole case.
         pixel_sha256: of the expert mask's decoded voxels (`LabelMap.sha256`), for the roles pixel and test; None where
             there is none.
-        validation: whether a pixel case belongs to the locked validation share.
+        validation: whether it is locked: never trained on, by its mask or its accepted slices models are compared.
         info: what clients attached to the image.
         patient: whose it is, as a pseudonym; None where that is not known.
         series_instance_uid: of the DICOM series that it came from, where that is known.
@@ -195,12 +195,23 @@ class ProposalRecord:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A proposal as the queue's order looks at it; `leading_class` has most of its voxels."""
+    """A proposal as the queue's order looks at it.
+
+    Attributes:
+        proposal_id: the proposal.
+        leading_class: has most of its voxels.
+        confidence: mean probability of its voxels, 0..1.
+        features: None for an empty mask, and in ledgers of 0.1.0.
+        slices: number of slices with a mask.
+        judged_before: whether an earlier proposal of the case was judged: what is left was rejected, or not marked.
+    """
 
     proposal_id: int
     leading_class: str
     confidence: float
     features: Features | None
+    slices: int
+    judged_before: bool
 
 
 @dataclass(frozen=True)
@@ -209,6 +220,24 @@ class JudgedProposal(Candidate):
 
     accepted: int
     rejected: int
+
+
+@dataclass(frozen=True)
+class CalibrationSlice:
+    """What a round's model proposes on a slice whose true mask is known, and that it did not learn from.
+
+    Attributes:
+        key: which slice: the same in every round.
+        leading_class, confidence, features, judged_before: as of a `Candidate` of this one slice.
+        wrong: share of its marked voxels that are not in the true mask, or there of another class.
+    """
+
+    key: str
+    leading_class: str
+    confidence: float
+    features: Features
+    judged_before: bool
+    wrong: float
 
 
 @dataclass(frozen=True)

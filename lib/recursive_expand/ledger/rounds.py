@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
@@ -11,13 +12,14 @@ from recursive_expand.ledger import chain
 from recursive_expand.ledger.errors import MovedOn, OutdatedTrainingSet
 from recursive_expand.ledger.judgements import watermark
 from recursive_expand.ledger.queue import reorder
-from recursive_expand.ledger.records import RoundRecord, RoundState
+from recursive_expand.ledger.records import CalibrationSlice, Features, RoundRecord, RoundState
 from recursive_expand.ledger.states import refresh
 from recursive_expand.ledger.store import Changed, Store, utc_now
 from recursive_expand.ledger.tables import proposals, rounds
 
-# A training set grows with the cases; it is read only where it is wanted.
-_SELECT = select(*(column for column in rounds.c if column is not rounds.c.training_set))
+# Long columns, read only where they are wanted.
+_LONG = (rounds.c.training_set, rounds.c.calibration)
+_SELECT = select(*(column for column in rounds.c if all(column is not long for long in _LONG)))
 
 RESUMABLE = (RoundState.TRAINING, RoundState.PROPOSING, RoundState.FAILED, RoundState.STOPPED)
 """States of a round that has not proposed everything yet."""
@@ -55,6 +57,13 @@ class Rounds:
         """What a round trains on, as it recorded it at its start: one entry a case, so it may be large."""
         with self._store.read() as connection:
             return connection.execute(select(rounds.c.training_set).where(rounds.c.round == round_index)).scalar_one()
+
+    def calibration(self, round_index: int) -> list[CalibrationSlice]:
+        """What a round's model proposed on slices whose truth is known; empty where nothing was recorded."""
+        with self._store.read() as connection:
+            query = select(rounds.c.calibration).where(rounds.c.round == round_index)
+            stored = connection.execute(query).scalar_one() or []
+        return [CalibrationSlice(**one | {"features": Features(**one["features"])}) for one in stored]
 
     def current_model(self) -> tuple[int, str] | None:
         """(round, SHA-256) of the newest published weights."""
@@ -198,6 +207,7 @@ class Rounds:
         order: Sequence[int],
         report: dict[str, Any],
         scores: Mapping[int, float] | None = None,
+        calibration: Sequence[CalibrationSlice] = (),
     ) -> RoundRecord:
         """Every case is proposed: the queue opens.
 
@@ -206,9 +216,11 @@ class Rounds:
             order: proposal ids as they are served.
             report: what to add to the round's report.
             scores: the probabilities of acceptance that the order rests on, by proposal id.
+            calibration: what its model proposes on slices whose truth is known.
         """
         with self._store.write() as connection:
             values = {"report": _report(connection, round_index) | report, "attempts": 0, "opened": utc_now()}
+            values["calibration"] = [asdict(one) for one in calibration]
             _move(connection, round_index, (RoundState.PROPOSING,), RoundState.REVIEWING, **values)
             refresh(connection, proposals.c.round == round_index)
             reorder(connection, order, scores or {})

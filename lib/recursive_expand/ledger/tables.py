@@ -78,6 +78,8 @@ rounds = Table(
     # The chain's head when it started: a tail that is cut off later is missed.
     Column("head", String(64), nullable=False),
     Column("report", JSON, nullable=False),
+    # What its model proposes on slices whose truth is known (`CalibrationSlice`); none before its review opens.
+    Column("calibration", JSON),
     Column("attempts", Integer, nullable=False),
     # Which round used a verdict is asked for every verdict: from the index, as the rows are long.
     Index("rounds_last_verdict", "last_verdict", "round"),

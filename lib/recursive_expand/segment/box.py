@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+Area = tuple[slice, slice]
+"""Rows and columns of a slice."""
+
 
 @dataclass(frozen=True)
 class Box:
@@ -29,6 +32,26 @@ class Box:
     def whole(cls, shape: tuple[int, ...]) -> Box:
         """The box of a whole slice of shape (rows, columns)."""
         return cls(0, shape[0], 0, shape[1])
+
+    @classmethod
+    def around(cls, mask: NDArray) -> Box:
+        """The smallest box that holds all that is not 0 in a (R, C) array, which must hold something."""
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        return cls(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
+
+    @property
+    def area(self) -> Area:
+        """To index a (R, C) array with; the box must not reach beyond it to be read whole."""
+        return slice(self.r0, self.r1), slice(self.c0, self.c1)
+
+    def grown(self, margin: int, shape: tuple[int, ...]) -> Box:
+        """Larger by `margin` pixels on all sides, within a slice of shape (rows, columns)."""
+        return Box(
+            max(0, self.r0 - margin),
+            min(shape[0], self.r1 + margin),
+            max(0, self.c0 - margin),
+            min(shape[1], self.c1 + margin),
+        )
 
     def union(self, other: Box) -> Box:
         """The smallest box that holds both."""

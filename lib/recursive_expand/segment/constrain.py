@@ -37,7 +37,7 @@ class SliceProbabilities:
     def within(self, inside: NDArray[np.bool_]) -> SliceProbabilities:
         """The same, with background without doubt outside (H, W) bool `inside`."""
         kept = inside.ravel()[self.pixels]
-        return SliceProbabilities(np.where(inside, self.mask, 0), self.pixels[kept], self.probabilities[kept])
+        return SliceProbabilities(self.mask * inside, self.pixels[kept], self.probabilities[kept])
 
     def ignore_band(
         self, mask: NDArray[np.uint8], confident_background: float, confident_foreground: float
@@ -110,8 +110,9 @@ def constrain(
     limit = limit if threshold is None else min(limit, threshold)
     reachable = (math.log(limit) - math.log1p(-limit) if 0 < limit < 1 else -math.inf) - math.log(len(columns))
     strongest = planes[columns].amax(0) if several else planes[1:].amax(0)
-    pixels = (strongest - planes[0] >= min(0.0, reachable) - 0.1).nonzero()[:, 0]
-    found = planes[:, pixels].T.float()
+    # On the CPU numpy finds the few that are true ten times as fast as torch.
+    pixels = np.flatnonzero((strongest - planes[0] >= min(0.0, reachable) - 0.1).cpu().numpy())
+    found = planes[:, torch.from_numpy(pixels).to(planes.device)].T.float()
     if several:
         ruled_out = [k for k in range(1, len(classes) + 1) if k not in columns]
         found[:, ruled_out] = -math.inf
@@ -126,6 +127,5 @@ def constrain(
         probabilities[:, value] = foreground
         values = torch.where(values > 0, value, 0)
     mask = np.zeros(planes.shape[1], np.uint8)
-    pixels_cpu = pixels.cpu().numpy()
-    mask[pixels_cpu] = values.to(torch.uint8).cpu().numpy()
-    return SliceProbabilities(mask.reshape(shape), pixels_cpu, probabilities.cpu().numpy())
+    mask[pixels] = values.to(torch.uint8).cpu().numpy()
+    return SliceProbabilities(mask.reshape(shape), pixels, probabilities.cpu().numpy())

@@ -242,10 +242,10 @@ class Predictor:
         inside = self._region.inside(cut.hu, cut.taken.spacing) if len(found.pixels) else None
         if inside is not None:
             found = found.within(inside)
-        mask = found.mask
+        mask, min_pixels = found.mask, refinement.min_area / math.prod(cut.taken.spacing)
         if refinement.refine == "before_review":
-            mask = refine(mask, cut.hu, refinement, self._settings.task.windows[0])
-        mask = drop_specks(mask, min_pixels=refinement.min_area / math.prod(cut.taken.spacing))
+            mask = refine(mask, cut.hu, refinement, self._settings.task.windows[0], min_pixels=min_pixels)
+        mask = drop_specks(mask, min_pixels=min_pixels)
         mask = drop_rims(mask, cut.hu, cut.taken.spacing, min_depth=refinement.min_depth)
         ignore = found.ignore_band(mask, training.confident_background, training.confident_foreground)
         cut.box.write(out.mask[number], mask)

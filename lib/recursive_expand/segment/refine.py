@@ -5,17 +5,25 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.segmentation import felzenszwalb
+from skimage.measure import label
 
+from recursive_expand.segment.box import Area, Box
+from recursive_expand.segment.felzenszwalb import felzenszwalb
+from recursive_expand.segment.specks import drop_specks
 from recursive_expand.segment.windows import window_image
 from recursive_expand.settings import Refinement, Window
 
 _EIGHT_NEIGHBOURS = np.ones((3, 3), bool)
-Area = tuple[slice, slice]
-"""Rows and columns of a slice."""
 
 
-def refine(mask: NDArray[np.uint8], hu: NDArray[np.int16], refinement: Refinement, window: Window) -> NDArray[np.uint8]:
+def refine(
+    mask: NDArray[np.uint8],
+    hu: NDArray[np.int16],
+    refinement: Refinement,
+    window: Window,
+    *,
+    min_pixels: float = 1,
+) -> NDArray[np.uint8]:
     """Refine every connected component of a slice's mask.
 
     The image around the components is cut into segments (Felzenszwalb and Huttenlocher, 2004): on each one's box
@@ -36,6 +44,8 @@ def refine(mask: NDArray[np.uint8], hu: NDArray[np.int16], refinement: Refinemen
         hu: (R, C) int16, Hounsfield units.
         refinement: g's settings.
         window: the CT window in which g sees the image.
+        min_pixels: whoever drops specks of fewer pixels afterwards says so here. Areas of specks alone that cannot
+            grow (mode shrink) are then left as they are, which spares their segmentation.
 
     Returns:
         (R, C) uint8, a new array.
@@ -48,15 +58,19 @@ def refine(mask: NDArray[np.uint8], hu: NDArray[np.int16], refinement: Refinemen
     out = mask.copy()
     if refinement.mode == "off" or not mask.any():
         return out
+    # Most of a slice is far from any component: the work is done on the part that is not.
+    part = Box.around(mask).grown(refinement.margin, mask.shape).area
+    mask, hu, refined = mask[part], hu[part], out[part]
+    worth_it = drop_specks(mask, min_pixels=min_pixels) if refinement.mode == "shrink" else mask
     for area in _separate_areas(mask, refinement.margin):
-        segments = felzenszwalb(
-            window_image(hu[area], window),
-            scale=refinement.scale,
-            sigma=refinement.sigma,
-            min_size=refinement.min_size,
-            channel_axis=None,
-        )
-        out[area] = _refine_area(mask[area], segments, refinement)
+        if worth_it[area].any():
+            segments = felzenszwalb(
+                window_image(hu[area], window),
+                scale=refinement.scale,
+                sigma=refinement.sigma,
+                min_size=refinement.min_size,
+            )
+            refined[area] = _refine_area(mask[area], segments, refinement)
     return out
 
 
@@ -78,37 +92,45 @@ def _separate_areas(mask: NDArray[np.uint8], margin: int) -> list[Area]:
         boxes = united
 
 
-def _refine_area(mask: NDArray[np.uint8], segments: NDArray[np.int64], refinement: Refinement) -> NDArray[np.uint8]:
-    """Refine the components of an area, all at once for each class: arrays (h, w)."""
-    out = np.zeros_like(mask)
+def _refine_area(mask: NDArray[np.uint8], segments: NDArray[np.int32], refinement: Refinement) -> NDArray[np.uint8]:
+    """Refine the components of an area, all at once: arrays (h, w)."""
+    labels = label(mask, connectivity=2)  # components of one class each
+    pixels = np.flatnonzero(mask)
+    values, segment_of_pixel = mask.ravel()[pixels], segments.ravel()[pixels]
     sizes = np.bincount(segments.ravel())
+    # One entry for each pair of a component and a segment that share pixels.
+    pairs, first, pair_of_pixel, covered = np.unique(
+        labels.ravel()[pixels] * len(sizes) + segment_of_pixel,
+        return_index=True,
+        return_inverse=True,
+        return_counts=True,
+    )
+    component, segment = np.divmod(pairs, len(sizes))
+    belongs = covered >= refinement.overlap * sizes[segment]
+
+    def by_component(weights: NDArray) -> NDArray:
+        return np.bincount(component, weights=weights)
+
+    before = by_component(covered)
+    kept = before if refinement.mode == "grow" else by_component(covered * belongs)
+    after = kept
+    if refinement.mode != "shrink":
+        # A component gains what is background or of its class in its segments.
+        free = sizes - np.bincount(segment_of_pixel, minlength=len(sizes))
+        of_class = np.bincount(values.astype(np.int64) * len(sizes) + segment_of_pixel)
+        own = of_class[values[first].astype(np.int64) * len(sizes) + segment]
+        after = kept + by_component((free[segment] + own - covered) * belongs)
+    agrees = 2 * kept >= refinement.min_dice * (before + after)
+    taken = belongs & agrees[component]
+    stays = taken[pair_of_pixel] if refinement.mode == "shrink" else np.full(len(pixels), refinement.mode == "grow")
+    stays |= ~agrees[component][pair_of_pixel]
+    out = np.zeros_like(mask)
+    out.ravel()[pixels[stays]] = values[stays]
+    if refinement.mode == "shrink":
+        return out
     # Classes are written in order, so that two that grow into the same background always settle it the same way.
-    for value in np.flatnonzero(np.bincount(mask.ravel())[1:]) + 1:
-        own = mask == value
-        free = own | (mask == 0)
-        labels, number = ndimage.label(own, structure=_EIGHT_NEIGHBOURS)
-        # One entry for each pair of a component and a segment that share pixels.
-        pairs, pair_of_pixel, covered = np.unique(
-            labels[own].astype(np.int64) * len(sizes) + segments[own], return_inverse=True, return_counts=True
-        )
-        component, segment = np.divmod(pairs, len(sizes))
-        belongs = covered >= refinement.overlap * sizes[segment]
-        gained = np.bincount(segments[free], minlength=len(sizes))[segment] - covered
-
-        def by_component(values: NDArray, component: NDArray = component, number: int = number) -> NDArray:
-            return np.bincount(component, weights=values, minlength=number + 1)
-
-        before = by_component(covered)
-        kept = before if refinement.mode == "grow" else by_component(covered * belongs)
-        after = kept if refinement.mode == "shrink" else kept + by_component(gained * belongs)
-        agrees = 2 * kept >= refinement.min_dice * (before + after)
-        taken = belongs & agrees[component]
-        refined = own if refinement.mode == "grow" else own & ~agrees[labels]
-        if refinement.mode == "shrink":
-            refined[own] |= taken[pair_of_pixel]
-        else:
-            claimed = np.zeros(len(sizes), bool)
-            claimed[segment[taken]] = True
-            refined = refined | (claimed[segments] & free)
-        out[refined & (out == 0)] = value
+    for value in np.unique(values):
+        claimed = np.zeros(len(sizes), bool)
+        claimed[segment[taken & (values[first] == value)]] = True
+        out[claimed[segments] & (out == 0) & ((mask == value) | (mask == 0))] = value
     return out

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
-from skimage.morphology import remove_small_objects
+from skimage.measure import label
+
+from recursive_expand.segment.box import Box
 
 
 def drop_specks(mask: NDArray[np.uint8], *, min_pixels: float) -> NDArray[np.uint8]:
@@ -21,9 +21,8 @@ def drop_specks(mask: NDArray[np.uint8], *, min_pixels: float) -> NDArray[np.uin
     """
     if min_pixels <= 1 or not mask.any():
         return mask
-    kept = np.zeros_like(mask)
-    for value in np.flatnonzero(np.bincount(mask.ravel())[1:]) + 1:
-        # scikit-image drops components of up to and with `max_size`.
-        large = remove_small_objects(mask == value, max_size=math.ceil(min_pixels) - 1, connectivity=2)
-        kept[large] = value
+    kept = mask.copy()
+    rest = kept[Box.around(mask).area]
+    labels = label(rest, connectivity=2)  # components of one class each
+    rest[(np.bincount(labels.ravel()) < min_pixels)[labels]] = 0
     return kept

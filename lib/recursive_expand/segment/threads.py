@@ -21,6 +21,17 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
+def one_thread_in_this_thread() -> None:
+    """Let the calling thread's tensor operations run on itself alone, while others go on using all cores.
+
+    For threads that prepare what another one computes with: two teams of threads would wait for the same cores.
+    Threads that begin their first operation later take this for the process's setting: whoever starts such threads sets
+    it again.
+    """
+    torch.get_num_threads()  # a thread's first operation would take up the process's setting
+    torch.set_num_threads(1)
+
+
 @contextmanager
 def one_thread_per_operation() -> Iterator[None]:
     """Within, a tensor operation runs on the thread that calls it, for callers that are many themselves.

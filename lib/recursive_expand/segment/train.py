@@ -15,12 +15,13 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from recursive_expand.errors import RecursiveExpandError
-from recursive_expand.segment.batches import Batch, epoch_order, make_batch, training_box
+from recursive_expand.segment.batches import Batch, WorkingGrid, epoch_order, make_batch, training_box
 from recursive_expand.segment.box import Box
 from recursive_expand.segment.checkpoint import TrainingState, fingerprint, load_checkpoint, save_checkpoint
 from recursive_expand.segment.examples import Example
 from recursive_expand.segment.losses import IGNORE, segmentation_loss
 from recursive_expand.segment.slice_label_loss import LABELLED, slice_label_loss
+from recursive_expand.segment.threads import one_thread_in_this_thread
 from recursive_expand.segment.windows import apply_windows
 from recursive_expand.settings import Settings
 
@@ -95,14 +96,15 @@ def train(
     network.train()
     precision = Precision(device, state)
     boxes = [training_box(example, settings) for example in examples]
+    grid = WorkingGrid(settings)
     # Wrapping is a meeting point: no rank writes a checkpoint before all have read the old one.
     model = DistributedDataParallel(network) if world_size > 1 else network
     written = time.monotonic()
-    with deterministic(device), ThreadPoolExecutor(_BATCHES_AHEAD if device.type == "cuda" else 1) as readers:
+    with deterministic(device), _readers(_BATCHES_AHEAD if device.type == "cuda" else 1) as readers:
         for epoch in range(len(losses), epochs):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate * _share_of_rate(settings, round_index, epoch, epochs)
-            batches = _batches(settings, examples, boxes, readers, round_index, epoch, rank, world_size)
+            batches = _batches(settings, examples, boxes, grid, readers, round_index, epoch, rank, world_size)
             losses.append(_train_epoch(model, optimizer, precision, batches, settings, device, world_size))
             if not math.isfinite(losses[-1]):
                 setting = "learning_rate" if round_index == 0 else "later_learning_rate"
@@ -173,6 +175,7 @@ def _batches(
     settings: Settings,
     examples: Sequence[Example],
     boxes: Sequence[Box],
+    grid: WorkingGrid,
     readers: ThreadPoolExecutor,
     round_index: int,
     epoch: int,
@@ -190,7 +193,12 @@ def _batches(
 
     def make(indices: list[int]) -> Batch:
         return make_batch(
-            [examples[i] for i in indices], [boxes[i] for i in indices], settings, round_index=round_index, epoch=epoch
+            [examples[i] for i in indices],
+            [boxes[i] for i in indices],
+            settings,
+            round_index=round_index,
+            epoch=epoch,
+            grid=grid,
         )
 
     waiting = [readers.submit(make, indices) for indices in mine[:_BATCHES_AHEAD]]
@@ -198,6 +206,17 @@ def _batches(
         if step + _BATCHES_AHEAD < steps:
             waiting.append(readers.submit(make, mine[step + _BATCHES_AHEAD]))
         yield waiting.pop(0).result()
+
+
+@contextmanager
+def _readers(number: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads that make batches beside the one that trains, with one core each."""
+    threads = torch.get_num_threads()
+    with ThreadPoolExecutor(number, initializer=one_thread_in_this_thread) as readers:
+        try:
+            yield readers
+        finally:
+            torch.set_num_threads(threads)
 
 
 class Precision:

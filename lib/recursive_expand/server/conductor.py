@@ -12,7 +12,8 @@ from monailabel.utils.async_tasks.task import AsyncTask
 from monailabel.utils.async_tasks.utils import tasks
 
 from recursive_expand.errors import RecursiveExpandError
-from recursive_expand.expand.due import check_something_to_do, close_review, round_due
+from recursive_expand.expand.due import check_something_to_do, close_review, end_recursion, round_due
+from recursive_expand.expand.foretelling import Foretold, foretell
 from recursive_expand.expand.labels import deliver_due, heal
 from recursive_expand.expand.progress import read_progress
 from recursive_expand.expand.queue import VERDICTS_PER_FIT, refit
@@ -49,6 +50,9 @@ class Conductor(threading.Thread):
         self._deaths = 0
         self._died_at: object = None
         self._fitted: tuple[int, int] | None = None
+        self._foretold_at: object = None
+        self.foretold: Foretold | None = None
+        """What the round under review, or the next, is expected to bring."""
         self.held: str | None = None
         """Why no round begins until somebody asks: it was stopped, its process died, or something is to be mended."""
         self.indexing = True
@@ -78,6 +82,19 @@ class Conductor(threading.Thread):
         self.held = None
         self.wake()
         return due
+
+    def end(self) -> RoundRecord:
+        """A person ends the recursion with the round under review.
+
+        Raises:
+            RecursiveExpandError: a round is running, or none is under review.
+        """
+        if self.running():
+            raise RecursiveExpandError("a round is running; DELETE /train/ stops it")
+        ended = end_recursion(self._recursion)
+        self._asked = False
+        self.wake()
+        return ended
 
     def state(self) -> State:
         """Where the recursion stands, with what only the conductor knows."""
@@ -174,6 +191,15 @@ class Conductor(threading.Thread):
                 self._start()
         except MovedOn as moved:
             logger.info("%s", moved)
+        self._foretell(current)
+
+    def _foretell(self, current: RoundRecord | None) -> None:
+        """Anew when a round moves on, when its last proposal is decided, and with every prediction of acceptance."""
+        ledger = self._recursion.ledger
+        given, decided = ledger.judgements.watermark()[0] // VERDICTS_PER_FIT, not ledger.queue.count()
+        at = (current and (current.round, current.state), given, decided)
+        if at != self._foretold_at:
+            self.foretold, self._foretold_at = foretell(self._recursion), at
 
     def _review(self, current: RoundRecord) -> None:
         """Keep the queue in order while experts judge; a converged round with new proposals opens again."""

@@ -96,7 +96,7 @@ class Refusal(BaseModel):
 
 
 class RoundAsked(BaseModel):
-    """The round that will run."""
+    """The round that will run, or with which the recursion ended."""
 
     round: int
     message: str
@@ -176,6 +176,22 @@ def post_round() -> RoundAsked:
     with as_http():
         due = app_instance().conductor.ask()
     return RoundAsked(round=due, message=f"round {due} will run; see GET /recursive/status")
+
+
+@router.post(
+    "/end",
+    dependencies=[ADMIN],
+    summary=f"{RBAC_ADMIN}End the recursion with the round under review",
+    responses={409: {"model": Refusal}},
+)
+def post_end() -> RoundAsked:
+    """Where little new is foretold: no round follows, whatever still waits for a verdict.
+
+    POST /recursive/rounds goes on all the same, if something new was accepted.
+    """
+    with as_http():
+        ended = app_instance().conductor.end()
+    return RoundAsked(round=ended.round, message=f"the recursion ended with round {ended.round}")
 
 
 @router.get("/queue", dependencies=[USER], summary=f"{RBAC_USER}Proposals that wait for a verdict")

@@ -7,6 +7,7 @@ from typing import Literal, cast
 
 from pydantic import BaseModel, Field
 
+from recursive_expand.expand.foretelling import Foretold
 from recursive_expand.expand.progress import read_progress
 from recursive_expand.expand.recursion import Recursion
 from recursive_expand.expand.steps import Step, next_step
@@ -62,6 +63,15 @@ class FetchStatus(BaseModel):
     total: int
 
 
+class ForetoldStatus(BaseModel):
+    """How many new slices a round is expected to bring."""
+
+    round: int = Field(description="The round under review, or the one to come.")
+    slices: float = Field(description="Newly accepted slices; of a round under review with those accepted so far.")
+    share: float = Field(description="Of the slices that it trained on.")
+    offers_end: bool = Field(description="So little that the end is offered: POST /recursive/end.")
+
+
 class Status(BaseModel):
     """Where the recursion stands."""
 
@@ -73,6 +83,7 @@ class Status(BaseModel):
     cases: dict[str, int] = Field(description="Usable cases by role.")
     proposals: dict[str, int] = Field(description="The current round's proposals by state.")
     undecided: int = Field(description="Proposals that wait for a verdict.")
+    foretold: ForetoldStatus | None
     verdicts: dict[str, int] = Field(description="Standing verdicts and slices of all rounds.")
     outbox: OutboxStatus
     fetching: list[FetchStatus] = Field(description="Series on their way from the PACS.")
@@ -96,6 +107,7 @@ def read_status(recursion: Recursion, conductor: Conductor) -> Status:
     running = state in ("training", "proposing")
     progress = read_progress(recursion.workspace.progress) if running else None
     model = ledger.rounds.current_model()
+    foretold = _foretold(conductor.foretold, recursion.settings.review.offer_end)
     return Status(
         state=state,
         step=step,
@@ -106,11 +118,13 @@ def read_status(recursion: Recursion, conductor: Conductor) -> Status:
             conductor,
             fresh=recursion.settings.method.pretrain == "none",
             error=round_.error if round_ else None,
+            offer=_offer(foretold, step, ended=known.ended),
         ),
         progress=ProgressStatus(**vars(progress)) if progress else None,
         cases=roles,
         proposals=ledger.proposals.count(round_.round) if round_ else {},
         undecided=undecided,
+        foretold=foretold,
         verdicts=ledger.judgements.count(),
         outbox=OutboxStatus(**vars(ledger.outbox.count())),
         fetching=[
@@ -129,10 +143,35 @@ def read_status(recursion: Recursion, conductor: Conductor) -> Status:
     )
 
 
+def _foretold(foretold: Foretold | None, offer_end: float) -> ForetoldStatus | None:
+    if foretold is None:
+        return None
+    slices, share = round(foretold.slices, 1), round(foretold.share, 4)
+    return ForetoldStatus(round=foretold.round, slices=slices, share=share, offers_end=share < offer_end)
+
+
+def _offer(foretold: ForetoldStatus | None, step: Step, *, ended: bool) -> str | None:
+    """The end, in words, where it is offered or was taken."""
+    if step is Step.CONVERGED and ended:
+        return "the recursion was ended; POST /recursive/rounds goes on with what was accepted"
+    if step is Step.OFFER_END:
+        next_ = f" (about {foretold.slices:.0f} slices are foretold for the next)" if foretold else ""
+        return (
+            f"every proposal is decided, and the round brought so little new{next_} that this can be the end: "
+            "POST /recursive/rounds, or the button on the progress page, goes on"
+        )
+    if step is Step.REVIEW and foretold and foretold.offers_end:
+        return (
+            f"about {foretold.slices:.0f} new slices ({foretold.share:.1%}) are foretold for this round: you may end "
+            "here, by POST /recursive/end or the button on the progress page, or go on judging"
+        )
+    return None
+
+
 def _state(state: RoundState | None, step: Step, *, can_start: bool) -> State:
     if step is Step.WAIT_FOR_PROPOSALS:
         return "waiting_for_proposals"
-    if step is Step.DECIDED:
+    if step in (Step.DECIDED, Step.OFFER_END):
         return "decided"
     if step is Step.RESUME_NEEDED and state is not RoundState.FAILED:
         return "stopped"
@@ -143,13 +182,17 @@ def _state(state: RoundState | None, step: Step, *, can_start: bool) -> State:
     return cast(State, state.value)
 
 
-def _message(state: State, undecided: int, conductor: Conductor, *, fresh: bool, error: str | None) -> str:
+def _message(
+    state: State, undecided: int, conductor: Conductor, *, fresh: bool, error: str | None, offer: str | None
+) -> str:
     if conductor.indexing and state in ("waiting_for_pixel_labels", "training"):
         if conductor.problem is not None:
             return f"the studies cannot be read now: {conductor.problem}; tried again every few seconds"
         return "reading the studies for the first time"
     if conductor.held is not None and state in ("stopped", "failed"):
         return f"no round begins: {conductor.held}; POST /recursive/rounds tries again"
+    if offer is not None:
+        return f"{undecided} proposals wait for a verdict; {offer}" if state == "reviewing" else offer
     return {
         "waiting_for_proposals": "there are no masks to judge yet: recursive-expand import proposals DIR brings in "
         "those of another tool",

@@ -42,6 +42,9 @@ class Method(Section):
     foreground_threshold: float | None = Field(default=None, gt=0, lt=1)
     """Probability of any class together above which a pixel is proposed, as its most probable class; None: where one
     class alone is more probable than background. An f that doubts which type a bleed is halves its probability."""
+    tau: float = Field(default=0.35, ge=0, lt=1)
+    """Largest share of wrong voxels in a slice's mask with which experts are taken to accept it: what acceptance is
+    predicted from until their verdicts say more."""
     proposing_area: Literal["region", "as_trained"] = "as_trained"
     """Where f looks when it proposes: as it is trained, at the region's box on slices that may hold any class, or with
     `crop_to_region` off at the whole of every slice; or at the region's box in any case (until version 0.2)."""
@@ -57,6 +60,9 @@ class Method(Section):
     validation_share: float = Field(default=0.2, ge=0, lt=1)
     """Share of the pixel slices, in whole patients, that is never trained on; 0: metrics are reported on the pixel set
     itself."""
+    accepted_validation_share: float = Field(default=0.1, ge=0, le=0.5)
+    """Share of the accepted slices, in whole patients, that is never trained on either and has a say in the gate; none
+    while few are accepted (expand/locked.py), or without a gate."""
     unchanged_dice: float = Field(default=0.95, gt=0, le=1)
     """A new proposal this close to a rejected one counts as unchanged and is not served again."""
 

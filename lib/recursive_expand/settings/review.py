@@ -18,6 +18,9 @@ class Review(Section):
     imported and there is no expert mask, else as on."""
     min_expansion: int = Field(default=0, ge=0)
     """The recursion stops when a round accepts no more new slices than this."""
+    offer_end: float = Field(default=0.02, ge=0, le=1)
+    """A round that brought fewer new slices than this share of those it trained on is not followed by the next one by
+    itself: readers are offered the end, or go on (`POST /recursive/rounds`). 0: rounds go on while anything is new."""
     verdicts_per_round: int = Field(default=0, ge=0)
     """Start the next round after this many verdicts; 0: when every proposal is decided."""
     order: Literal["balanced", "risk"] = "balanced"

@@ -1,0 +1,88 @@
+"""What was foretold of every review, beside what came of it: acceptance, the queue's order, new slices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from recursive_expand.experiment.calibration import (
+    best_order,
+    calibration_bins,
+    calibration_error,
+    chance_error,
+    first_quarter_lift,
+    predicted_acceptance,
+)
+from recursive_expand.experiment.results import Results
+from recursive_expand.experiment.statistics import summarise
+from recursive_expand.experiment.tables import NONE, Table
+
+
+def foretold_rows(verdicts: pd.DataFrame, rounds: pd.DataFrame) -> pd.DataFrame:
+    """One row for each reviewed round of each run.
+
+    Args:
+        verdicts, rounds: rows of `verdicts.csv` and `rounds.csv` of one preset.
+
+    Returns:
+        `seed`, `round`, `slices` reviewed, `accepted` (share), `predicted` (mean score), `calibration_error`,
+        `chance_error`, `first_quarter` (its lift over that of the best order; nan where nothing was accepted),
+        `foretold` (slices, when the review opened; nan where acceptance was not predicted) and `new`.
+    """
+    foretold = rounds.set_index(["seed", "round"]).get("foretold_slices", pd.Series(dtype=float))
+    rows = []
+    for (seed, index), of_round in verdicts.groupby(["seed", "round"]):
+        scores, accepted = predicted_acceptance(of_round), of_round["accepted"].astype(bool).to_numpy()
+        best = first_quarter_lift(best_order(of_round))
+        rows.append(
+            {
+                "seed": seed,
+                "round": index,
+                "slices": len(of_round),
+                "accepted": accepted.mean(),
+                "predicted": scores.mean(),
+                "calibration_error": calibration_error(calibration_bins(scores, accepted)),
+                "chance_error": chance_error(scores),
+                "first_quarter": first_quarter_lift(of_round) / best if best else np.nan,
+                "foretold": foretold.get((seed, index), np.nan),
+                "new": int(accepted.sum()),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+_COLUMNS = (
+    ("Slices reviewed", "slices", ".0f"),
+    ("Accepted", "accepted", ".3f"),
+    ("Predicted", "predicted", ".3f"),
+    ("Calibration error", "calibration_error", ".3f"),
+    ("By chance", "chance_error", ".3f"),
+    ("First quarter, of the best", "first_quarter", ".2f"),
+    ("New slices foretold", "foretold", ".0f"),
+    ("New slices", "new", ".0f"),
+)
+
+
+def foretold_table(results: Results, preset: str) -> Table:
+    """Round by round, means over the seeds that reached the round."""
+    of_preset = [frame[frame.preset == preset] for frame in (results.verdicts, results.rounds)]
+    found = foretold_rows(*of_preset)
+    return Table(
+        name=f"foretold-{preset.lower().replace(' ', '-')}",
+        caption=f"Predicted acceptance, round by round, preset {preset}",
+        header=("Round", "Seeds", *(heading for heading, _, _ in _COLUMNS)),
+        rows=tuple(_rows(found)) if len(found) else (),
+        rules=frozenset(),
+        note="Means over seeds. By chance: the calibration error that scores would have if each slice were accepted "
+        "with exactly the predicted probability. First quarter: accepted slices in the first quarter of the queue, of "
+        "those in the best order's. Foretold when the review opened.",
+    )
+
+
+def _rows(found: pd.DataFrame) -> Iterator[tuple[str, ...]]:
+    for index, of_round in found.groupby("round"):
+        means = [summarise(of_round[name].astype(float).dropna().to_numpy()) for _, name, _ in _COLUMNS]
+        cells = (f"{mean.mean:{form}}" if mean.n else NONE for mean, (_, _, form) in zip(means, _COLUMNS, strict=True))
+        yield str(index), str(len(of_round)), *cells

@@ -1,0 +1,40 @@
+"""Synthetic slices that f never learns from: what it makes of them tells how far its proposals can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+
+from recursive_expand.phantom import CLASSES
+from recursive_expand.phantom.varied_stream import VariedSlices
+from recursive_expand.segment.examples import Example
+from recursive_expand.segment.pretrain import class_table, synthetic_spacing
+from recursive_expand.segment.threads import available_cores
+from recursive_expand.settings import Settings
+
+UNSEEN = 128
+"""How many: about 8 seconds of one core."""
+_FIRST_HEAD = 500_000_000
+"""Heads of the pretraining come before, those of the replay behind."""
+
+
+def unseen_count(settings: Settings) -> int:
+    """How many there are: none without a start from synthetic heads, whose likes f would not know, nor where the task
+    has classes that they do not show."""
+    known = settings.method.pretrain != "none" and set(settings.task.classes) <= set(CLASSES)
+    return UNSEEN if known else 0
+
+
+def unseen_examples(settings: Settings) -> Iterator[Example]:
+    """The same slices in every round, with their exact masks.
+
+    Args:
+        settings: seed, classes, working spacing.
+    """
+    if not unseen_count(settings):
+        return
+    table, pixel = class_table(settings).numpy(), synthetic_spacing(settings)
+    slices = VariedSlices(settings.method.seed, UNSEEN, 1, pixel, first=_FIRST_HEAD)
+    made = slices.stream(min(settings.machine.threads or available_cores(), 4))
+    for n, (hu, mask) in enumerate(chain.from_iterable(made)):
+        yield Example(f"synthetic:{n}", hu, table[mask], with_dice=True, spacing=(pixel, pixel))
