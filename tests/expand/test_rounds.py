@@ -481,8 +481,8 @@ def test_a_verdict_taken_back_while_the_training_set_is_built_is_not_trained_on(
     [verdict] = expanded.ledger.judgements.of_case("i1")
     build, built = rounds.build_training_set, []
 
-    def slow(ledger, method, index):
-        built.append(build(ledger, method, index))
+    def slow(ledger, method, index, **mined):
+        built.append(build(ledger, method, index, **mined))
         if len(built) == 1:
             expanded.ledger.rounds.reopen_review(0)
             withdraw(expanded, Actor("ann", "slicer"), verdict.verdict_id)
