@@ -74,7 +74,7 @@ def test_weights_of_another_study_are_found_by_their_hash(recursion, changed, ta
 
 
 def test_scans_alone_are_proposed_judged_and_learnt_from(without_masks, taught, decide_all):
-    recursion = without_masks()
+    recursion = without_masks(accepted_validation_share=0)  # one epoch teaches it little
     round_0 = run_round(recursion)
     assert (round_0.state, round_0.model, round_0.report["losses"]) == (RoundState.REVIEWING, taught[1], [])
     assert round_0.report["training_slices"]["pixel"] == 0 and "validation" not in round_0.report
@@ -84,6 +84,16 @@ def test_scans_alone_are_proposed_judged_and_learnt_from(without_masks, taught, 
     assert round_1.promoted and round_1.model != round_0.model
     assert round_1.report["training_slices"]["accepted"] > 0
     assert recursion.ledger.audit.verify() is None
+
+
+def test_masks_that_make_f_forget_its_start_do_not_replace_it(recursion, reopen, taught):
+    opened = reopen(recursion.archive.studies, pretrain=taught[1], later_learning_rate=3.0, tune_epochs=1)
+    opened.workspace.models.mkdir(exist_ok=True)
+    shutil.copy(taught[0], opened.workspace.models)
+    round_0 = run_round(opened)
+    assert round_0.report["validation"]["dice"] < round_0.report["previous_validation"]["dice"] - 0.05
+    assert (round_0.model, round_0.promoted, round_0.base_model) == (taught[1], False, None)
+    assert round_0.trained_model != taught[1] and opened.ledger.audit.verify() is None
 
 
 def test_without_scans_or_with_fresh_weights_a_person_is_told_what_is_missing(recursion, changed):

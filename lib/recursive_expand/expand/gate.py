@@ -11,7 +11,6 @@ from torch import nn
 from recursive_expand.expand.recursion import Recursion, choose_device
 from recursive_expand.expand.training_set import TrainingSet
 from recursive_expand.expand.validation import validate, validate_accepted
-from recursive_expand.ledger import RoundRecord
 from recursive_expand.segment.predict import Predictor
 from recursive_expand.segment.weights import mean_weights, save_weights
 from recursive_expand.settings import Method
@@ -38,7 +37,12 @@ class Measured:
 
 
 def choose_model(
-    recursion: Recursion, round_: RoundRecord, training_set: TrainingSet, network: nn.Module, trained: str
+    recursion: Recursion,
+    round_index: int,
+    training_set: TrainingSet,
+    network: nn.Module,
+    trained: str,
+    base: str | None,
 ) -> tuple[str, dict[str, Any]]:
     """Choose the model that a round publishes, and validate it.
 
@@ -48,10 +52,11 @@ def choose_model(
 
     Args:
         recursion: under the round's settings.
-        round_: the round.
+        round_index: the round.
         training_set: its training set.
         network: the trained network; may be changed.
         trained: the SHA-256 of its weights.
+        base: the SHA-256 of the old model's, in round 0 the pretrained start's; None where f began with fresh weights.
 
     Returns:
         The model's SHA-256, and what the report says: `validation` and `accepted_validation` (of the published model,
@@ -72,20 +77,20 @@ def choose_model(
         )
 
     new = measured(network)
-    if round_.base_model is None or not method.gate:
+    if base is None or not method.gate:
         return trained, new.report()
-    base = recursion.network(round_.base_model)
-    old = measured(base)
+    before = recursion.network(base)
+    old = measured(before)
     if holds(method, new, old):
         return trained, new.report() | old.report(prefix="previous_")
-    network.load_state_dict(mean_weights([base.state_dict(), network.cpu().state_dict()]))
+    network.load_state_dict(mean_weights([before.state_dict(), network.cpu().state_dict()]))
     mean = measured(network)
     if holds(method, mean, old):
-        logger.info("Round %d: the gate takes the mean of the new model and the old one", round_.round)
+        logger.info("Round %d: the gate takes the mean of the new model and the old one", round_index)
         model = save_weights(network, recursion.workspace.models)
         return model, mean.report() | old.report(prefix="previous_") | {"averaged": True}
-    logger.warning("Round %d: the gate keeps the old model (new %s, old %s)", round_.round, new, old)
-    return round_.base_model, new.report() | old.report(prefix="previous_")
+    logger.warning("Round %d: the gate keeps the old model (new %s, old %s)", round_index, new, old)
+    return base, new.report() | old.report(prefix="previous_")
 
 
 def holds(method: Method, new: Measured, old: Measured) -> bool:

@@ -191,7 +191,10 @@ def _train_and_publish(
     checkpoint = recursion.workspace.checkpoint(round_.round)
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     losses: list[float] = []
+    base = round_.base_model
     if examples:  # without a single mask the first round proposes what synthetic heads taught
+        if first and not fresh:
+            base = save_weights(network, recursion.workspace.models)  # few masks can teach less than they make forget
         progress.begin("training", epochs)
         losses = spawn_training(
             recursion.settings,
@@ -205,9 +208,9 @@ def _train_and_publish(
             on_epoch=on_epoch,
         )
     trained = save_weights(network, recursion.workspace.models)
-    model, report = choose_model(recursion, round_, training_set, network, trained)
+    model, report = choose_model(recursion, round_.round, training_set, network, trained, base)
     report |= {"losses": losses, "train_seconds": time.monotonic() - started}
-    promoted = model != round_.base_model
+    promoted = model != base
     round_ = recursion.ledger.rounds.publish_model(
         round_.round, trained_model=trained, model=model, promoted=promoted, report=report
     )
