@@ -66,7 +66,7 @@ def test_a_second_study_starts_at_once(short, tmp_path, monkeypatch):
         ({"pretrain_epochs": 2}, True),
         ({"working_spacing": 3.0}, True),
         ({"channels": (4, 4)}, True),
-        ({"threads": 2}, True),
+        ({"threads": 32}, True),
         ({"learning_rate": 0.5}, True),
         ({"seed": 9}, False),
         ({"epochs": 3, "order": "risk", "region": "intracranial"}, False),

@@ -105,7 +105,7 @@ def pretraining_key(settings: Settings, device: torch.device) -> str:
         "code": digest.hexdigest(),
         "libraries": {name: importlib.metadata.version(name) for name in _LIBRARIES},
         "device": device.type,
-        "threads": _threads(settings),
+        "threads": _threads_and_processes(settings)[0],
         "task": settings.task.model_dump(mode="json", include={"classes", "windows"}),
         "network": method.network.model_dump(mode="json"),
         "context": method.context,
@@ -126,7 +126,7 @@ def pretrain(
         settings, device, on_step: as `pretrained` takes them.
         checkpoint: file to resume from and to write to, in a folder that exists; left in place.
     """
-    training, threads = settings.method.training, _threads(settings)
+    training, (threads, processes) = settings.method.training, _threads_and_processes(settings)
     table, key = class_table(settings), pretraining_key(settings, device)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -142,7 +142,7 @@ def pretrain(
     written = time.monotonic()
     try:
         with deterministic(device):
-            for chunk in _chunks(parts, threads, len(losses)):
+            for chunk in _chunks(parts, processes, len(losses)):
                 seen, total, loss_sum = sum(sizes[: len(losses)]), sum(sizes), torch.zeros((), device=device)
                 for hu, mask in _batches(chunk, settings):
                     for group in optimizer.param_groups:
@@ -235,5 +235,9 @@ def _heads(settings: Settings, device: torch.device) -> int:
     return settings.method.pretrain_slices or (SLICES_ON_GPU if device.type == "cuda" else SLICES_ON_CPU)
 
 
-def _threads(settings: Settings) -> int:
-    return settings.machine.threads or available_cores()
+def _threads_and_processes(settings: Settings) -> tuple[int, int]:
+    """Threads that train and processes that paint: half of the cores each, for both take about as long. A team of
+    threads that shares its cores with anybody spends most of its time waiting for its last member."""
+    cores = settings.machine.threads or available_cores()
+    threads = max(1, cores // 2)
+    return threads, max(1, cores - threads)
