@@ -52,5 +52,5 @@ def propose_all(recursion: Recursion) -> None:
 
 def open_review(recursion: Recursion) -> None:
     """Open round 0's review over the proposals there are."""
-    order, scores = order_for_review(recursion, 0)
+    order, scores = order_for_review(recursion, recursion.ledger.queue.candidates(round_index=0))
     recursion.ledger.rounds.open_review(0, order=order, report={}, scores=scores)

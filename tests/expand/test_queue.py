@@ -98,10 +98,11 @@ def scores(recursion):
 
 def test_the_order_of_a_review_names_everything_that_waits_once(six, changed):
     waiting = {proposal.proposal_id for proposal, _ in six.ledger.queue.page(now=0)}
-    order, found = order_for_review(changed(six, order="balanced"), 0)
+    candidates = six.ledger.queue.candidates(round_index=0)
+    order, found = order_for_review(changed(six, order="balanced"), candidates)
     assert set(order) == waiting and len(order) == len(waiting)
     assert found == {}
-    order, found = order_for_review(changed(six, order="risk"), 0)
+    order, found = order_for_review(changed(six, order="risk"), candidates)
     assert set(order) == waiting == found.keys()
 
 
@@ -113,7 +114,8 @@ def test_what_is_proposed_for_a_review_to_come_is_ordered_before_it_opens(
     begin(reviewing, 1)
     draft = proposed(reviewing, "u0")
     frozen = freeze(reviewing, "u0", draft, round_index=1)
-    assert order_for_review(reviewing, 1)[0] == [frozen.proposal_id]
+    candidates = reviewing.ledger.queue.candidates(round_index=1)
+    assert order_for_review(reviewing, candidates)[0] == [frozen.proposal_id]
 
 
 def test_acceptance_is_predicted_anew_from_the_verdicts_of_this_review(six, changed, say):

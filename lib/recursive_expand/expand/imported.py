@@ -47,7 +47,7 @@ def imported_review(recursion: Recursion) -> Iterator[None]:
             yield
         finally:
             if rounds.current() is not None:
-                order, scores = order_for_review(recursion, 0)
+                order, scores = order_for_review(recursion, recursion.ledger.queue.candidates(round_index=0))
                 recursion.ledger.queue.reorder(order, scores)
 
 

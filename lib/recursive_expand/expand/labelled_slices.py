@@ -76,6 +76,8 @@ def host_slices(
     """
     training = method.training
     bleeds = sum(int(share * with_masks) for share in (training.painted_share, training.pasted_share))
+    if not bleeds:  # nearly always: the cases need not be gone through
+        return []
     return _by_case(_drawn(_all_clean(cases), method, round_index, _HOSTS, HOSTS_PER_BLEED * bleeds))
 
 

@@ -15,22 +15,6 @@ FRONT = 200
 """Proposals whose places are written then: more than readers can judge before the next time."""
 
 
-def order_for_review(
-    recursion: Recursion, round_index: int, calibration: Sequence[CalibrationSlice] = ()
-) -> tuple[list[int], dict[int, float]]:
-    """The queue of a round whose review is about to open.
-
-    Args:
-        recursion: the recursion.
-        round_index: the round.
-        calibration: what its model proposes on slices whose truth is known.
-
-    Returns:
-        (proposal ids as they are served, the predicted probabilities of acceptance by id; none for `order: balanced`).
-    """
-    return _ordered(recursion, recursion.ledger.queue.candidates(round_index=round_index), calibration)
-
-
 def refit(recursion: Recursion) -> int:
     """Predict acceptance anew from all verdicts, and put the most acceptable open proposals in front.
 
@@ -41,14 +25,24 @@ def refit(recursion: Recursion) -> int:
         return 0
     current = recursion.ledger.rounds.current()
     calibration = recursion.ledger.rounds.calibration(current.round) if current is not None else []
-    order, scores = _ordered(recursion, recursion.ledger.queue.candidates(), calibration)
+    order, scores = order_for_review(recursion, recursion.ledger.queue.candidates(), calibration)
     recursion.ledger.queue.reorder(order[:FRONT], scores)
     return len(order[:FRONT])
 
 
-def _ordered(
-    recursion: Recursion, candidates: Sequence[Candidate], calibration: Sequence[CalibrationSlice]
+def order_for_review(
+    recursion: Recursion, candidates: Sequence[Candidate], calibration: Sequence[CalibrationSlice] = ()
 ) -> tuple[list[int], dict[int, float]]:
+    """The queue of a review, about to open or under way.
+
+    Args:
+        recursion: the recursion.
+        candidates: the open proposals.
+        calibration: what their model proposes on slices whose truth is known.
+
+    Returns:
+        (proposal ids as they are served, the predicted probabilities of acceptance by id; none for `order: balanced`).
+    """
     by_risk = recursion.settings.review.order == "risk"
     scores: dict[int, float] = {}
     if by_risk:

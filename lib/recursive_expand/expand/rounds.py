@@ -237,8 +237,9 @@ def _propose_and_open(recursion: Recursion, round_: RoundRecord, progress: Progr
         report |= {"expanded_slices": new}
         return ledger.rounds.close_unreviewed(round_.round, converged=converged, report=report)
     calibration = calibration_set(recursion, round_, progress)
-    order, scores = order_for_review(recursion, round_.round, calibration)
-    report |= {"foretold_slices": expected_slices(ledger.queue.candidates(round_index=round_.round), scores)}
+    candidates = ledger.queue.candidates(round_index=round_.round)
+    order, scores = order_for_review(recursion, candidates, calibration)
+    report |= {"foretold_slices": expected_slices(candidates, scores)}
     round_ = ledger.rounds.open_review(round_.round, order=order, report=report, scores=scores, calibration=calibration)
     progress.say(f"{len(order)} proposals wait for a verdict" if order else "nothing new to show to an expert")
     return close_review_if_done(recursion) or round_

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain
 
-from recursive_expand.phantom.varied_stream import VariedSlices
 from recursive_expand.segment.examples import Example
-from recursive_expand.segment.pretrain import class_table, synthetic_spacing
+from recursive_expand.segment.synthetic_examples import synthetic_examples
 from recursive_expand.settings import Settings
 
 _FIRST_HEAD = 1_000_000_000
@@ -28,9 +26,5 @@ def replay_examples(settings: Settings, number: int, round_index: int) -> Iterat
         number: how many.
         round_index: the round.
     """
-    table = class_table(settings).numpy()
-    pixel = synthetic_spacing(settings)
     first = _FIRST_HEAD + round_index * 10_000_000
-    slices = VariedSlices(settings.method.seed, number, 1, pixel, first=first)
-    for n, (hu, mask) in enumerate(chain.from_iterable(slices.stream(0))):
-        yield Example(f"synthetic:{round_index}:{n}", hu, table[mask], with_dice=True, spacing=(pixel, pixel))
+    return synthetic_examples(settings, number, first=first, name=f"synthetic:{round_index}")

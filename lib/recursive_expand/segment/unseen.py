@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain
 
 from recursive_expand.phantom import CLASSES
-from recursive_expand.phantom.varied_stream import VariedSlices
 from recursive_expand.segment.examples import Example
-from recursive_expand.segment.pretrain import class_table, synthetic_spacing
+from recursive_expand.segment.synthetic_examples import synthetic_examples
 from recursive_expand.segment.threads import available_cores
 from recursive_expand.settings import Settings
 
@@ -31,10 +29,7 @@ def unseen_examples(settings: Settings) -> Iterator[Example]:
     Args:
         settings: seed, classes, working spacing.
     """
-    if not unseen_count(settings):
-        return
-    table, pixel = class_table(settings).numpy(), synthetic_spacing(settings)
-    slices = VariedSlices(settings.method.seed, UNSEEN, 1, pixel, first=_FIRST_HEAD)
-    made = slices.stream(min(settings.machine.threads or available_cores(), 4))
-    for n, (hu, mask) in enumerate(chain.from_iterable(made)):
-        yield Example(f"synthetic:{n}", hu, table[mask], with_dice=True, spacing=(pixel, pixel))
+    number = unseen_count(settings)
+    if number:
+        processes = min(settings.machine.threads or available_cores(), 4)
+        yield from synthetic_examples(settings, number, first=_FIRST_HEAD, name="synthetic", processes=processes)
