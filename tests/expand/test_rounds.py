@@ -94,7 +94,7 @@ def test_a_review_in_progress_is_not_closed(reviewing, say):
 def test_round_1_trains_on_what_was_accepted(expanded, changed):
     assert close_review_if_done(expanded).state is RoundState.CLOSED
     assert close_review_if_done(expanded) is None
-    round_1 = run_round(changed(expanded, unchanged_dice=1.0, foreground_threshold=0.2))
+    round_1 = run_round(changed(expanded, unchanged_dice=1.0))
     assert (round_1.round, round_1.state) == (1, RoundState.REVIEWING)
     assert round_1.base_model == expanded.ledger.rounds.get(0).model
     assert round_1.trained_model != round_1.base_model
@@ -109,7 +109,7 @@ def test_round_1_trains_on_what_was_accepted(expanded, changed):
 
 
 def test_rejecting_all_that_is_new_converges(expanded, changed, decide_all):
-    assert run_round(changed(expanded, unchanged_dice=1.0, foreground_threshold=0.2)).state is RoundState.REVIEWING
+    assert run_round(changed(expanded, unchanged_dice=1.0)).state is RoundState.REVIEWING
     decide_all(expanded, REJECT)
     assert close_review_if_done(expanded).state is RoundState.CONVERGED
     assert [round_.report["expanded_slices"] for round_ in expanded.ledger.rounds.all()] == [5, 0]

@@ -69,6 +69,20 @@ def test_what_f_marks_outside_the_region_is_dropped(trained, make_head, make_vol
     assert np.array_equal(inside[mask > 0], everywhere[mask > 0])
 
 
+def test_the_threshold_is_of_a_pretrained_start(trained, volume):
+    """An f that knows a few scans alone marks noise at a threshold that suits one from synthetic heads."""
+    settings, network = trained
+    found = {
+        pretrain: Predictor(settings.changed(pretrain=pretrain, foreground_threshold=0.01), network)
+        .predict(volume)
+        .mask
+        for pretrain in ("none", "synthetic", "0" * 64)
+    }
+    assert np.array_equal(found["none"], Predictor(settings, network).predict(volume).mask)
+    assert np.count_nonzero(found["synthetic"]) > np.count_nonzero(found["none"])
+    assert np.array_equal(found["synthetic"], found["0" * 64])
+
+
 def test_a_case_is_the_same_in_any_company(monkeypatch, trained, volume, make_head, make_volume):
     monkeypatch.setattr("recursive_expand.segment.predict.SLICES_PER_WINDOW", 3)
     settings, network = trained

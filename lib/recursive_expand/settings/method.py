@@ -40,8 +40,10 @@ class Method(Section):
     flips: bool = False
     """Average f's probabilities over each slice and its left-right mirror image; proposing takes twice as long."""
     foreground_threshold: float | None = Field(default=None, gt=0, lt=1)
-    """Probability of any class together above which a pixel is proposed, as its most probable class; None: where one
-    class alone is more probable than background. An f that doubts which type a bleed is halves its probability."""
+    """With a pretrained start: probability of any class together above which a pixel is proposed, as its most probable
+    class. None, or with fresh weights: where one class alone is more probable than background. An f from synthetic
+    heads is careful on scans, and halves its probability where it doubts which type a bleed is; one that knows a few
+    scans alone marks noise at the same threshold."""
     tau: float = Field(default=0.35, ge=0, lt=1)
     """Largest share of wrong voxels in a slice's mask with which experts are taken to accept it: what acceptance is
     predicted from until their verdicts say more."""
