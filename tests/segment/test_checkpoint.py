@@ -31,6 +31,7 @@ def test_a_training_that_0_1_0_began_is_known(settings):
         {"seed": 1},
         {"working_spacing": 1.0},
         {"kind": "unet2015"},
+        {"accepted_loss": "lopsided"},
         {"windows": [{"level": 40, "width": 80}, {"level": 80, "width": 200}]},
     ],
 )
@@ -39,7 +40,15 @@ def test_what_decides_the_weights_decides_the_identity(make_settings, change):
 
 
 @pytest.mark.parametrize(
-    "change", [{"title": "Other"}, {"order": "risk"}, {"threads": 1}, {"mode": "grow"}, {"review": "once"}]
+    "change",
+    [
+        {"title": "Other"},
+        {"order": "risk"},
+        {"threads": 1},
+        {"mode": "grow"},
+        {"review": "once"},
+        {"background_trust": 0.5},
+    ],
 )
 def test_what_does_not_decide_the_weights_does_not_decide_the_identity(make_settings, change):
     assert _identity(make_settings(**change)) == BY_0_1_0

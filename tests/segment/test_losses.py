@@ -5,6 +5,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from recursive_expand.segment.losses import (
     IGNORE,
@@ -95,26 +97,29 @@ def test_robust_losses_are_those_of_the_papers(kind, expected, probability):
     assert float(loss) == pytest.approx(expected(probability), rel=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["symmetric", "generalised"])
+@pytest.mark.parametrize("kind", ["symmetric", "generalised", "lopsided"])
 def test_robust_losses_are_for_accepted_slices_alone(kind):
     logits = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(3))
     target = torch.randint(0, 3, (2, 4, 4), generator=torch.Generator().manual_seed(4))
     with_dice = torch.tensor([False, False])
-    mixed = segmentation_loss(logits, target, with_dice, accepted=torch.tensor([True, False]), accepted_loss=kind)
-    alone = robust_cross_entropy(logits[:1], target[:1], torch.tensor([True]), kind)
+    robust = {"accepted_loss": kind, "background_trust": 0.1}
+    mixed = segmentation_loss(logits, target, with_dice, accepted=torch.tensor([True, False]), **robust)
+    alone = robust_cross_entropy(logits[:1], target[:1], torch.tensor([True]), kind, background_trust=0.1)
     assert float(mixed) == pytest.approx(float(alone + cross_entropy(logits[1:], target[1:])) / 2)
-    none = segmentation_loss(logits, target, with_dice, accepted=torch.tensor([False, False]), accepted_loss=kind)
+    none = segmentation_loss(logits, target, with_dice, accepted=torch.tensor([False, False]), **robust)
     assert torch.equal(none, cross_entropy(logits, target))
 
 
-@pytest.mark.parametrize("kind", ["symmetric", "generalised"])
+@pytest.mark.parametrize("kind", ["symmetric", "generalised", "lopsided"])
 def test_robust_losses_ignore_what_is_left_out_and_stay_finite(kind):
-    logits = torch.tensor([[[[200.0, 0.0]], [[-200.0, 0.0]]]], requires_grad=True)  # f is sure of background
-    target = torch.tensor([[[1, IGNORE]]])
-    loss = robust_cross_entropy(logits, target, torch.tensor([True]), kind)
-    loss.backward()
-    assert torch.isfinite(loss) and torch.isfinite(logits.grad).all()
-    assert (logits.grad[..., 1] == 0).all()
+    for wrong in (0, 1):  # f is sure of the other class
+        logits = torch.tensor([[[[200.0, 0.0]], [[-200.0, 0.0]]]])
+        logits = (logits if wrong else -logits).requires_grad_()
+        target = torch.tensor([[[wrong, IGNORE]]])
+        loss = robust_cross_entropy(logits, target, torch.tensor([True]), kind, background_trust=0.1)
+        loss.backward()
+        assert torch.isfinite(loss) and torch.isfinite(logits.grad).all()
+        assert (logits.grad[..., 1] == 0).all()
 
 
 def test_a_sure_mistake_pulls_less_than_in_cross_entropy():
@@ -125,6 +130,49 @@ def test_a_sure_mistake_pulls_less_than_in_cross_entropy():
         robust_cross_entropy(logits, target, torch.tensor([True]), kind).backward()
         pulls[kind] = float(logits.grad.abs().sum())
     assert max(pulls["symmetric"], pulls["generalised"]) < pulls["cross_entropy"] / 5
+
+
+def _lopsided(logits, target, trust):
+    return robust_cross_entropy(logits, target, torch.tensor([True]), "lopsided", background_trust=trust)
+
+
+def _background(blood):
+    """Logits of a slice of one pixel whose target is background, where f sees blood with this probability."""
+    logits = torch.tensor([1 - blood, blood]).log().reshape(1, 2, 1, 1).requires_grad_()
+    return logits, torch.zeros(1, 1, 1)
+
+
+@settings(max_examples=30, deadline=None)
+@given(probability=st.floats(0.01, 0.99), trust=st.floats(0.01, 1))
+def test_the_lopsided_loss_is_cross_entropy_on_foreground_and_a_bootstrap_on_background(probability, trust):
+    logits, target = _one_pixel(probability)
+    assert float(_lopsided(logits, target, trust)) == pytest.approx(-math.log(probability), rel=1e-4)
+    logits, target = _background(probability)
+    entropy = -probability * math.log(probability) - (1 - probability) * math.log(1 - probability)
+    expected = -trust * math.log(1 - probability) + (1 - trust) * entropy
+    assert _lopsided(logits, target, trust).item() == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("blood", "trust", "held"),
+    [
+        (0.8, 0.1, True),  # f sees blood where the accepted mask has none: f holds on to it
+        (0.8, 1.0, False),  # cross-entropy does not let it
+        (0.8, 0.23, False),  # nor does a trust above 0.22
+        (0.3, 0.1, False),  # and what it hardly believes is unlearned
+        (0.999, 0.1, False),  # against all too much certainty the target wins a little
+    ],
+)
+def test_blood_that_an_accepted_mask_misses_is_not_unlearned(blood, trust, held):
+    logits, target = _background(blood)
+    _lopsided(logits, target, trust).backward()
+    assert (logits.grad[0, 1] < 0).item() is held
+
+
+def test_with_all_trust_the_lopsided_loss_is_cross_entropy():
+    logits = torch.randn(1, 3, 4, 4, generator=torch.Generator().manual_seed(9))
+    target = torch.randint(0, 3, (1, 4, 4), generator=torch.Generator().manual_seed(10))
+    assert torch.equal(_lopsided(logits, target, 1.0), cross_entropy(logits, target))
 
 
 def test_by_default_the_loss_is_the_published_one_to_the_bit():

@@ -78,6 +78,7 @@ TABLE: dict[str, dict[str, tuple[Any, Any]]] = {
         "targets": ("previous", "frozen"),
         "ignore_band": (False, True),
         "accepted_loss": ("cross_entropy", "cross_entropy"),
+        "background_trust": (0.1, 0.1),
         "rejects": ("ignore", "ignore"),
         "replay_share": (0, 0.5),
         "confident_foreground": (0.7, 0.7),

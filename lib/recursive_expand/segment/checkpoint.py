@@ -63,6 +63,8 @@ def fingerprint(
         del method["training"][name]  # the examples tell
     if method["training"]["slice_label_weight"] == 0:
         del method["training"]["slice_label_weight"]
+    if method["training"]["accepted_loss"] != "lopsided":
+        del method["training"]["background_trust"]
     if method["network"]["kind"] == "residual":
         del method["network"]["kind"]
     if method["context"] == 0:

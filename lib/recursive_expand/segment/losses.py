@@ -13,7 +13,7 @@ IGNORE = 255
 """Target value of pixels that are left out of every loss."""
 REJECTED = 254
 """Target value of the pixels of a rejected region: they should not be confident foreground."""
-AcceptedLoss = Literal["cross_entropy", "symmetric", "generalised"]
+AcceptedLoss = Literal["cross_entropy", "symmetric", "generalised", "lopsided"]
 SYMMETRIC_ALPHA, SYMMETRIC_BETA, SYMMETRIC_LOG_0 = 0.1, 1.0, -4.0
 """Weights of cross-entropy and its reverse, and what log 0 counts as in the latter (Wang et al., 2019, section 4)."""
 GENERALISED_Q = 0.7
@@ -34,17 +34,25 @@ def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     return _slice_means(_cross_entropy_per_pixel(logits, target), target).mean()
 
 
-def robust_cross_entropy(logits: Tensor, target: Tensor, accepted: Tensor, kind: AcceptedLoss) -> Tensor:
+def robust_cross_entropy(
+    logits: Tensor, target: Tensor, accepted: Tensor, kind: AcceptedLoss, *, background_trust: float = 1.0
+) -> Tensor:
     """Equation 1 with another loss on accepted slices, whose targets may be wrong.
 
     With p the probability of the target's class, symmetric cross-entropy is alpha (-log p) + beta A (p - 1) with A for
     log 0, generalised cross-entropy (1 - p^q) / q: both grow less than cross-entropy where f is sure of something else.
+
+    Lopsided is cross-entropy where the target is foreground; where it is background, the soft bootstrap of Reed et al.
+    (2015): beta (-log p) + (1 - beta) H with H the entropy of f's probabilities, after Yi et al., "Brain metastasis
+    segmentation network trained with robustness to annotations with multiple false negatives" (2020). Where f is fairly
+    sure of foreground, H holds against the target if beta is below 0.22.
 
     Args:
         logits: (B, K + 1, H, W).
         target: (B, H, W) integer class values 0..K, or IGNORE.
         accepted: (B,) bool, on the CPU: which slices `kind` is for.
         kind: their loss.
+        background_trust: beta of the lopsided loss, 0..1; with 1 it is cross-entropy.
 
     Returns:
         Scalar, averaged as `cross_entropy` does.
@@ -56,6 +64,10 @@ def robust_cross_entropy(logits: Tensor, target: Tensor, accepted: Tensor, kind:
         robust = SYMMETRIC_ALPHA * per_pixel + SYMMETRIC_BETA * reverse
     elif kind == "generalised":
         robust = -torch.expm1(-GENERALISED_Q * per_pixel) / GENERALISED_Q
+    elif kind == "lopsided":
+        log_p = logits.log_softmax(1)
+        entropy = -(log_p.exp() * log_p).sum(1)
+        robust = torch.where(target == 0, background_trust * per_pixel + (1 - background_trust) * entropy, per_pixel)
     else:
         robust = per_pixel
     chosen = accepted.to(logits.device)[:, None, None]
@@ -111,6 +123,7 @@ def segmentation_loss(
     *,
     accepted: Tensor | None = None,
     accepted_loss: AcceptedLoss = "cross_entropy",
+    background_trust: float = 1.0,
     rejected_limit: float | None = None,
 ) -> Tensor:
     """Cross-entropy on every slice, and Dice on those with expert masks (the paper's section 3, final stage).
@@ -121,6 +134,7 @@ def segmentation_loss(
         with_dice: (B,) bool, on the CPU: which slices the Dice loss is for.
         accepted: (B,) bool, on the CPU: which slices `accepted_loss` is for; None: none.
         accepted_loss: what takes the place of cross-entropy there.
+        background_trust: of the lopsided one.
         rejected_limit: `rejected_loss` with this limit is added; None: no target is REJECTED.
 
     Returns:
@@ -133,7 +147,7 @@ def segmentation_loss(
     if accepted is None or accepted_loss == "cross_entropy":
         loss = cross_entropy(logits, target)
     else:
-        loss = robust_cross_entropy(logits, target, accepted, accepted_loss)
+        loss = robust_cross_entropy(logits, target, accepted, accepted_loss, background_trust=background_trust)
     if hinge is not None:
         loss = loss + hinge
     if bool(with_dice.all()):

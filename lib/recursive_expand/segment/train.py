@@ -158,6 +158,7 @@ def _train_epoch(
             batch.with_dice,
             accepted=batch.accepted,
             accepted_loss=training.accepted_loss,
+            background_trust=training.background_trust,
             rejected_limit=training.confident_foreground if training.rejects == "not_confident" else None,
         )
         if training.slice_label_weight:

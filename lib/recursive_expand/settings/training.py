@@ -42,10 +42,13 @@ class Training(Section):
     then decide on the ignore band."""
     ignore_band: bool = True
     """On accepted slices, leave pixels between confident background and confident foreground out of the loss."""
-    accepted_loss: Literal["cross_entropy", "symmetric", "generalised"] = "cross_entropy"
+    accepted_loss: Literal["cross_entropy", "symmetric", "generalised", "lopsided"] = "cross_entropy"
     """Loss of accepted slices: the paper's cross-entropy, or one that wrong targets (missed foreground) mislead
-    less: symmetric (Wang et al., 2019) or generalised cross-entropy (Zhang and Sabuncu, 2018). Others keep
-    equation 1."""
+    less: symmetric (Wang et al., 2019), generalised cross-entropy (Zhang and Sabuncu, 2018), or a lopsided one that
+    trusts foreground and doubts background (after Yi et al., 2020). Others keep equation 1."""
+    background_trust: float = Field(default=0.1, gt=0, le=1)
+    """With `accepted_loss: lopsided`: weight of a background target against what f itself says there; 1: cross-entropy.
+    At 0.22 and above f is never taken at its word."""
     rejects: Literal["ignore", "not_confident"] = "ignore"
     """Rejected slices: not trained on, or their rejected region is pushed below `confident_foreground` and nothing
     else of them is trained on."""
