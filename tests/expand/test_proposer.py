@@ -30,8 +30,8 @@ class FixedPredictor:
     def propose_volumes(self, volumes, allowed=None):
         for case_id, volume in volumes:
             confidence = np.where(self.mask.any(axis=(1, 2)), 0.9, np.nan).astype(np.float32)
-            ignore, flip_dice = np.zeros(volume.hu.shape, np.bool_), np.full_like(confidence, np.nan)
-            yield case_id, Prediction(self.mask.copy(), ignore, confidence, flip_dice)
+            ignore, unknown = np.zeros(volume.hu.shape, np.bool_), np.full_like(confidence, np.nan)
+            yield case_id, Prediction(self.mask.copy(), ignore, confidence, unknown, unknown)
 
 
 class NoLedger:
@@ -137,7 +137,7 @@ def test_what_was_made_can_be_sent_and_frozen_elsewhere(reviewing, reopen, propo
     sent = pickle.loads(pickle.dumps(made))
     assert (sent.case_id, sent.round_index, sent.model_sha256) == ("u0", 1, MODEL)
     assert sent.label.sha256 == made.label.sha256
-    for name in ("ignore", "confidence", "flip_dice"):
+    for name in ("ignore", "confidence", "flip_dice", "snapshot_dice"):
         assert np.array_equal(getattr(sent, name), getattr(made, name), equal_nan=name != "ignore")
     elsewhere = reopen(reviewing.archive.studies)
     frozen = proposer(full(0), elsewhere).freeze(sent)

@@ -21,8 +21,8 @@ from recursive_expand.ledger import Actor, CalibrationSlice, Candidate, Features
 acceptance_scores = partial(triage.acceptance_scores, tau=0.3)
 
 
-def features(area=100.0, components=1, flip_dice=None):
-    return Features(math.log(area), components, flip_dice)
+def features(area=100.0, components=1, flip_dice=None, snapshot_dice=None):
+    return Features(math.log(area), components, flip_dice, snapshot_dice)
 
 
 def candidate(number, leading_class="subdural", *, confidence=0.5, slices=1, before=False, **given):
@@ -50,20 +50,23 @@ def test_features_are_those_of_the_mask():
     mask[0, 0, 0], mask[0, 1, 1] = 1, 2  # they touch at a corner: one component
     mask[2, 0, 0], mask[2, 7, 7] = 1, 1
     geometry = Geometry.of((8, 8, 3), np.diag([-0.5, -2.0, 5.0, 1.0]))
-    flip_dice = np.array([0.8, np.nan, 0.4], np.float32)
-    found = triage_features(LabelMap.from_slices(mask, geometry), flip_dice=flip_dice)
+    flip_dice, snapshot_dice = np.array([[0.8, np.nan, 0.4], [0.1, 1.0, 0.5]], np.float32)
+    label = LabelMap.from_slices(mask, geometry)
+    found = triage_features(label, flip_dice=flip_dice, snapshot_dice=snapshot_dice)
     assert found.log_area == pytest.approx(math.log(4.0))
     assert found.components == 3
     assert found.flip_dice == pytest.approx(0.6)
+    assert found.snapshot_dice == pytest.approx(0.3)
 
 
-def test_without_flips_or_a_mask_features_are_missing():
+def test_without_flips_snapshots_or_a_mask_features_are_missing():
     geometry = Geometry.of((8, 8, 3), np.diag([-0.5, -2.0, 5.0, 1.0]))
-    mask = np.zeros((3, 8, 8), np.uint8)
-    assert triage_features(LabelMap.from_slices(mask, geometry), flip_dice=np.ones(3, np.float32)) is None
+    mask, ones = np.zeros((3, 8, 8), np.uint8), np.ones(3, np.float32)
+    assert triage_features(LabelMap.from_slices(mask, geometry), flip_dice=ones, snapshot_dice=ones) is None
     mask[1, 0, 0] = 1
-    found = triage_features(LabelMap.from_slices(mask, geometry), flip_dice=np.full(3, np.nan, np.float32))
-    assert found == Features(0.0, 1, None)
+    unknown = np.full(3, np.nan, np.float32)
+    found = triage_features(LabelMap.from_slices(mask, geometry), flip_dice=unknown, snapshot_dice=unknown)
+    assert found == Features(0.0, 1, None, None)
 
 
 def test_where_nothing_is_known_the_score_is_the_confidence(small_are_rejected):
@@ -169,12 +172,20 @@ def test_scores_are_probabilities_that_a_slice_is_accepted():
     assert scores[9] == pytest.approx(0.75, abs=0.01)
 
 
-def test_flip_dice_counts_where_all_have_it():
-    seen = [judged(n, n % 2, 1 - n % 2, flip_dice=0.9 if n % 2 else 0.1) for n in range(20)]
-    scores = acceptance_scores([candidate(50, flip_dice=0.1), candidate(51, flip_dice=0.9)], seen)
+@pytest.mark.parametrize("agreement", ["flip_dice", "snapshot_dice"])
+def test_agreement_counts_where_all_that_wait_have_it(agreement):
+    seen = [judged(n, n % 2, 1 - n % 2, **{agreement: 0.9 if n % 2 else 0.1}) for n in range(20)]
+    waiting = [candidate(50, **{agreement: 0.1}), candidate(51, **{agreement: 0.9})]
+    scores = acceptance_scores(waiting, seen)
     assert scores[50] < 0.3 and scores[51] > 0.7
-    mixed = acceptance_scores([candidate(50, flip_dice=0.1), candidate(51)], seen)
+    mixed = acceptance_scores([waiting[0], candidate(51)], seen)
     assert mixed[50] == pytest.approx(mixed[51])
+    # Verdicts of a round that knew none say nothing of it.
+    before = [judged(100 + n, n % 2, 1 - n % 2) for n in range(20)]
+    more = acceptance_scores(waiting, [*before, *seen])
+    assert more[50] < 0.4 and more[51] > 0.6
+    unknown = acceptance_scores(waiting, before)
+    assert unknown[50] == pytest.approx(unknown[51])
 
 
 def test_proposals_without_features_keep_their_confidence(small_are_rejected):

@@ -1,5 +1,6 @@
 """Tests of the fast path: it agrees with the plain one, obeys labels and does not depend on company."""
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -161,6 +162,45 @@ def test_flips_average_the_probabilities_of_both_sides(trained, volume, batch_si
 
 def test_without_flips_there_is_no_flip_dice(trained, volume):
     assert np.isnan(Predictor(*trained).predict(volume).flip_dice).all()
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+@pytest.mark.parametrize("flips", [False, True])
+def test_snapshots_tell_how_sure_a_mask_is_and_do_not_change_it(trained, volume, batch_size, flips):
+    settings, network = trained
+    settings = settings.changed(flips=flips)
+    snapshots = [copy.deepcopy(network) for _ in range(2)]
+    with torch.no_grad():
+        for snapshot, bias in zip(snapshots, (0.5, -0.5), strict=True):
+            list(snapshot.parameters())[-1][2] += bias
+    made = {"half": False, "batch_size": batch_size}
+    predicted = Predictor(settings, network, **made, snapshots=snapshots).predict(volume)
+    alone = [Predictor(settings, network, **made).predict(volume)]
+    alone += [Predictor(settings.changed(flips=False), snapshot, **made).predict(volume) for snapshot in snapshots]
+    for name in ("mask", "ignore", "confidence", "flip_dice"):
+        assert np.array_equal(getattr(predicted, name), getattr(alone[0], name), equal_nan=True)
+    for number in range(1, 4):
+        masks = [one.mask[number] > 0 for one in alone]  # g is off here
+        pairs = [(masks[0], masks[1]), (masks[0], masks[2]), (masks[1], masks[2])]
+        dice = [2 * (a & b).sum() / (a.sum() + b.sum()) for a, b in pairs]
+        assert len(set(dice)) > 1
+        assert predicted.snapshot_dice[number] == pytest.approx(np.mean(dice), abs=1e-6)
+    assert np.isnan(predicted.snapshot_dice[0])
+    assert np.isnan(alone[0].snapshot_dice).all()
+
+
+def test_snapshots_are_compared_inside_the_region(trained, make_head, make_volume):
+    settings, network = trained
+    hu = make_head(128, bleed=(60, 60), seed=5)[0]
+    hu[20:30, 4:14] = 70  # as dense as blood, but outside the skull
+    volume, everything = make_volume(hu, mm=1.5), _AllOfOneClass()
+    dice = {}
+    for region in ("head", "intracranial"):
+        inside = settings.changed(region=region)
+        dice[region] = Predictor(inside, network, snapshots=[everything]).predict(volume).snapshot_dice[0]
+        a, b = (Predictor(inside, one).predict(volume).mask > 0 for one in (network, everything))
+        assert dice[region] == pytest.approx(2 * (a & b).sum() / (a.sum() + b.sum()), abs=1e-6)
+    assert dice["intracranial"] != dice["head"]
 
 
 def test_a_mirrored_slice_gets_the_mirrored_mask_with_flips(trained, make_head, make_volume):

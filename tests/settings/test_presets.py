@@ -36,6 +36,7 @@ TABLE: dict[str, dict[str, tuple[Any, Any]]] = {
         "pretrain_epochs": (4, 4),
         "pretrain_seed": (0, 0),
         "flips": (False, False),
+        "snapshots": (0, 0),
         "foreground_threshold": (None, 0.1),
         "proposing_area": ("as_trained", "as_trained"),
         "review": ("once", "every_round"),

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from recursive_expand.cases import Geometry, LabelMap, Role, Volume
 from recursive_expand.expand.progress import Progress
-from recursive_expand.expand.recursion import Recursion, choose_device
+from recursive_expand.expand.recursion import Recursion
+from recursive_expand.expand.snapshots import round_predictor
 from recursive_expand.expand.triage import triage_features
 from recursive_expand.ledger import CalibrationSlice, CaseRecord, RoundRecord
 from recursive_expand.segment.constrain import AllowedClasses
-from recursive_expand.segment.predict import Prediction, Predictor
+from recursive_expand.segment.predict import Prediction
 from recursive_expand.segment.unseen import unseen_count, unseen_examples
 
 MOST_LOCKED = 256
@@ -63,8 +64,7 @@ def calibration_set(recursion: Recursion, round_: RoundRecord, progress: Progres
             allowed[known.key] = known.allowed
             yield known.key, known.volume
 
-    assert round_.model is not None
-    predictor = Predictor(recursion.settings, recursion.network(round_.model), choose_device())
+    predictor = round_predictor(recursion, round_)
     found: list[CalibrationSlice] = []
     progress.begin("calibrating", total)
     for key, prediction in predictor.propose_volumes(read(), allowed):
@@ -113,7 +113,8 @@ def _rows(
         if before.get(key, False):
             continue
         one = label.kept([number])
-        features, voxels = triage_features(one, flip_dice=prediction.flip_dice), one.voxels()
+        features = triage_features(one, flip_dice=prediction.flip_dice, snapshot_dice=prediction.snapshot_dice)
+        voxels = one.voxels()
         assert features is not None
         mask = prediction.mask[number]
         wrong = np.count_nonzero((mask > 0) & (mask != known.truth[number])) / np.count_nonzero(mask)

@@ -27,7 +27,7 @@ class Made:
         label: the mask.
         ignore: (slices, rows, columns) bool: the ignore band.
         confidence: (slices,) float32, mean probability of each slice's mask; nan where it is empty or not known.
-        flip_dice: (slices,) float32, see `Prediction`.
+        flip_dice, snapshot_dice: (slices,) float32, see `Prediction`.
         tool: who made an imported mask; None for f and g.
     """
 
@@ -38,6 +38,7 @@ class Made:
     ignore: NDArray[np.bool_]
     confidence: NDArray[np.float32]
     flip_dice: NDArray[np.float32]
+    snapshot_dice: NDArray[np.float32]
     tool: str | None = None
 
 
@@ -76,7 +77,7 @@ def _freeze(recursion: Recursion, made: Made, *, serve: bool) -> ProposalRecord:
         confidence=_mean_confidence(marked),
         unchanged_slices=same,
         unchanged=whole,
-        features=triage_features(label, flip_dice=made.flip_dice),
+        features=triage_features(label, flip_dice=made.flip_dice, snapshot_dice=made.snapshot_dice),
         tool=made.tool,
     )
     judged = [verdict.verdict_id for verdict in verdicts]

@@ -78,6 +78,7 @@ def freeze_imported(
         ignore=np.zeros(label.geometry.shape, np.bool_),
         confidence=unknown,
         flip_dice=unknown,
+        snapshot_dice=unknown,
         tool=tool,
     )
     return freeze(recursion, made, serve=True)

@@ -11,7 +11,8 @@ from recursive_expand.errors import InputError
 from recursive_expand.expand.constraints import allowed_classes, is_clean
 from recursive_expand.expand.freezing import Made, freeze
 from recursive_expand.expand.progress import Progress
-from recursive_expand.expand.recursion import Recursion, choose_device
+from recursive_expand.expand.recursion import Recursion
+from recursive_expand.expand.snapshots import round_predictor
 from recursive_expand.ledger import CaseRecord, ProposalRecord, RoundRecord
 from recursive_expand.segment.constrain import AllowedClasses
 from recursive_expand.segment.predict import Predictor
@@ -48,8 +49,7 @@ class Proposer:
         """The proposer of a round that has its model."""
         assert round_.model is not None
         under = recursion.under(round_)
-        predictor = Predictor(under.settings, under.network(round_.model), choose_device())
-        return cls(under, round_.round, round_.model, predictor)
+        return cls(under, round_.round, round_.model, round_predictor(under, round_))
 
     def make(self, case: CaseRecord) -> Made:
         """Predict one case; nothing is stored.
@@ -98,6 +98,7 @@ class Proposer:
                 ignore=prediction.ignore,
                 confidence=prediction.confidence,
                 flip_dice=prediction.flip_dice,
+                snapshot_dice=prediction.snapshot_dice,
             )
         yield from unreadable
 

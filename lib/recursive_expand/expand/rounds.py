@@ -34,6 +34,7 @@ from recursive_expand.expand.queue import order_for_review
 from recursive_expand.expand.recursion import Recursion, choose_device
 from recursive_expand.expand.refined import refine_accepted
 from recursive_expand.expand.registration import UnusableArchive, register_cases
+from recursive_expand.expand.snapshots import drop_snapshot_files, keep_snapshots
 from recursive_expand.expand.start import first_network
 from recursive_expand.expand.targets import target_predictor
 from recursive_expand.expand.training_set import TrainingSet, build_training_set, expansion
@@ -211,10 +212,13 @@ def _train_and_publish(
     model, report = choose_model(recursion, round_.round, training_set, network, trained, base)
     report |= {"losses": losses, "train_seconds": time.monotonic() - started}
     promoted = model != base
+    snapshots = keep_snapshots(recursion, round_.round, checkpoint, epochs, promoted=promoted)
+    report |= {"snapshots": snapshots} if snapshots else {}
     round_ = recursion.ledger.rounds.publish_model(
         round_.round, trained_model=trained, model=model, promoted=promoted, report=report
     )
     checkpoint.unlink(missing_ok=True)
+    drop_snapshot_files(checkpoint)
     shutil.rmtree(recursion.workspace.targets(round_.round), ignore_errors=True)
     return round_
 

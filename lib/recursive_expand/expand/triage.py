@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,16 +16,19 @@ PRIOR_VERDICTS = 10
 """Verdicts that weigh as much as the whole calibration set."""
 
 
-def triage_features(label: LabelMap, *, flip_dice: NDArray[np.float32]) -> Features | None:
+def triage_features(
+    label: LabelMap, *, flip_dice: NDArray[np.float32], snapshot_dice: NDArray[np.float32]
+) -> Features | None:
     """What acceptance is predicted from, besides confidence and leading class.
 
     Args:
         label: the mask, as it is proposed.
         flip_dice: (slices,) of `Prediction`; nan without flips.
+        snapshot_dice: (slices,) of `Prediction`; nan without snapshots.
 
     Returns:
-        Area and number of components of the foreground in all slices, and the mean `flip_dice` over slices with a
-        mask, where it is known. None for an empty mask: it is not served.
+        Area and number of components of the foreground in all slices, and the means of `flip_dice` and of
+        `snapshot_dice` over slices with a mask, where they are known. None for an empty mask: it is not served.
     """
     filled = list(label.filled)
     if not filled:
@@ -33,8 +36,7 @@ def triage_features(label: LabelMap, *, flip_dice: NDArray[np.float32]) -> Featu
     mask = label.slices
     area = np.count_nonzero(mask) * math.prod(label.geometry.spacing[1:])
     components = sum(ndimage.label(mask[number], np.ones((3, 3)))[1] for number in filled)
-    known = bool(np.isfinite(flip_dice[filled]).all())
-    return Features(math.log(area), components, float(flip_dice[filled].mean()) if known else None)
+    return Features(math.log(area), components, _mean(flip_dice[filled]), _mean(snapshot_dice[filled]))
 
 
 def acceptance_scores(
@@ -71,9 +73,9 @@ def acceptance_scores(
     from sklearn.preprocessing import StandardScaler
 
     known: list[Candidate | CalibrationSlice] = [*judged, *calibration]
-    with_flips = all(one.features and one.features.flip_dice is not None for one in [*known, *open_])
+    agreements = _known_agreements(open_, known)
     classes = sorted({one.leading_class for one in known})
-    rows = _matrix(known, classes, with_flips=with_flips)
+    rows = _matrix(known, classes, agreements)
     # A volume counts once for each of its slices: as often accepted, as often rejected.
     verdicts = sum(one.accepted + one.rejected for one in judged)
     weight = PRIOR_VERDICTS / (PRIOR_VERDICTS + verdicts)
@@ -90,7 +92,7 @@ def acceptance_scores(
         logisticregression__sample_weight=weights,
     )
     # Beyond what is known a line that was fitted to few slices would be all too sure.
-    waiting = np.clip(_matrix(open_, classes, with_flips=with_flips), rows.min(axis=0), rows.max(axis=0))
+    waiting = np.clip(_matrix(open_, classes, agreements), rows.min(axis=0), rows.max(axis=0))
     predicted = model.predict_proba(waiting)[:, 1]
     return scores | {one.proposal_id: float(score) for one, score in zip(open_, predicted, strict=True)}
 
@@ -108,8 +110,25 @@ def _presumed(
     return mean + deviation, mean - deviation
 
 
+def _mean(dice: NDArray[np.float32]) -> float | None:
+    return float(dice.mean()) if np.isfinite(dice).all() else None
+
+
+def _known_agreements(open_: Sequence[Candidate], known: Sequence[Candidate | CalibrationSlice]) -> dict[str, float]:
+    """Features of agreement that all that wait have, and by name the mean of those that have a verdict.
+
+    That stands in where one has none: an earlier round trained nothing, and so had no snapshots.
+    """
+    means = {}
+    for name in ("flip_dice", "snapshot_dice"):
+        values = [value for one in known if (value := getattr(one.features, name)) is not None]
+        if values and all(getattr(one.features, name) is not None for one in open_):
+            means[name] = float(np.mean(values))
+    return means
+
+
 def _matrix(
-    proposals: Sequence[Candidate | CalibrationSlice], classes: Sequence[str], *, with_flips: bool
+    proposals: Sequence[Candidate | CalibrationSlice], classes: Sequence[str], agreements: Mapping[str, float]
 ) -> NDArray[np.float64]:
     """A row a proposal: its features as of one slice, and its leading class one-hot (all 0 for an unknown class)."""
     rows = []
@@ -118,7 +137,8 @@ def _matrix(
         slices = 1 if isinstance(one, CalibrationSlice) else max(1, one.slices)
         columns = [one.confidence, one.features.log_area - math.log(slices), one.features.components / slices]
         columns.append(float(one.judged_before))
-        if with_flips:
-            columns.append(one.features.flip_dice or 0.0)
+        for name, mean in agreements.items():
+            agreement = getattr(one.features, name)
+            columns.append(mean if agreement is None else agreement)
         rows.append([*columns, *(float(one.leading_class == name) for name in classes)])
     return np.array(rows, np.float64)

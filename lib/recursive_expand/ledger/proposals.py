@@ -71,6 +71,7 @@ class Proposals:
                     log_area=features.log_area if features else None,
                     components=features.components if features else None,
                     flip_dice=features.flip_dice if features else None,
+                    snapshot_dice=features.snapshot_dice if features else None,
                     sort_key=last_key(),
                 )
             )

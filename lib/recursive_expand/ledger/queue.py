@@ -229,7 +229,7 @@ def reorder(connection: Connection, order: Sequence[int], scores: Mapping[int, f
 
 
 def _candidates(*more: Any) -> Any:
-    columns = ("proposal_id", "leading_class", "confidence", "log_area", "components", "flip_dice")
+    columns = ("proposal_id", "leading_class", "confidence", "log_area", "components", "flip_dice", "snapshot_dice")
     earlier = verdicts.alias("earlier")
     judged_before = exists(earlier.c.verdict_id).where(
         earlier.c.case_id == proposals.c.case_id, earlier.c.withdrawn.is_(None), earlier.c.round < proposals.c.round
@@ -249,5 +249,7 @@ def _marked_slices() -> Any:
 
 
 def _of_candidate(row: Row[Any]) -> tuple[int, str, float, Features | None, int, bool]:
-    features = None if row.log_area is None else Features(row.log_area, row.components, row.flip_dice)
+    features = None
+    if row.log_area is not None:
+        features = Features(row.log_area, row.components, row.flip_dice, row.snapshot_dice)
     return row.proposal_id, row.leading_class or "", row.confidence, features, row.slices, bool(row.judged_before)

@@ -134,11 +134,13 @@ class Features:
         log_area: natural logarithm of the foreground's area in mm2, over all slices.
         components: number of 8-connected components, over all slices.
         flip_dice: mean Dice with the prediction of the mirror image; None without flips.
+        snapshot_dice: mean Dice of every two of f and its snapshots; None without snapshots.
     """
 
     log_area: float
     components: int
     flip_dice: float | None = None
+    snapshot_dice: float | None = None
 
 
 @dataclass(frozen=True)

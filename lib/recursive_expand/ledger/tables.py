@@ -107,6 +107,7 @@ proposals = Table(
     Column("log_area", Float),
     Column("components", Integer),
     Column("flip_dice", Float),
+    Column("snapshot_dice", Float),
     # Derived: see states.py.
     Column("state", String, nullable=False),
     # The queue: lowest first.

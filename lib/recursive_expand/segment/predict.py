@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import combinations
 
 import numpy as np
 import torch
@@ -49,12 +50,15 @@ class Prediction:
             slice's mask is empty.
         flip_dice: (slices,) float32, Dice of f's foreground with and without the mirror image (1 where both are
             empty); nan where f did not look at the slice, and without `Method.flips`.
+        snapshot_dice: (slices,) float32, mean Dice of the foreground of every two of f and its snapshots, in the
+            region, before g (1 where both are empty); nan where f did not look at the slice, and without snapshots.
     """
 
     mask: NDArray[np.uint8]
     ignore: NDArray[np.bool_]
     confidence: NDArray[np.float32]
     flip_dice: NDArray[np.float32]
+    snapshot_dice: NDArray[np.float32]
 
 
 class Predictor:
@@ -71,6 +75,7 @@ class Predictor:
         device: where f runs.
         half: run f in half precision; None: where the device has fast instructions for it.
         batch_size: slices in one forward pass; None: 1 on the CPU, 16 on CUDA.
+        snapshots: networks like `network`, which are asked too: (1 + snapshots) forward passes a slice.
     """
 
     def __init__(
@@ -81,6 +86,7 @@ class Predictor:
         *,
         half: bool | None = None,
         batch_size: int | None = None,
+        snapshots: Sequence[nn.Module] = (),
     ) -> None:
         self._settings = settings
         self._region = region_named(settings.task.region)
@@ -89,10 +95,14 @@ class Predictor:
         self._device = torch.device(device)
         self._half = has_fast_half(self._device) if half is None else half
         self._dtype = _half_type(self._device) if self._half else torch.float32
-        folded = fold_batch_norm(network).requires_grad_(False).to(self._device, self._dtype)
-        self._network = folded.to(memory_format=torch.channels_last)
+        self._network = self._ready(network)
+        self._snapshots = [self._ready(snapshot) for snapshot in snapshots]
         self._batch_size = batch_size or (_CUDA_BATCH if self._device.type == "cuda" else 1)
         self._workers = settings.machine.threads or available_cores()
+
+    def _ready(self, network: nn.Module) -> nn.Module:
+        folded = fold_batch_norm(network).requires_grad_(False).to(self._device, self._dtype)
+        return folded.to(memory_format=torch.channels_last)
 
     def predict(self, volume: Volume, allowed: AllowedClasses | None = None) -> Prediction:
         """One case; see `propose_volumes`."""
@@ -147,6 +157,7 @@ class Predictor:
             ignore=np.zeros(volume.hu.shape, np.bool_),
             confidence=np.full(slices, np.nan, np.float32),
             flip_dice=np.full(slices, np.nan, np.float32),
+            snapshot_dice=np.full(slices, np.nan, np.float32),
         )
         case = _Case(case_id, prediction)
         spacing = volume.geometry.spacing[1:]
@@ -162,7 +173,7 @@ class Predictor:
         """One slice from reading to refining, in a worker."""
         cut = self._cut(taken)
         if cut is not None:
-            self._refine(cut, self._decide(taken, self._views([cut])[0]))
+            self._refine(cut, *self._decide(taken, self._views([cut])[0]))
 
     def _cut(self, taken: _Slice) -> _Cut | None:
         """The part of a slice that f sees, or None where there is nothing to look at."""
@@ -192,32 +203,36 @@ class Predictor:
             for first in range(0, len(group), self._batch_size):
                 batch = group[first : first + self._batch_size]
                 for (case, cut), views in zip(batch, self._views([cut for _, cut in batch]), strict=True):
-                    case.jobs.append(pool.submit(self._refine, cut, self._decide(cut.taken, views)))
+                    case.jobs.append(pool.submit(self._refine, cut, *self._decide(cut.taken, views)))
 
     def _working_shape(self, cut: _Cut) -> tuple[int, int]:
         return working_shape(cut.box.shape, cut.taken.spacing, self._settings.method.working_spacing)
 
     @torch.inference_mode()
     def _views(self, cuts: Sequence[_Cut]) -> Tensor:
-        """f on boxes of one shape (h, w), as they are and, with flips, mirrored: (B, 1 or 2, K + 1, h, w)."""
+        """f on boxes of one shape (h, w), as they are and, with flips, mirrored; then its snapshots: (B, views, K + 1,
+        h, w)."""
         hu = torch.stack([torch.from_numpy(cut.seen) for cut in cuts]).to(self._device)
         shape = self._working_shape(cuts[0])
         hu = to_working(hu, shape)
         native = cuts[0].box.shape
-        plain = to_native(self._logits(hu, shape), native)
-        if not self._settings.method.flips:
-            return plain[:, None]
-        return torch.stack([plain, to_native(self._logits(hu.flip(-1), shape).flip(-1), native)], dim=1)
+        views = [self._logits(self._network, hu, shape)]
+        if self._settings.method.flips:
+            views.append(self._logits(self._network, hu.flip(-1), shape).flip(-1))
+        views += [self._logits(snapshot, hu, shape) for snapshot in self._snapshots]
+        return torch.stack([to_native(view, native) for view in views], dim=1)
 
-    def _logits(self, hu: Tensor, shape: tuple[int, int]) -> Tensor:
-        """f on (B, S, *shape) HU: (B, K + 1, *shape) on the device."""
+    def _logits(self, network: nn.Module, hu: Tensor, shape: tuple[int, int]) -> Tensor:
+        """A network on (B, S, *shape) HU: (B, K + 1, *shape) on the device."""
         multiple = size_multiple(self._settings)
         hu = functional.pad(hu, (0, -shape[1] % multiple, 0, -shape[0] % multiple), value=AIR_HU)
         images = apply_windows(hu, self._settings.task.windows).to(self._dtype, memory_format=torch.channels_last)
-        return self._network(images)[:, :, : shape[0], : shape[1]]
+        logits: Tensor = network(images)
+        return logits[:, :, : shape[0], : shape[1]]
 
     @torch.inference_mode()
-    def _decide(self, taken: _Slice, views: Tensor) -> SliceProbabilities:
+    def _decide(self, taken: _Slice, views: Tensor) -> tuple[SliceProbabilities, list[SliceProbabilities]]:
+        """What f finds, and each of its snapshots."""
         method = self._settings.method
         decide = partial(
             constrain,
@@ -226,22 +241,29 @@ class Predictor:
             limit=method.training.confident_background,
             threshold=method.foreground_threshold if method.pretrain != "none" else None,
         )
+        first_snapshot = len(views) - len(self._snapshots)
+        snapshots = [decide(view) for view in views[first_snapshot:]]
+        views = views[:first_snapshot]
         plain = decide(views[0])
         if len(views) == 1:
-            return plain
+            return plain, snapshots
         # The softmax of these logits is the mean of the views' probabilities.
         mean = views.float().log_softmax(1).logsumexp(0) - math.log(len(views))
         found = decide(mean)
         taken.prediction.flip_dice[taken.number] = _foreground_dice(plain.mask, found.mask)
-        return found
+        return found, snapshots
 
-    def _refine(self, cut: _Cut, found: SliceProbabilities) -> None:
+    def _refine(self, cut: _Cut, found: SliceProbabilities, snapshots: Sequence[SliceProbabilities]) -> None:
         """What lies in the region, g, and what can be trusted; into the case's prediction."""
         training, out, number = self._settings.method.training, cut.taken.prediction, cut.taken.number
         refinement = self._settings.method.refinement
-        inside = self._region.inside(cut.hu, cut.taken.spacing) if len(found.pixels) else None
+        looked_at = any(len(one.pixels) for one in (found, *snapshots))
+        inside = self._region.inside(cut.hu, cut.taken.spacing) if looked_at else None
         if inside is not None:
-            found = found.within(inside)
+            found, snapshots = found.within(inside), [one.within(inside) for one in snapshots]
+        if snapshots:
+            pairs = combinations([found.mask, *(one.mask for one in snapshots)], 2)
+            out.snapshot_dice[number] = np.mean([_foreground_dice(a, b) for a, b in pairs])
         mask, min_pixels = found.mask, refinement.min_area / math.prod(cut.taken.spacing)
         if refinement.refine == "before_review":
             mask = refine(mask, cut.hu, refinement, self._settings.task.windows[0], min_pixels=min_pixels)

@@ -21,7 +21,9 @@ from recursive_expand.segment.checkpoint import TrainingState, fingerprint, load
 from recursive_expand.segment.examples import Example
 from recursive_expand.segment.losses import IGNORE, segmentation_loss
 from recursive_expand.segment.slice_label_loss import LABELLED, slice_label_loss
+from recursive_expand.segment.snapshots import snapshot_epochs, snapshot_file
 from recursive_expand.segment.threads import one_thread_in_this_thread
+from recursive_expand.segment.weights import save_weights
 from recursive_expand.segment.windows import apply_windows
 from recursive_expand.settings import Settings
 
@@ -62,6 +64,7 @@ def train(
         device: where to train. CUDA uses mixed precision, the CPU float32.
         checkpoint: file to resume from and to write to, in a folder that exists; a broken file or one of another
             training is written over. It is left in place at the end: the caller removes it once the weights are safe.
+            So are, beside it, the weights after some epochs (`Method.snapshots`).
         on_epoch: called after each epoch, on rank 0.
 
     Returns:
@@ -100,6 +103,7 @@ def train(
     # Wrapping is a meeting point: no rank writes a checkpoint before all have read the old one.
     model = DistributedDataParallel(network) if world_size > 1 else network
     written = time.monotonic()
+    kept = snapshot_epochs(epochs, settings.method.snapshots)
     with deterministic(device), _readers(_BATCHES_AHEAD if device.type == "cuda" else 1) as readers:
         for epoch in range(len(losses), epochs):
             for group in optimizer.param_groups:
@@ -111,6 +115,8 @@ def train(
                 raise RecursiveExpandError(
                     f"the loss became {losses[-1]} in epoch {epoch + 1}; lower --conf {setting} (now {learning_rate:g})"
                 )
+            if checkpoint and rank == 0 and epoch + 1 in kept:  # before a checkpoint that says that it is there
+                save_weights(network, snapshot_file(checkpoint, epoch + 1))
             due = time.monotonic() - written >= SECONDS_BETWEEN_CHECKPOINTS or epoch + 1 == epochs
             if checkpoint and rank == 0 and due:
                 save_checkpoint(

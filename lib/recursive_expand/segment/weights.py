@@ -28,12 +28,15 @@ def save_weights(network: nn.Module, path: Path) -> str:
         SHA-256 of the file's bytes, hex.
     """
     content = weights_bytes(network)
-    sha256 = hashlib.sha256(content).hexdigest()
     if path.suffix != SUFFIX:
-        path.mkdir(parents=True, exist_ok=True)
-        path = path / f"{sha256}{SUFFIX}"
+        return _write_named(content, path)
     write_atomic(path, content)
-    return sha256
+    return hashlib.sha256(content).hexdigest()
+
+
+def take_up_weights(file: Path, folder: Path) -> str:
+    """Copy a file of weights into a folder, where it is named by the SHA-256 of its bytes, which is returned."""
+    return _write_named(file.read_bytes(), folder)
 
 
 def load_weights(network: nn.Module, path: Path, sha256: str) -> None:
@@ -76,6 +79,13 @@ def mean_weights(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
         else last
         for name, last in states[-1].items()
     }
+
+
+def _write_named(content: bytes, folder: Path) -> str:
+    sha256 = hashlib.sha256(content).hexdigest()
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(folder / f"{sha256}{SUFFIX}", content)
+    return sha256
 
 
 def weights_bytes(network: nn.Module) -> bytes:

@@ -39,6 +39,9 @@ class Method(Section):
     position, the volume's last slice repeated. 0: the slice alone, as in the paper."""
     flips: bool = False
     """Average f's probabilities over each slice and its left-right mirror image; proposing takes twice as long."""
+    snapshots: int = Field(default=0, ge=0, le=8)
+    """Weights that are kept on the way of every training, from its second half; how far their masks agree with the
+    model's helps to foretell acceptance (Zenk et al., 2024). Proposing takes (1 + snapshots) times as long. 0: none."""
     foreground_threshold: float | None = Field(default=None, gt=0, lt=1)
     """With a pretrained start: probability of any class together above which a pixel is proposed, as its most probable
     class. None, or with fresh weights: where one class alone is more probable than background. An f from synthetic
