@@ -43,6 +43,7 @@ training_sets = st.builds(
         tuple
     ),
     held_out=st.lists(accepted).map(tuple),
+    propagated=st.lists(accepted).map(tuple),
 )
 
 

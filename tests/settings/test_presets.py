@@ -96,6 +96,7 @@ TABLE: dict[str, dict[str, tuple[Any, Any]]] = {
         "bulk_accept": (False, False),
         "min_expansion": (0, 0),
         "offer_end": (0, 0.02),
+        "propagate": (0, 0),
         "verdicts_per_round": (0, 0),
         "order": ("balanced", "risk"),
         "lease_minutes": (15, 15),

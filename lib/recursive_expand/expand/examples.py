@@ -50,7 +50,7 @@ def build_examples(
         examples += [
             _example(recursion, case_id, volume, n, targets[n], with_dice=with_dice) for n in range(case.slices)
         ]
-    for accepted in (*training_set.accepted, *training_set.joined):
+    for accepted in training_set.proposed:
         volume = recursion.volume(accepted.case_id)
         masks = _accepted_targets(recursion, accepted, volume, predict)
         name = f"{accepted.case_id}.{accepted.round}{'.joined' if accepted in training_set.joined else ''}"

@@ -61,7 +61,7 @@ def expected_slices(candidates: Iterable[Candidate], scores: Mapping[int, float]
 def trained_slices(round_: RoundRecord) -> int:
     """Slices of the archive that a round trained on, but for the clean ones."""
     counts = round_.report.get("training_slices", {})
-    return sum(counts.get(name, 0) for name in ("pixel", "accepted", "joined"))
+    return sum(counts.get(name, 0) for name in ("pixel", "accepted", "propagated", "joined"))
 
 
 def _brought(recursion: Recursion, round_: RoundRecord) -> int:

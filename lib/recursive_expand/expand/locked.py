@@ -93,7 +93,7 @@ def _learned_from(ledger: Ledger, round_index: int) -> set[str]:
     found: set[str] = set()
     for earlier in range(round_index):
         stored = ledger.rounds.training_set(earlier)
-        for name in ("accepted", "rejected", "joined"):
+        for name in ("accepted", "rejected", "joined", "propagated"):
             found.update(one["case_id"] for one in stored.get(name, []))
         for name in ("pixel", "clean"):
             found.update(one[0] for one in stored[name])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from recursive_expand.expand.recursion import Recursion
 from recursive_expand.expand.triage import acceptance_scores
@@ -25,13 +25,18 @@ def refit(recursion: Recursion) -> int:
         return 0
     current = recursion.ledger.rounds.current()
     calibration = recursion.ledger.rounds.calibration(current.round) if current is not None else []
-    order, scores = order_for_review(recursion, recursion.ledger.queue.candidates(), calibration)
+    last = recursion.ledger.propagation.waiting(current.round) if current is not None else set()
+    order, scores = order_for_review(recursion, recursion.ledger.queue.candidates(), calibration, last=last)
     recursion.ledger.queue.reorder(order[:FRONT], scores)
     return len(order[:FRONT])
 
 
 def order_for_review(
-    recursion: Recursion, candidates: Sequence[Candidate], calibration: Sequence[CalibrationSlice] = ()
+    recursion: Recursion,
+    candidates: Sequence[Candidate],
+    calibration: Sequence[CalibrationSlice] = (),
+    *,
+    last: Collection[int] = (),
 ) -> tuple[list[int], dict[int, float]]:
     """The queue of a review, about to open or under way.
 
@@ -39,6 +44,7 @@ def order_for_review(
         recursion: the recursion.
         candidates: the open proposals.
         calibration: what their model proposes on slices whose truth is known.
+        last: proposal ids that come behind all others: they may be decided by those.
 
     Returns:
         (proposal ids as they are served, the predicted probabilities of acceptance by id; none for `order: balanced`).
@@ -49,7 +55,8 @@ def order_for_review(
         judged, tau = recursion.ledger.queue.judged(), recursion.settings.method.tau
         scores = acceptance_scores(candidates, judged, calibration, tau=tau)
     scored = ((one.proposal_id, one.leading_class, scores.get(one.proposal_id, one.confidence)) for one in candidates)
-    return queue_order(scored, likely_first=by_risk), scores
+    order = queue_order(scored, likely_first=by_risk)
+    return sorted(order, key=lambda proposal_id: proposal_id in last), scores
 
 
 def queue_order(candidates: Iterable[tuple[int, str, float]], *, likely_first: bool = False) -> list[int]:

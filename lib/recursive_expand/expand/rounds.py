@@ -14,6 +14,7 @@ from filelock import FileLock
 from recursive_expand.archives.atomic import sweep
 from recursive_expand.errors import RecursiveExpandError, Unreachable
 from recursive_expand.expand.calibration_set import calibration_set
+from recursive_expand.expand.clusters import form_clusters
 from recursive_expand.expand.due import (
     NothingToDo,
     NotReady,
@@ -243,6 +244,9 @@ def _propose_and_open(recursion: Recursion, round_: RoundRecord, progress: Progr
     calibration = calibration_set(recursion, round_, progress)
     candidates = ledger.queue.candidates(round_index=round_.round)
     order, scores = order_for_review(recursion, candidates, calibration)
+    form_clusters(recursion, round_, candidates, scores)
+    last = ledger.propagation.waiting(round_.round)
+    order.sort(key=lambda proposal_id: proposal_id in last)
     report |= {"foretold_slices": expected_slices(candidates, scores)}
     round_ = ledger.rounds.open_review(round_.round, order=order, report=report, scores=scores, calibration=calibration)
     progress.say(f"{len(order)} proposals wait for a verdict" if order else "nothing new to show to an expert")

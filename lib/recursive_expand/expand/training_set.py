@@ -61,6 +61,7 @@ class TrainingSet:
             ever accepted.
         joined: with `review: once`, slices that f marked for the first time in a round that was not reviewed, as that
             round proposed them; none that an expert judged.
+        propagated: slices that nobody looked at, of proposals like others that were all accepted (`Review.propagate`).
         hosts: (case id, slice numbers) labelled clean, which bleeds are painted or pasted into.
         labelled: (case id, slice number, classes present) of slices without an accepted mask whose labels are taught.
         held_out: accepted slices of locked patients: never trained on, they have a say in the gate.
@@ -76,13 +77,16 @@ class TrainingSet:
     held_out: tuple[AcceptedSlices, ...] = ()
     hosts: tuple[tuple[str, tuple[int, ...]], ...] = ()
     labelled: tuple[tuple[str, int, tuple[str, ...]], ...] = ()
+    propagated: tuple[AcceptedSlices, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As the ledger keeps it."""
-        names = ("accepted", "rejected", "joined", "held_out")
+        names = ("accepted", "rejected", "joined", "held_out", "propagated")
         groups = {name: [one.to_json() for one in getattr(self, name)] for name in names}
         stored = asdict(self) | groups
-        return {name: value for name, value in stored.items() if value or name not in ("hosts", "labelled")}
+        return {
+            name: value for name, value in stored.items() if value or name not in ("hosts", "labelled", "propagated")
+        }
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> TrainingSet:
@@ -98,6 +102,7 @@ class TrainingSet:
             hosts=tuple((case_id, tuple(numbers)) for case_id, numbers in stored.get("hosts", [])),
             labelled=tuple((case_id, n, tuple(present)) for case_id, n, present in stored.get("labelled", [])),
             held_out=_slices_from_json(stored.get("held_out", [])),
+            propagated=_slices_from_json(stored.get("propagated", [])),
         )
 
     @property
@@ -111,6 +116,7 @@ class TrainingSet:
             **({"joined": [j.to_json() for j in self.joined]} if self.joined else {}),
             **({"hosts": self.hosts} if self.hosts else {}),
             **({"labelled": self.labelled} if self.labelled else {}),
+            **({"propagated": [p.to_json() for p in self.propagated]} if self.propagated else {}),
         }
         return hashlib.sha256(canonical(body).encode()).hexdigest()
 
@@ -123,6 +129,7 @@ class TrainingSet:
             "new": self.new_slices,
             **({"rejected": sum(len(r.slices) for r in self.rejected)} if self.rejected else {}),
             **({"joined": sum(len(j.slices) for j in self.joined)} if self.joined else {}),
+            **({"propagated": sum(len(p.slices) for p in self.propagated)} if self.propagated else {}),
             **({"labelled": len(self.labelled)} if self.labelled else {}),
             **({"held_out": sum(len(h.slices) for h in self.held_out)} if self.held_out else {}),
         }
@@ -131,7 +138,12 @@ class TrainingSet:
     def with_masks(self) -> int:
         """Number of slices with a mask: what shares of other slices are counted by."""
         masks = sum(slices for _, slices, _ in self.pixel)
-        return masks + sum(len(one.slices) for one in (*self.accepted, *self.joined))
+        return masks + sum(len(one.slices) for one in self.proposed)
+
+    @property
+    def proposed(self) -> tuple[AcceptedSlices, ...]:
+        """Slices that are trained on as proposed: accepted, by propagation, or joined without a verdict."""
+        return (*self.accepted, *self.propagated, *self.joined)
 
 
 def build_training_set(
@@ -169,6 +181,12 @@ def build_training_set(
     if method.review == "once":
         joined = _joined_slices(ledger, judged, proposable, round_index)
         new_slices += sum(len(one.slices) for one in joined if one.new)
+    propagated = tuple(
+        AcceptedSlices(one.case_id, one.round, one.proposal_sha256, one.slices, new=one.round == round_index - 1)
+        for one in ledger.propagation.accepted()
+        if one.case_id in proposable
+    )
+    new_slices += sum(len(one.slices) for one in propagated if one.new)
     rejected: tuple[AcceptedSlices, ...] = ()
     if method.training.rejects == "not_confident":
         rejected = _rejected_slices(judged)
@@ -180,6 +198,7 @@ def build_training_set(
         new_slices=new_slices,
         rejected=rejected,
         joined=joined,
+        propagated=propagated,
         held_out=_accepted_slices(one for one in standing if one.case_id in kept_out),
     )
     return _with_labelled(ledger, method, round_index, training_set, proposable, marked), known
@@ -195,7 +214,7 @@ def _with_labelled(
 ) -> TrainingSet:
     """The training set with what joins it for its image-level labels: `clean`, `hosts` and `labelled`."""
     training, cases = method.training, labelled_cases(ledger, proposable)
-    taken = {(one.case_id, number) for one in (*masks.accepted, *masks.joined) for number in one.slices}
+    taken = {(one.case_id, number) for one in masks.proposed for number in one.slices}
     clean, hosts, labelled = [], [], []
     if round_index > 0 and training.clean_slices == "unmarked":
         accepted = {(one.case_id, number) for one in masks.accepted for number in one.slices}
@@ -212,11 +231,12 @@ def _with_labelled(
 
 
 def expansion(ledger: Ledger, round_: RoundRecord) -> int:
-    """New slices since a round's training set: accepted ones, those of cases that became pixel cases, and those that
-    the round marked for the first time, if nobody is asked about its proposals."""
+    """New slices since a round's training set: accepted ones, if only by propagation, those of cases that became pixel
+    cases, and those that the round marked for the first time, if nobody is asked about its proposals."""
     trained = TrainingSet.from_json(ledger.rounds.training_set(round_.round))
     pixel = {case_id for case_id, _, _ in trained.pixel} | set(trained.validation)
     new = ledger.judgements.count(unused=True)["accepted_slices"]
+    new += ledger.propagation.count(round_.round)
     new += sum(len(slices) for *_, slices in ledger.proposals.first_marked_unreviewed(round_.round))
     return new + sum(c.slices for c in ledger.cases.iterate(roles=[Role.PIXEL]) if c.case_id not in pixel)
 

@@ -18,6 +18,7 @@ from recursive_expand.ledger.errors import (
 from recursive_expand.ledger.ledger import Ledger
 from recursive_expand.ledger.listing import ListedCase, StandingVerdict
 from recursive_expand.ledger.outbox import OutboxCount
+from recursive_expand.ledger.propagation import Cluster, Propagated
 from recursive_expand.ledger.queue import Hold
 from recursive_expand.ledger.records import (
     Actor,
@@ -47,6 +48,7 @@ __all__ = [
     "CaseEntry",
     "CaseRecord",
     "CaseState",
+    "Cluster",
     "Difference",
     "Features",
     "Hold",
@@ -61,6 +63,7 @@ __all__ = [
     "OutboxCount",
     "OutdatedDraft",
     "OutdatedTrainingSet",
+    "Propagated",
     "ProposalDraft",
     "ProposalRecord",
     "ProposalState",

@@ -11,6 +11,7 @@ from sqlalchemy import JSON, ColumnElement, Connection, Table, select
 from recursive_expand.ledger.chain import canonical
 from recursive_expand.ledger.tables import (
     cases,
+    cluster_members,
     judgements,
     proposal_slices,
     proposals,
@@ -63,6 +64,7 @@ AUDITED: dict[Table, tuple[str, ...]] = {
         "withdrawn",
     ),
     judgements: ("verdict_id", "slice", "accepted"),
+    cluster_members: ("proposal_id", "round", "cluster", "verified"),
     reading_facts: tuple(column.name for column in reading_facts.columns),
 }
 """Columns by table: all that training, proposals and label objects follow from. Parents come before their children."""

@@ -18,6 +18,7 @@ from recursive_expand.ledger.errors import (
     VerdictIdTaken,
 )
 from recursive_expand.ledger.outbox import queue_labels
+from recursive_expand.ledger.propagation import follow
 from recursive_expand.ledger.proposals import last_key, latest_proposal, to_proposals
 from recursive_expand.ledger.readings import given_as, keep
 from recursive_expand.ledger.records import (
@@ -117,6 +118,7 @@ class Judgements:
             if facts is not None and verdict_id is not None:
                 keep(connection, verdict_id, facts)
             states.refresh(connection, proposals.c.proposal_id == proposal.proposal_id)
+            follow(self._store, connection, proposal.proposal_id)
             connection.execute(delete(leases).where(leases.c.case_id == case_id))
             queue_labels(connection, case_id, ts)
             self._store.record(
@@ -170,6 +172,7 @@ class Judgements:
                 update(proposals).where(this).values(sort_key=last_key())
             )  # it is shown again after all others
             states.refresh(connection, this)
+            follow(self._store, connection, found.proposal_id)
             queue_labels(connection, found.case_id, utc_now())
             self._store.record(
                 connection,

@@ -9,6 +9,7 @@ from recursive_expand.ledger.cases import Cases
 from recursive_expand.ledger.judgements import Judgements
 from recursive_expand.ledger.listing import Listing
 from recursive_expand.ledger.outbox import Outbox
+from recursive_expand.ledger.propagation import Propagation
 from recursive_expand.ledger.proposals import Proposals
 from recursive_expand.ledger.queue import Queue
 from recursive_expand.ledger.readings import Readings
@@ -23,7 +24,7 @@ class Ledger:
         location, upgrade: see `Store`.
 
     Attributes:
-        cases, proposals, queue, judgements, readings, rounds, listing, outbox, audit: its parts.
+        cases, proposals, propagation, queue, judgements, readings, rounds, listing, outbox, audit: its parts.
     """
 
     def __init__(self, location: Path | str, *, upgrade: bool = True) -> None:
@@ -31,6 +32,7 @@ class Ledger:
         self._store = store
         self.cases = Cases(store)
         self.proposals = Proposals(store)
+        self.propagation = Propagation(store)
         self.queue = Queue(store)
         self.judgements = Judgements(store)
         self.readings = Readings(store)

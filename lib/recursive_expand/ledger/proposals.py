@@ -109,6 +109,12 @@ class Proposals:
         with self._store.read() as connection:
             return latest_proposal(connection, case_id)
 
+    def get(self, proposal_id: int) -> ProposalRecord:
+        """One proposal."""
+        query = select(proposals).where(proposals.c.proposal_id == proposal_id)
+        with self._store.read() as connection:
+            return to_proposals(connection, connection.execute(query).all())[0]
+
     def of_round(self, case_id: str, round_index: int) -> ProposalRecord | None:
         """A case's proposal of one round."""
         with self._store.read() as connection:

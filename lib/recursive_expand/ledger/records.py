@@ -43,6 +43,8 @@ class ProposalState(StrEnum):
     UNCHANGED = "unchanged"
     """Hardly differs from one that was rejected: not served."""
     DECIDED = "decided"
+    PROPAGATED = "propagated"
+    """Nobody judged it: it is accepted because those of its cluster that were judged all are."""
     SUPERSEDED = "superseded"
     """A later round proposed anew before anyone decided."""
 

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Text, and_, case, cast, exists
 
 from recursive_expand.cases import Role
 from recursive_expand.ledger.records import CaseState, ProposalState, VerdictKind
-from recursive_expand.ledger.tables import cases, judgements, proposals, rounds, verdicts
+from recursive_expand.ledger.tables import cases, cluster_members, judgements, proposals, rounds, verdicts
 
 MASKED_ROLES = (Role.PIXEL, Role.TEST)
 """Roles of cases whose expert mask counts."""
@@ -49,16 +49,39 @@ def state_of_proposal() -> ColumnElement[str]:
         (decided.correlate(proposals), ProposalState.DECIDED.value),
         (or_(outdated.correlate(proposals), case_is(cases.c.role == Role.PIXEL)), ProposalState.SUPERSEDED.value),
         (and_(proposals.c.made_as == ProposalState.OPEN, held), ProposalState.HELD.value),
+        (propagated(), ProposalState.PROPAGATED.value),
         else_=proposals.c.made_as,
     )
+
+
+@cache
+def propagated() -> ColumnElement[bool]:
+    """Whether a row of `proposals` follows others of its cluster: verdicts that stand accept all that were verified."""
+    member, sample = cluster_members.alias("member"), cluster_members.alias("sample")
+    accepted = exists(verdicts.c.verdict_id).where(
+        verdicts.c.proposal_id == sample.c.proposal_id,
+        verdicts.c.withdrawn.is_(None),
+        verdicts.c.verdict == VerdictKind.ACCEPT,
+        ~_some_rejected(),
+    )
+    doubted = exists(sample.c.proposal_id).where(
+        sample.c.round == member.c.round,
+        sample.c.cluster == member.c.cluster,
+        sample.c.verified,
+        ~accepted.correlate(sample),
+    )
+    of_proposal = exists(member.c.proposal_id).where(
+        member.c.proposal_id == proposals.c.proposal_id, member.c.verified.is_(False), ~doubted.correlate(member)
+    )
+    return of_proposal.correlate(proposals)
 
 
 @cache
 def settled() -> ColumnElement[bool]:
     """Whether a row of `cases` is decided for good: every slice that could be proposed has been accepted.
 
-    What was accepted whole is not asked again. Anything else is proposed anew by the next round, also slices that a
-    proposal left out because they hardly differed from what had been rejected.
+    What was accepted whole, if only by propagation, is not asked again. Anything else is proposed anew by the next
+    round, also slices that a proposal left out because they hardly differed from what had been rejected.
     """
     whole = exists(verdicts.c.verdict_id).where(
         *_standing(),
@@ -67,7 +90,11 @@ def settled() -> ColumnElement[bool]:
         cast(proposals.c.unchanged_slices, Text) == "[]",
         ~_some_rejected(),
     )
-    return or_(cases.c.role == Role.PIXEL, whole.correlate(cases))
+    followed = exists(proposals.c.proposal_id).where(
+        proposals.c.case_id == cases.c.case_id,
+        proposals.c.state == ProposalState.PROPAGATED,
+    )
+    return or_(cases.c.role == Role.PIXEL, whole.correlate(cases), followed.correlate(cases))
 
 
 @cache

@@ -155,6 +155,18 @@ verdicts = Table(
     Index("verdicts_proposal", "proposal_id"),
 )
 
+cluster_members = Table(
+    "cluster_members",
+    metadata,
+    Column("proposal_id", ForeignKey("proposals.proposal_id"), primary_key=True),
+    Column("round", Integer, nullable=False),
+    # In its round, from 0.
+    Column("cluster", Integer, nullable=False),
+    # Readers are asked about it; the others follow if all of these are accepted.
+    Column("verified", Boolean, nullable=False),
+    Index("cluster_members_cluster", "round", "cluster"),
+)
+
 judgements = Table(
     "judgements",
     metadata,

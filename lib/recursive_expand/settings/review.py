@@ -28,10 +28,21 @@ class Review(Section):
     verdicts so far predict (expand/triage.py), before the other half, and in each the classes in turn."""
     lease_minutes: float = Field(default=15.0, gt=0)
     """How long a proposal served to one client is kept from the others."""
+    propagate: int = Field(default=0, ge=0)
+    """Members of a cluster of alike proposals, on average (at least 5). Readers judge three of each; if all three are
+    accepted, the others count as accepted without a look, marked as such (expand/clusters.py). 0: every proposal is
+    judged."""
     bulk_accept: bool = False
     """The desk offers to accept all that a sheet shows at once; each verdict is marked as one of many."""
     edits: Literal["refuse", "promote"] = "refuse"
     """An edited mask is refused (409), or taken as an expert mask: the case joins the pixel set."""
+
+    @field_validator("propagate")
+    @classmethod
+    def _members(cls, propagate: int) -> int:
+        if 0 < propagate < 5:
+            raise ValueError("must be 0 or at least 5: three of a cluster are judged all the same")
+        return propagate
 
     @field_validator("train", mode="before")
     @classmethod
