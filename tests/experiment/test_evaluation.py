@@ -31,7 +31,7 @@ class _Oracle:
             mask = read_label(self.cases[case_id].mask).slices.copy()
             mask[0] = 0
             zeros = np.zeros(len(mask), np.float32)
-            yield case_id, Prediction(mask, np.zeros(mask.shape, bool), zeros, zeros)
+            yield case_id, Prediction(mask, np.zeros(mask.shape, bool), zeros, zeros, zeros)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from recursive_expand.ledger import Ledger, RoundState, VerdictKind
+from recursive_expand.ledger import Cluster, Ledger, RoundState, VerdictKind
 
 
 @pytest.fixture
@@ -199,6 +199,7 @@ def test_the_openapi_document_describes_the_routes(client):
         "/recursive/rounds": {"get", "post"},
         "/recursive/end": {"post"},
         "/recursive/queue": {"get"},
+        "/recursive/propagated": {"get"},
         "/recursive/outbox/retry": {"post"},
         "/recursive/desk/state": {"get"},
         "/recursive/desk/items": {"get"},
@@ -234,3 +235,20 @@ def test_why_no_round_begins_is_in_the_status_until_one_is_asked_for(client, pos
     post()
     assert client.post("/recursive/rounds").status_code == 202
     assert client.get("/recursive/status").json()["last_error"] is None
+
+
+def test_what_is_accepted_by_propagation_is_listed_counted_and_can_be_judged(post, client, app):
+    ledger = app.recursion.ledger
+    ids = {case_id: ledger.proposals.current(case_id).proposal_id for case_id in ("i0", "i1", "u0")}
+    ledger.propagation.form(0, [Cluster((ids["i0"], ids["i1"]), (ids["u0"],))])
+    assert client.get("/recursive/propagated").json() == []
+    verdicts = [post(case_id).json()["id"] for case_id in ("i0", "i1")]
+    proposal = ledger.proposals.current("u0")
+    listed = {"case_id": "u0", "proposal": proposal.sha256, "round": 0, "slices": list(proposal.slices)}
+    assert client.get("/recursive/propagated").json() == [listed | {"verdicts": verdicts}]
+    status = client.get("/recursive/status").json()
+    assert (status["proposals"]["propagated"], status["undecided"], status["verdicts"]["accept"]) == (1, 0, 2)
+    [report] = client.get("/recursive/rounds").json()
+    assert report["new"] == report["accepted_slices"] + len(proposal.slices)
+    assert post("u0", "reject").status_code == 201
+    assert client.get("/recursive/propagated").json() == []

@@ -32,7 +32,8 @@ def test_a_review(client, submit, proposed, app):
     assert (status["undecided"], status["progress"], status["last_error"]) == (2, None, None)
     assert status["message"] == "2 proposals wait for a verdict"
     assert status["cases"] == {"pixel": 3, "image": 2, "test": 1, "unlabelled": 1}
-    assert status["proposals"] == {"open": 2, "held": 0, "empty": 0, "unchanged": 0, "decided": 1, "superseded": 0}
+    others = dict.fromkeys(("held", "empty", "unchanged", "propagated", "superseded"), 0)
+    assert status["proposals"] == {"open": 2, "decided": 1, **others}
     assert status["verdicts"] == {"accept": 1, "reject": 0, "accepted_slices": 3, "rejected_slices": 0}
     assert status["outbox"] == {"waiting": 0, "failing": 0, "sent": 1, "error": None}
     assert status["model_sha256"] == app.recursion.ledger.rounds.current_model()[1]

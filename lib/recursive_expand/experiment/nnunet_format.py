@@ -100,7 +100,7 @@ class PredictionFiles:
             label = read_label(path, shape=volume.geometry.native_shape)
             mask = np.ascontiguousarray(volume.geometry.orientation.to_slices(label.native))
             nothing = np.full(len(mask), np.nan, np.float32)
-            yield case_id, Prediction(mask, np.zeros(mask.shape, np.bool_), nothing, nothing)
+            yield case_id, Prediction(mask, np.zeros(mask.shape, np.bool_), nothing, nothing, nothing)
 
 
 def _write_image(path: Path, volume: Volume) -> None:

@@ -32,7 +32,7 @@ def iter_round_reports(ledger: Ledger) -> Iterator[dict[str, Any]]:
             "rejected_slices": counts["rejected_slices"],
             **ledger.readings.flagged(round_.round),
             "foretold": report.get("foretold_slices"),
-            "new": report.get("expanded_slices", counts["accepted_slices"]),
+            "new": report.get("expanded_slices", counts["accepted_slices"] + ledger.propagation.count(round_.round)),
             "model_sha256": round_.model,
             "trained_model_sha256": round_.trained_model,
             "base_model_sha256": round_.base_model,

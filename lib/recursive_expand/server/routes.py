@@ -89,6 +89,16 @@ class Queued(BaseModel):
     client: str | None = Field(description="The reader who has it leased.")
 
 
+class Followed(BaseModel):
+    """A proposal that nobody judged and that counts as accepted."""
+
+    case_id: str
+    proposal: str
+    round: int
+    slices: list[int] = Field(description="Slices with a mask.")
+    verdicts: list[int] = Field(description="The verdicts on others of its cluster from which that follows.")
+
+
 class Refusal(BaseModel):
     """Why not, and what to do."""
 
@@ -212,6 +222,21 @@ def get_queue(
             client=client,
         )
         for p, client in queue
+    ]
+
+
+@router.get("/propagated", dependencies=[USER], summary=f"{RBAC_USER}What is accepted by propagation")
+def get_propagated() -> list[Followed]:
+    """Proposals that count as accepted unseen (`propagate`). POST /recursive/verdicts judges one all the same."""
+    return [
+        Followed(
+            case_id=one.case_id,
+            proposal=one.proposal_sha256,
+            round=one.round,
+            slices=list(one.slices),
+            verdicts=list(one.verdict_ids),
+        )
+        for one in _recursion().ledger.propagation.accepted()
     ]
 
 
