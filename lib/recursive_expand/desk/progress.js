@@ -46,7 +46,7 @@ function show(status) {
     "Wait for a verdict": status.undecided,
     "Accepted": `${status.verdicts.accept} proposals, ${status.verdicts.accepted_slices} slices`,
     "Rejected": `${status.verdicts.reject} proposals, ${status.verdicts.rejected_slices} slices`,
-    ...(status.proposals.propagated ? { "Accepted by propagation": `${status.proposals.propagated} proposals of this round that nobody looked at (three alike were accepted)` } : {}),
+    ...(status.proposals.propagated ? { "Accepted by propagation": `${status.proposals.propagated} proposals of this round, after three like them; nobody looked at these` } : {}),
     "Cases": Object.entries(status.cases).map(([role, number]) => `${number} ${role}`).join(", "),
     "Labels to write": status.outbox.waiting ? `${status.outbox.waiting}${status.outbox.failing ? `, ${status.outbox.failing} failing: ${status.outbox.error ?? ""}` : ""}` : "none",
     "Foretold": status.foretold ? `${Math.round(status.foretold.slices)} new slices in round ${status.foretold.round} (${(100 * status.foretold.share).toFixed(1)} %)` : "–",

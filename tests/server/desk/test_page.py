@@ -10,6 +10,7 @@ from monailabel.interfaces.utils.app import app_instance
 
 from recursive_expand.errors import Unreachable
 from recursive_expand.expand.recursion import Recursion
+from recursive_expand.ledger import Cluster
 
 
 def standing(recursion):
@@ -269,6 +270,25 @@ def test_the_progress_page_is_live(reader, recursion):
     other.sent()
     ann.until("() => document.querySelector('#facts dd').textContent === '59'")
     ann.until("() => document.querySelectorAll('#classes tbody td').length > 1")
+
+
+def test_what_is_accepted_by_propagation_is_not_shown_until_a_verdict_is_taken_back(reader, recursion):
+    first = [proposal.proposal_id for proposal, _ in recursion.ledger.queue.page(now=0)]
+    recursion.ledger.propagation.form(0, [Cluster(tuple(first[:3]), tuple(first[-5:]))])
+    ann = reader()
+    for _ in range(3):
+        ann.press("a")
+        ann.ready()
+    ann.sent()
+    assert recursion.ledger.queue.count() == 52
+    ann.page.goto(ann.page.url + "progress")
+    told = "() => [...document.querySelectorAll('#facts dt')].find(d => d.textContent === 'Accepted by propagation')"
+    assert ann.until(f"{told}?.nextSibling.textContent").startswith("5 proposals")
+    ann.page.go_back()
+    ann.until("() => !document.querySelector('#undo').disabled")
+    ann.press("u")
+    ann.sent()
+    assert recursion.ledger.queue.count() == 58
 
 
 def test_a_page_opened_anew_can_undo_what_was_judged_before(reader, recursion):
