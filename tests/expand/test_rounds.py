@@ -11,7 +11,7 @@ import torch
 
 from recursive_expand.archives.images import read_label
 from recursive_expand.errors import InputError
-from recursive_expand.expand import gate, proposer, rounds
+from recursive_expand.expand import gate, rounds, snapshots
 from recursive_expand.expand.due import NothingToDo, NotReady, close_review, close_review_if_done, round_due
 from recursive_expand.expand.frozen import SECONDS_TO_BE_RECORDED
 from recursive_expand.expand.judging import withdraw
@@ -273,7 +273,7 @@ def test_the_paper_s_preset_runs_two_rounds(recursion, reopen, decide_all):
 def selected_once(recursion, reopen, decide_all, monkeypatch):
     """Preset `paper` after the expert's selection; round 0's f found nothing on slice 2 of any case."""
 
-    class Misses(proposer.Predictor):
+    class Misses(snapshots.Predictor):
         def propose_volumes(self, *args):
             for case_id, prediction in super().propose_volumes(*args):
                 prediction.mask[2] = 0
@@ -281,7 +281,7 @@ def selected_once(recursion, reopen, decide_all, monkeypatch):
 
     paper = reopen(recursion.archive.studies, preset="paper", kind="residual", epochs=6)
     with monkeypatch.context() as patch:
-        patch.setattr(proposer, "Predictor", Misses)
+        patch.setattr(snapshots, "Predictor", Misses)
         run_round(paper)
     for proposal, _ in paper.ledger.queue.page(now=0):
         assert set(proposal.slices) <= {0, 1}
