@@ -148,10 +148,14 @@ def follow(store: Store, connection: Connection, proposal_id: int) -> None:
     before = _propagated(connection, followed)
     refresh(connection, proposals.c.proposal_id.in_(ids))
     after = _propagated(connection, followed)
-    for kind, changed in (("propagated", after if not before else ()), ("unpropagated", before if not after else ())):
-        if changed:
-            cases = [[one.case_id, one.proposal_sha256] for one in changed]
-            store.record(connection, kind, cases=cases, verdicts=list(changed[0].verdict_ids))
+    if after and not before:
+        store.record(connection, "propagated", cases=_named(after), verdicts=list(after[0].verdict_ids))
+    if before and not after:
+        store.record(connection, "unpropagated", cases=_named(before))
+
+
+def _named(followed: Sequence[Propagated]) -> list[list[str]]:
+    return [[one.case_id, one.proposal_sha256] for one in followed]
 
 
 def _propagated(connection: Connection, where: ColumnElement[bool]) -> list[Propagated]:
