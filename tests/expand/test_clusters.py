@@ -8,15 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recursive_expand.archives.images import write_volume
+from recursive_expand.cases import Geometry, Volume
 from recursive_expand.expand.clusters import FEWEST, VERIFIED, alike, form_clusters
 from recursive_expand.expand.examples import build_examples
 from recursive_expand.expand.queue import order_for_review
 from recursive_expand.expand.registration import register_cases
+from recursive_expand.expand.rounds import run_round
+from recursive_expand.expand.steps import Step, next_step, read_state
 from recursive_expand.expand.training_set import TrainingSet, build_training_set, expansion
-from recursive_expand.ledger import Candidate, Features, VerdictKind
+from recursive_expand.ledger import Actor, Candidate, Features, VerdictKind
 
 ALIKE = 8
-ACCEPT, REJECT = VerdictKind.ACCEPT, VerdictKind.REJECT
+ACCEPT = VerdictKind.ACCEPT
 
 
 @given(n=st.integers(0, 40), size=st.integers(5, 20), seed=st.integers(0, 99))
@@ -116,3 +120,27 @@ def test_unlikely_ones_are_in_no_cluster(alike_ones, begin, changed):
     form_clusters(recursion, round_, candidates, {})
     form_clusters(changed(recursion, propagate=0), round_, candidates, {one.proposal_id: 0.9 for one in candidates})
     assert recursion.ledger.propagation.waiting(1) == set()
+
+
+def test_a_round_forms_clusters_and_the_next_learns_from_what_followed(
+    write_studies, tmp_path, reopen, make_head, monkeypatch
+):
+    monkeypatch.setattr("recursive_expand.expand.clusters.LEAST_SCORE", 0.0)  # so short a training is not trusted
+    write_studies(tmp_path / "s")
+    hu = make_head(9)[0][1:2]
+    for n in range(ALIKE):
+        geometry = Geometry.of((48, 48, 1), np.diag([-4.0, -4.0, 5.0, 1.0]))
+        write_volume(tmp_path / "s" / f"v{n}.nii.gz", Volume(hu, geometry), fsync=False)
+    recursion = reopen(tmp_path / "s", propagate=ALIKE, unchanged_dice=1.0)
+    run_round(recursion)
+    served = [proposal.proposal_id for proposal, _ in recursion.ledger.queue.page(now=0)]
+    last = recursion.ledger.propagation.waiting(0)
+    assert len(last) == ALIKE - VERIFIED and set(served[-len(last) :]) == last
+    for proposal, _ in recursion.ledger.queue.page(now=0)[: -len(last)]:
+        recursion.ledger.judgements.give(Actor("ann", "desk"), proposal.case_id, proposal.sha256, ACCEPT)
+    assert recursion.ledger.queue.count() == 0
+    assert next_step(read_state(recursion), recursion.settings.review) is Step.NEXT_ROUND
+    round_ = run_round(recursion)
+    assert round_.report["training_slices"]["propagated"] == len(last)
+    assert not {case_id for case_id in recursion.ledger.proposals.proposed_in(1) if case_id.startswith("v")}
+    assert recursion.ledger.audit.verify() is None
