@@ -69,7 +69,7 @@ def alike_ones(write_studies, tmp_path, reopen, freeze, begin):
 
 def _verified(recursion):
     """Case ids of the verified ones, and of those that may follow."""
-    waiting = recursion.ledger.propagation.waiting(0)
+    waiting = recursion.ledger.propagation.waiting()
     cases = {f"v{n}": recursion.ledger.proposals.current(f"v{n}").proposal_id for n in range(ALIKE)}
     return [c for c, i in cases.items() if i not in waiting], [c for c, i in cases.items() if i in waiting]
 
@@ -78,8 +78,8 @@ def test_three_are_verified_and_the_others_come_last(alike_ones):
     recursion, candidates = alike_ones
     verified, others = _verified(recursion)
     assert (len(verified), len(others)) == (VERIFIED, ALIKE - VERIFIED)
-    last = recursion.ledger.propagation.waiting(0)
-    order, _ = order_for_review(recursion, candidates, last=last)
+    last = recursion.ledger.propagation.waiting()
+    order, _ = order_for_review(recursion, candidates)
     assert set(order[-len(last) :]) == last and len(order) == len(candidates)
 
 
@@ -119,7 +119,7 @@ def test_unlikely_ones_are_in_no_cluster(alike_ones, begin, changed):
     form_clusters(recursion, round_, candidates, {one.proposal_id: 0.6 for one in candidates})
     form_clusters(recursion, round_, candidates, {})
     form_clusters(changed(recursion, propagate=0), round_, candidates, {one.proposal_id: 0.9 for one in candidates})
-    assert recursion.ledger.propagation.waiting(1) == set()
+    assert len(recursion.ledger.propagation.waiting()) == ALIKE - VERIFIED  # of round 0
 
 
 def test_a_round_forms_clusters_and_the_next_learns_from_what_followed(
@@ -134,7 +134,7 @@ def test_a_round_forms_clusters_and_the_next_learns_from_what_followed(
     recursion = reopen(tmp_path / "s", propagate=ALIKE, unchanged_dice=1.0)
     run_round(recursion)
     served = [proposal.proposal_id for proposal, _ in recursion.ledger.queue.page(now=0)]
-    last = recursion.ledger.propagation.waiting(0)
+    last = recursion.ledger.propagation.waiting()
     assert len(last) == ALIKE - VERIFIED and set(served[-len(last) :]) == last
     for proposal, _ in recursion.ledger.queue.page(now=0)[: -len(last)]:
         recursion.ledger.judgements.give(Actor("ann", "desk"), proposal.case_id, proposal.sha256, ACCEPT)

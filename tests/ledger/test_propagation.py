@@ -67,7 +67,7 @@ def test_it_is_no_verdict(clustered, give):
 def test_where_one_is_rejected_the_others_are_judged_like_any(clustered, give, rejected_first):
     for case_id in "abc" if rejected_first else "cba":
         give(clustered, case_id, REJECT if case_id == "a" else ACCEPT)
-        assert (clustered.propagation.waiting(0) == set()) is (rejected_first or case_id == "a")
+        assert (clustered.propagation.waiting() == set()) is (rejected_first or case_id == "a")
     assert states(clustered) == {"d": OPEN, "e": OPEN, "f": OPEN}
     assert clustered.propagation.accepted() == []
 
@@ -78,7 +78,7 @@ def test_it_goes_with_a_verdict_that_is_taken_back_and_comes_again(clustered, gi
     assert states(clustered) == {"d": OPEN, "e": OPEN, "f": OPEN}
     (taken_back,) = told(clustered, "unpropagated")
     assert [case_id for case_id, _ in taken_back["cases"]] == ["d", "e"]
-    assert len(clustered.propagation.waiting(0)) == 2
+    assert len(clustered.propagation.waiting()) == 2
     give(clustered, "b")
     assert states(clustered)["d"] is PROPAGATED
     again = Ledger(tmp_path / "ledger.sqlite")
@@ -104,9 +104,9 @@ def test_what_an_expert_draws_stands_above_it(clustered, give):
 
 
 def test_a_round_keeps_the_clusters_that_it_has(clustered):
-    before = clustered.propagation.waiting(0)
+    before = clustered.propagation.waiting()
     clustered.propagation.form(0, [Cluster((1,), (2, 3))])
-    assert clustered.propagation.waiting(0) == before
+    assert clustered.propagation.waiting() == before
 
 
 def test_what_follows_cannot_be_changed_behind_the_ledger_s_back(clustered, tmp_path):

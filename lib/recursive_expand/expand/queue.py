@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from recursive_expand.expand.recursion import Recursion
 from recursive_expand.expand.triage import acceptance_scores
@@ -25,18 +25,13 @@ def refit(recursion: Recursion) -> int:
         return 0
     current = recursion.ledger.rounds.current()
     calibration = recursion.ledger.rounds.calibration(current.round) if current is not None else []
-    last = recursion.ledger.propagation.waiting(current.round) if current is not None else set()
-    order, scores = order_for_review(recursion, recursion.ledger.queue.candidates(), calibration, last=last)
+    order, scores = order_for_review(recursion, recursion.ledger.queue.candidates(), calibration)
     recursion.ledger.queue.reorder(order[:FRONT], scores)
     return len(order[:FRONT])
 
 
 def order_for_review(
-    recursion: Recursion,
-    candidates: Sequence[Candidate],
-    calibration: Sequence[CalibrationSlice] = (),
-    *,
-    last: Collection[int] = (),
+    recursion: Recursion, candidates: Sequence[Candidate], calibration: Sequence[CalibrationSlice] = ()
 ) -> tuple[list[int], dict[int, float]]:
     """The queue of a review, about to open or under way.
 
@@ -44,7 +39,6 @@ def order_for_review(
         recursion: the recursion.
         candidates: the open proposals.
         calibration: what their model proposes on slices whose truth is known.
-        last: proposal ids that come behind all others: they may be decided by those.
 
     Returns:
         (proposal ids as they are served, the predicted probabilities of acceptance by id; none for `order: balanced`).
@@ -55,8 +49,13 @@ def order_for_review(
         judged, tau = recursion.ledger.queue.judged(), recursion.settings.method.tau
         scores = acceptance_scores(candidates, judged, calibration, tau=tau)
     scored = ((one.proposal_id, one.leading_class, scores.get(one.proposal_id, one.confidence)) for one in candidates)
-    order = queue_order(scored, likely_first=by_risk)
-    return sorted(order, key=lambda proposal_id: proposal_id in last), scores
+    return those_that_follow_last(recursion, queue_order(scored, likely_first=by_risk)), scores
+
+
+def those_that_follow_last(recursion: Recursion, order: Sequence[int]) -> list[int]:
+    """An order in which proposals come behind all others that may be decided by verdicts on some of these."""
+    last = recursion.ledger.propagation.waiting()
+    return sorted(order, key=lambda proposal_id: proposal_id in last)
 
 
 def queue_order(candidates: Iterable[tuple[int, str, float]], *, likely_first: bool = False) -> list[int]:

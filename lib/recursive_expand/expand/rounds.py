@@ -31,7 +31,7 @@ from recursive_expand.expand.gate import choose_model
 from recursive_expand.expand.locked import lock_accepted, lock_validation
 from recursive_expand.expand.progress import Progress
 from recursive_expand.expand.proposer import Proposer, cases_to_propose
-from recursive_expand.expand.queue import order_for_review
+from recursive_expand.expand.queue import order_for_review, those_that_follow_last
 from recursive_expand.expand.recursion import Recursion, choose_device
 from recursive_expand.expand.refined import refine_accepted
 from recursive_expand.expand.registration import UnusableArchive, register_cases
@@ -245,8 +245,7 @@ def _propose_and_open(recursion: Recursion, round_: RoundRecord, progress: Progr
     candidates = ledger.queue.candidates(round_index=round_.round)
     order, scores = order_for_review(recursion, candidates, calibration)
     form_clusters(recursion, round_, candidates, scores)
-    last = ledger.propagation.waiting(round_.round)
-    order.sort(key=lambda proposal_id: proposal_id in last)
+    order = those_that_follow_last(recursion, order)
     report |= {"foretold_slices": expected_slices(candidates, scores)}
     round_ = ledger.rounds.open_review(round_.round, order=order, report=report, scores=scores, calibration=calibration)
     progress.say(f"{len(order)} proposals wait for a verdict" if order else "nothing new to show to an expert")

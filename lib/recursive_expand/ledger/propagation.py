@@ -77,8 +77,8 @@ class Propagation:
                 connection, "clusters_formed", (cluster_members, of_round), round=round_index, clusters=len(clusters)
             )
 
-    def waiting(self, round_index: int) -> set[int]:
-        """Ids of a round's proposals that may still follow: none of their cluster's verified ones was rejected."""
+    def waiting(self) -> set[int]:
+        """Ids of open proposals that may still follow: none of their cluster's verified ones was rejected."""
         sample = cluster_members.alias("sample")
         rejected = (
             exists(judgements.c.slice)
@@ -97,7 +97,6 @@ class Propagation:
             select(proposals.c.proposal_id)
             .join(cluster_members, cluster_members.c.proposal_id == proposals.c.proposal_id)
             .where(
-                cluster_members.c.round == round_index,
                 cluster_members.c.verified.is_(False),
                 proposals.c.state.in_((ProposalState.OPEN, ProposalState.HELD)),
                 ~rejected,
