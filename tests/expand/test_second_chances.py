@@ -356,8 +356,8 @@ def test_what_a_first_look_rejected_counts_for_no_model(under, say):
     class MarksTheWhole:
         def propose_volumes(self, volumes, _allowed):
             for case_id, _ in volumes:
-                empty = np.zeros(mask.shape, np.bool_)
-                yield case_id, Prediction(mask.copy(), empty, np.ones(3, np.float32), np.ones(3, np.float32))
+                empty, ones = np.zeros(mask.shape, np.bool_), np.ones(3, np.float32)
+                yield case_id, Prediction(mask.copy(), empty, ones, ones, ones)
 
     found = validate_accepted(recursion, MarksTheWhole(), training_set.accepted)
     assert (found["slices"], found["pooled"]["precision"]) == (2, 1.0)

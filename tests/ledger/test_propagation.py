@@ -72,6 +72,15 @@ def test_where_one_is_rejected_the_others_are_judged_like_any(clustered, give, r
     assert clustered.propagation.accepted() == []
 
 
+def test_a_second_chance_that_is_accepted_lets_nothing_follow(clustered, give, draft):
+    rejected = give(clustered, "a", REJECT)
+    clustered.proposals.freeze(0, draft("a", (2,), chance=1, follows=rejected.verdict_id), serve=True)
+    for case_id in "abc":
+        give(clustered, case_id)
+    assert states(clustered) == {"d": OPEN, "e": OPEN, "f": OPEN}
+    assert clustered.propagation.waiting() == set()
+
+
 def test_it_goes_with_a_verdict_that_is_taken_back_and_comes_again(clustered, give, tmp_path):
     given = [give(clustered, case_id) for case_id in "abc"]
     clustered.judgements.withdraw(Actor("ann", "slicer"), given[1].verdict_id)
