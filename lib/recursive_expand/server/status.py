@@ -122,7 +122,7 @@ def read_status(recursion: Recursion, conductor: Conductor) -> Status:
         round=round_.round if round_ else None,
         message=_message(
             state,
-            _waiting(undecided, ledger.queue.count(chance=1)),
+            _waiting(undecided, ledger.queue.count(chance=1), step),
             conductor,
             fresh=recursion.settings.method.pretrain == "none",
             error=round_.error if round_ else None,
@@ -194,7 +194,9 @@ def _state(state: RoundState | None, step: Step, *, can_start: bool) -> State:
     return cast(State, state.value)
 
 
-def _waiting(undecided: int, second: int) -> str:
+def _waiting(undecided: int, second: int, step: Step) -> str:
+    if step is Step.SECOND_CHANCES and not undecided:
+        return "what was rejected is proposed once more, as far as f was sure of it"
     if second == undecided > 0:
         return f"{undecided} rejected proposals wait for a second look"
     return f"{undecided} proposals wait for a verdict"
