@@ -32,18 +32,18 @@ def test_no_pixel_that_may_reach_the_limit_is_left_out(logits, limit):
 
 @pytest.mark.parametrize("threshold", [0.05, 0.4, 0.9])
 def test_above_a_threshold_of_the_foreground_the_most_probable_class_is_taken(logits, threshold):
-    found = constrain(logits, None, CLASSES, limit=0.3, threshold=threshold)
+    found = constrain(logits, None, CLASSES, limit=0.3, thresholds=[threshold] * len(CLASSES))
     probabilities = logits.softmax(0).numpy()
     expected = np.where(1 - probabilities[0] > threshold, probabilities[1:].argmax(0) + 1, 0)
     assert np.array_equal(found.mask, expected)
-    one = constrain(logits, frozenset({"subdural"}), CLASSES, limit=0.3, threshold=threshold)
+    one = constrain(logits, frozenset({"subdural"}), CLASSES, limit=0.3, thresholds=[threshold] * len(CLASSES))
     assert np.array_equal(one.mask > 0, expected > 0)
 
 
 def test_doubt_about_the_type_is_no_doubt_about_the_blood():
     logits = torch.tensor([0.36, 0.32, 0.32, 0.0]).log()[:, None, None]
     assert constrain(logits, None, CLASSES, limit=0.3).mask.item() == 0
-    assert constrain(logits, None, CLASSES, limit=0.3, threshold=0.4).mask.item() == 1
+    assert constrain(logits, None, CLASSES, limit=0.3, thresholds=[0.4] * len(CLASSES)).mask.item() == 1
 
 
 def test_a_clean_slice_is_background(logits):

@@ -11,6 +11,7 @@ from typing import Any
 
 from recursive_expand.cases import Role
 from recursive_expand.errors import RecursiveExpandError
+from recursive_expand.expand.observed import observed_acceptance
 from recursive_expand.expand.workspace import Workspace
 from recursive_expand.ledger import Ledger, RoundRecord, VerdictRecord
 from recursive_expand.ledger.backup import back_up
@@ -27,6 +28,7 @@ class RunRound:
         proposed: number of cases with a proposal.
         accepted, rejected: number of verdicts.
         accepted_slices, rejected_slices: number of slices.
+        observed: see `observed_acceptance`.
     """
 
     record: RoundRecord
@@ -37,6 +39,7 @@ class RunRound:
     rejected: int
     accepted_slices: int
     rejected_slices: int
+    observed: dict[str, Any] | None = None
 
     @property
     def index(self) -> int:
@@ -135,6 +138,7 @@ def _round(ledger: Ledger, workspace: Workspace, record: RoundRecord) -> RunRoun
         rejected=counts["reject"],
         accepted_slices=counts["accepted_slices"],
         rejected_slices=counts["rejected_slices"],
+        observed=observed_acceptance(ledger, record),
     )
 
 

@@ -381,6 +381,15 @@ class RoundRecord:
     attempts: int
 
     @property
+    def thresholds(self) -> dict[str, float] | None:
+        """The foreground thresholds by class that it chose for its model under its present settings; None if it did
+        not."""
+        chosen = self.report.get("operating_point")
+        if chosen is None or chosen["config_sha256"] != self.config_sha256:
+            return None
+        return dict(chosen["thresholds"])
+
+    @property
     def imported(self) -> bool:
         """Whether its proposals are masks of other tools: it is under review, or was, without ever having a model."""
         return self.model is None and self.state in (RoundState.REVIEWING, RoundState.CLOSED, RoundState.CONVERGED)

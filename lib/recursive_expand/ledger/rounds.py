@@ -200,6 +200,22 @@ class Rounds:
             self._store.record(connection, "model_published", _this(round_index), round=round_index, model=model)
         return self.get(round_index)
 
+    def choose_operating_point(self, round_index: int, chosen: dict[str, Any]) -> RoundRecord:
+        """The round has chosen the thresholds that it proposes at, under its present settings.
+
+        Args:
+            round_index: the round, which has its model.
+            chosen: `thresholds` by class and what led to them, plain JSON; into the report as `operating_point`.
+        """
+        with self._store.write() as connection:
+            config = connection.execute(
+                select(rounds.c.config_sha256).where(rounds.c.round == round_index)
+            ).scalar_one()
+            report = _report(connection, round_index) | {"operating_point": chosen | {"config_sha256": config}}
+            _move(connection, round_index, (RoundState.PROPOSING,), RoundState.PROPOSING, report=report)
+            self._store.record(connection, "operating_point_chosen", _this(round_index), round=round_index)
+        return self.get(round_index)
+
     def open_review(
         self,
         round_index: int,
