@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recursive_expand.expand.threshold_choice import best_thresholds
@@ -63,6 +63,7 @@ def test_one_patient_moves_nothing_however_many_slices_they_have():
     assert choose([cleaner("p"), cleaner("q")])[0] > 0.1
 
 
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 100), st.floats(0, 1), st.floats(0, 1)), max_size=12))
 def test_what_is_chosen_lies_between_the_configured_and_the_grid_s_ends_and_never_depends_on_the_order(found):
     slices = [
@@ -76,7 +77,7 @@ def test_what_is_chosen_lies_between_the_configured_and_the_grid_s_ends_and_neve
 
 def test_the_fewer_patients_the_shorter_the_way():
     ways = [log_odds(choose([cleaner(f"p{n}") for n in range(number)])[0]) for number in (2, 5, 20, 100)]
-    assert log_odds(0.1) < ways[0] < ways[1] < ways[2] < ways[3] < log_odds(0.5)
+    assert log_odds(0.1) < ways[0] < ways[1] < ways[2] < ways[3] < log_odds(0.9)
 
 
 def test_synthetic_slices_alone_go_half_of_the_way_however_many_there_are():

@@ -96,3 +96,21 @@ def test_outside_the_region_all_is_background_without_doubt(logits):
     assert np.array_equal(found.mask, np.where(inside, whole.mask, 0)) and whole.mask[~inside].any()
     band = found.ignore_band(found.mask, 0.3, 0.7)
     assert np.array_equal(band, whole.ignore_band(whole.mask, 0.3, 0.7) & inside)
+
+
+def test_each_class_has_its_own_threshold(logits):
+    thresholds = (0.1, 0.6, None)
+    found = constrain(logits, None, CLASSES, limit=0.3, thresholds=thresholds)
+    probabilities = logits.softmax(0).numpy()
+    likeliest = probabilities[1:].argmax(0)
+    reached = [1 - probabilities[0] > 0.1, 1 - probabilities[0] > 0.6, probabilities[3] > probabilities[0]]
+    assert np.array_equal(found.mask, np.where(np.choose(likeliest, reached), likeliest + 1, 0))
+    one = constrain(logits, frozenset({"subdural"}), CLASSES, limit=0.3, thresholds=thresholds)
+    assert np.array_equal(one.mask, np.where(1 - probabilities[0] > 0.6, 2, 0))
+    two = constrain(logits, frozenset({"epidural", "subarachnoid"}), CLASSES, limit=0.3, thresholds=thresholds)
+    assert set(np.unique(two.mask)) == {0, 1, 3}
+
+
+def test_no_threshold_for_any_class_is_the_argmax(logits):
+    found = constrain(logits, None, CLASSES, limit=0.3, thresholds=[None] * 3)
+    assert np.array_equal(found.mask, constrain(logits, None, CLASSES, limit=0.3).mask)

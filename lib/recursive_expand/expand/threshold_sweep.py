@@ -87,7 +87,7 @@ def sweep(
                     if asked is judged or not before.get(f"{one.key}:{number}", False):
                         key = (one.key, number, asked is judged)
                         count = counts.setdefault(key, np.zeros((2, len(thresholds), len(classes)), np.int64))
-                        count[:, place] = _marked_and_wrong(mask, one.truth[number], len(classes))
+                        count[:, place] = marked_and_wrong(mask, one.truth[number], len(classes))
                 done += len(prediction.mask)
                 progress.step(done, "slices")
     patients = {one.key: one.patient for one in (*known, *judged)}
@@ -98,9 +98,10 @@ def sweep(
     ]
 
 
-def _marked_and_wrong(
+def marked_and_wrong(
     mask: NDArray[np.uint8], truth: NDArray[np.uint8], classes: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pixels of each class that a mask (R, C) marks where the truth (R, C) is known, and those that are wrong."""
     marked = mask[(mask > 0) & (truth != UNKNOWN)]
     wrong = mask[(mask > 0) & (truth != UNKNOWN) & (mask != truth)]
     return np.bincount(marked, minlength=classes + 1)[1:], np.bincount(wrong, minlength=classes + 1)[1:]

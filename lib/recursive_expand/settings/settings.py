@@ -99,6 +99,8 @@ def reason(error: ValidationError) -> str:
     first = error.errors()[0]
     path = first["loc"][1:]  # task.yaml and --conf do not name the part
     where = ".".join(map(str, path))
+    if not path:  # of several settings together
+        return first["msg"].removeprefix("Value error, ")
     if first["type"] == "missing":
         return f"setting {where!r} is missing"
     if first["type"] == "extra_forbidden":
