@@ -390,6 +390,12 @@ class RoundRecord:
         return dict(chosen["thresholds"])
 
     @property
+    def may_propose(self) -> bool:
+        """Whether it has its model and, where it is to choose them, the thresholds to propose at."""
+        fixed = self.config.get("method", {}).get("operating_point", "fixed") == "fixed"
+        return self.model is not None and (fixed or self.thresholds is not None)
+
+    @property
     def imported(self) -> bool:
         """Whether its proposals are masks of other tools: it is under review, or was, without ever having a model."""
         return self.model is None and self.state in (RoundState.REVIEWING, RoundState.CLOSED, RoundState.CONVERGED)
