@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
+
+from recursive_expand.phantom.mixing import mix
+from recursive_expand.phantom.tubes import deepen
 
 
 class Tissue(IntEnum):
@@ -89,14 +91,7 @@ class Plane:
         x, y = self.x[box], self.y[box]
         if dx is not None:
             x = x - dx[box]
-        best = out[box]
-        for start, end in pairwise(points):
-            along = end - start
-            z, rise = (self.z - start[2]) * flatten, along[2] * flatten
-            length = float(along[0] ** 2 + along[1] ** 2 + rise**2) or 1.0
-            t = np.clip(((x - start[0]) * along[0] + (y - start[1]) * along[1] + z * rise) / length, 0, 1)
-            square = (x - start[0] - t * along[0]) ** 2 + (y - start[1] - t * along[1]) ** 2 + (z - t * rise) ** 2
-            np.maximum(best, start[3] + t * along[3] - np.sqrt(square), out=best)
+        deepen(out[box], x, y, self.z, points, flatten)
         return out
 
     def ellipsoid(
@@ -155,13 +150,4 @@ class Canvas:
             tissue: what it is.
             value: class value that the mask gets there (0: not blood).
         """
-        rows, columns = np.flatnonzero(coverage.any(1)), np.flatnonzero(coverage.any(0))
-        if not len(rows):
-            return
-        box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        coverage = coverage[box]
-        values = hu[box] if isinstance(hu, np.ndarray) else hu
-        self.hu[box] += coverage * (values - self.hu[box])
-        owned = coverage >= 0.5
-        self.tissue[box][owned] = tissue
-        self.mask[box][owned] = value
+        mix(self.hu, self.tissue, self.mask, coverage, hu, int(tissue), value)

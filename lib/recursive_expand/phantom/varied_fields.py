@@ -28,14 +28,18 @@ class SlabField(SmoothField):
         layer, part = divmod((z - self.low[0]) / self.spacing, 1.0)
         size = int(320 / self.spacing) + 4
         plane = sum(
-            np.sqrt(share) * stream(self.key[0], "slab", self.key[1], int(layer) + k).standard_normal((size, size))
-            for k, share in ((0, 1 - part), (1, part))
+            np.sqrt(share) * _lattice(*self.key, int(layer) + k, size) for k, share in ((0, 1 - part), (1, part))
         )
         along_y, along_x = (
             _weights(tuple(axis[[0, -1]].tolist()), len(axis), low, self.spacing, size)
             for axis, low in ((rows, self.low[1]), (columns, self.low[2]))
         )
         return (along_y @ plane @ along_x.T / 0.479).astype(np.float32)  # 0.692 ** 2, see `SmoothField`
+
+
+@lru_cache(maxsize=32)  # a head's slices, and the coordinates that are bent, ask for the same few layers
+def _lattice(seed: int, key: int, layer: int, size: int) -> NDArray[np.float64]:
+    return stream(seed, "slab", key, layer).standard_normal((size, size))
 
 
 @lru_cache(maxsize=64)

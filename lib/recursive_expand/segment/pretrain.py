@@ -32,6 +32,8 @@ from recursive_expand.settings import Settings
 
 SLICES_ON_CPU, SLICES_ON_GPU = 2000, 20000
 """Slices where `Method.pretrain_slices` is 0: about four minutes on two CPU cores."""
+BATCH_ON_GPU = 8
+"""Least number of slices in a step there: an H200 takes as long for four."""
 SPACING_MM = 1.2
 """In-plane spacing where `Method.working_spacing` leaves it open."""
 SPACINGS_MM = (0.8, 4.0)
@@ -105,12 +107,12 @@ def pretraining_key(settings: Settings, device: torch.device) -> str:
         "code": digest.hexdigest(),
         "libraries": {name: importlib.metadata.version(name) for name in _LIBRARIES},
         "device": device.type,
-        "threads": _threads_and_processes(settings)[0],
+        "threads": _threads_and_processes(settings, device)[0],
         "task": settings.task.model_dump(mode="json", include={"classes", "windows"}),
         "network": method.network.model_dump(mode="json"),
         "context": method.context,
         "run": [method.pretrain_seed, _heads(settings, device), method.pretrain_epochs, method.working_spacing],
-        "training": [method.training.batch_size, method.training.learning_rate],
+        "training": [_batch_size(settings, device), method.training.learning_rate],
     }
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
@@ -126,7 +128,7 @@ def pretrain(
         settings, device, on_step: as `pretrained` takes them.
         checkpoint: file to resume from and to write to, in a folder that exists; left in place.
     """
-    training, (threads, processes) = settings.method.training, _threads_and_processes(settings)
+    training, (threads, processes) = settings.method.training, _threads_and_processes(settings, device)
     table, key = class_table(settings), pretraining_key(settings, device)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -144,7 +146,7 @@ def pretrain(
         with deterministic(device):
             for chunk in _chunks(parts, processes, len(losses)):
                 seen, total, loss_sum = sum(sizes[: len(losses)]), sum(sizes), torch.zeros((), device=device)
-                for hu, mask in _batches(chunk, settings):
+                for hu, mask in _batches(chunk, settings, _batch_size(settings, device)):
                     for group in optimizer.param_groups:
                         group["lr"] = training.learning_rate * share_of_rate(seen / total)
                     hu = repeated(hu.to(device), settings.method.context)  # a synthetic slice stands alone
@@ -221,23 +223,31 @@ def _chunks(parts: tuple[VariedSlices, ...], processes: int, done: int) -> Itera
         done = max(0, done - part.chunks)
 
 
-def _batches(chunk: list[Slice], settings: Settings) -> Iterator[tuple[Tensor, Tensor]]:
+def _batches(chunk: list[Slice], settings: Settings, size: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of nearly equal size, (B, H, W) int16 HU and uint8 masks, padded to what f can take."""
     multiple = size_multiple(settings)
     padding = [(0, max(2 * multiple, -(-length // multiple) * multiple) - length) for length in chunk[0][0].shape]
-    for part in np.array_split(np.arange(len(chunk)), -(-len(chunk) // settings.method.training.batch_size)):
+    for part in np.array_split(np.arange(len(chunk)), -(-len(chunk) // size)):
         hu = np.stack([np.pad(chunk[i][0], padding, mode="edge") for i in part])
         mask = np.stack([np.pad(chunk[i][1], padding) for i in part])
         yield torch.from_numpy(hu), torch.from_numpy(mask)
+
+
+def _batch_size(settings: Settings, device: torch.device) -> int:
+    size = settings.method.training.batch_size
+    return max(size, BATCH_ON_GPU) if device.type == "cuda" else size
 
 
 def _heads(settings: Settings, device: torch.device) -> int:
     return settings.method.pretrain_slices or (SLICES_ON_GPU if device.type == "cuda" else SLICES_ON_CPU)
 
 
-def _threads_and_processes(settings: Settings) -> tuple[int, int]:
-    """Threads that train and processes that paint: half of the cores each, for both take about as long. A team of
-    threads that shares its cores with anybody spends most of its time waiting for its last member."""
+def _threads_and_processes(settings: Settings, device: torch.device) -> tuple[int, int]:
+    """Threads that train and processes that paint: half of the cores each, for both take about as long; beside a GPU
+    all but one paint. A team of threads that shares its cores with anybody spends most of its time waiting for its
+    last member."""
     cores = settings.machine.threads or available_cores()
+    if device.type == "cuda":
+        return 1, max(1, cores - 1)
     threads = max(1, cores // 2)
     return threads, max(1, cores - threads)
