@@ -82,10 +82,9 @@ def row(title: str, settings: Settings, network: nn.Module, at: Iterable[tuple[T
         rows += measured(under, network, slices)
         predictor = Predictor(under, network)
         for one in slices:
-            marked, wrong = marked_and_wrong(
-                predictor.predict(one.volume).mask[0], one.mask, len(settings.task.classes)
-            )
-            typed += bool(marked.sum() and wrong.sum() <= TAU * marked.sum())
+            mask = predictor.predict(one.volume).mask[0]
+            by_class, wrong = marked_and_wrong(mask, one.mask, len(settings.task.classes))
+            typed += bool(by_class.sum() and wrong.sum() <= TAU * by_class.sum())
     table = pd.DataFrame(rows)
     both, marked, true = (int(table[name].sum()) for name in ("both", "marked", "true"))
     proposed = table[table["marked"] > 0]

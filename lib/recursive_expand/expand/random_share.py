@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -55,12 +56,12 @@ class RandomShare:
         """
         if not self.share:
             return list(order)
-        random = sorted((one for one in order if self.holds(one)), key=self._drawn)
-        ordered = [one for one in order if not self.holds(one)]
+        random = deque(sorted((one for one in order if self.holds(one)), key=self._drawn))
+        ordered = deque(one for one in order if not self.holds(one))
         queue: list[int] = []
         for place in range(len(order)):
             turn = int((place + 1) * self.share) > int(place * self.share)
-            queue.append((random if random and (turn or not ordered) else ordered).pop(0))
+            queue.append((random if random and (turn or not ordered) else ordered).popleft())
         return queue
 
     def _drawn(self, proposal_id: int) -> float:

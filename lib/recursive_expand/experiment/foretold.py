@@ -37,9 +37,9 @@ def foretold_rows(verdicts: pd.DataFrame, rounds: pd.DataFrame) -> pd.DataFrame:
     Returns:
         `seed`, `round`, `slices` reviewed, `accepted` (share), `predicted` (mean score), `calibration_error`,
         `chance_error`, `first_quarter` (its lift over that of the best order; nan where nothing was accepted),
-        `foretold` (slices, when the review opened; nan where acceptance was not predicted), `new`, and of an operating
-        point that promises acceptance (nan where it does not) `promised`, `observed` and `observed_random`, the latter
-        two as means over patients.
+        `foretold` (slices, when the review opened; nan where acceptance was not predicted), `new`, `promised` by the
+        operating point (nan without a promise), and `observed` and `observed_random`, means over patients (nan where
+        nothing is promised and no share of the queue is random).
     """
     of_rounds = rounds.set_index(["seed", "round"])
     told = {name: of_rounds.get(column, pd.Series(dtype=float)) for name, column in _OF_ROUNDS.items()}
