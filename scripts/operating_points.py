@@ -56,7 +56,8 @@ def synthetic(settings: Settings) -> list[tuple[str, Volume, NDArray[np.uint8]]]
     for example in unseen_examples(settings):
         assert example.spacing is not None
         affine = np.diag([-example.spacing[1], -example.spacing[0], 5.0, 1.0])
-        volume = Volume(example.hu[None], Geometry.of((*example.hu.shape[::-1], 1), affine))
+        rows, columns = example.hu.shape
+        volume = Volume(example.hu[None], Geometry.of((columns, rows, 1), affine))
         found.append((example.key, volume, example.target))
     return found
 
