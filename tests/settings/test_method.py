@@ -27,7 +27,11 @@ def test_by_class_they_count_with_fresh_weights_too():
 
 @pytest.mark.parametrize(
     ("value", "message"),
-    [("{subdurall: 0.3}", "foreground_threshold names subdurall; classes are epidural"), ("{subdural: 1.2}", "1.2")],
+    [
+        ("{subdurall: 0.3}", "foreground_threshold names subdurall; classes are epidural"),
+        ("{subdural: 1.2}", "'foreground_threshold' = .*'subdural': 1.2.*must be a probability"),
+        ("high", "'foreground_threshold' = 'high'.*must be a probability"),
+    ],
 )
 def test_a_class_or_a_probability_that_there_is_not_is_refused(value, message):
     with pytest.raises(InputError, match=message):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator
 
@@ -12,8 +12,6 @@ from recursive_expand.settings.network import Network
 from recursive_expand.settings.refinement import Refinement
 from recursive_expand.settings.section import Section
 from recursive_expand.settings.training import Training
-
-Probability = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Method(Section):
@@ -42,7 +40,7 @@ class Method(Section):
     position, the volume's last slice repeated. 0: the slice alone, as in the paper."""
     flips: bool = False
     """Average f's probabilities over each slice and its left-right mirror image; proposing takes twice as long."""
-    foreground_threshold: Probability | dict[str, Probability] | None = None
+    foreground_threshold: float | dict[str, float] | None = None
     """With a pretrained start: probability of any class together above which a pixel is proposed, as its most probable
     class. None, or with fresh weights: where one class alone is more probable than background. An f from synthetic
     heads is careful on scans, and halves its probability where it doubts which type a bleed is; one that knows a few
@@ -88,6 +86,14 @@ class Method(Section):
         if value not in ("none", "synthetic") and not re.fullmatch(r"[0-9a-f]{64}", value):
             raise ValueError("must be synthetic, none or the SHA-256 of weights (64 hex digits)")
         return value
+
+    @field_validator("foreground_threshold", mode="before")
+    @classmethod
+    def _probabilities(cls, threshold: object) -> object:
+        each = threshold.values() if isinstance(threshold, Mapping) else () if threshold is None else (threshold,)
+        if not all(isinstance(one, int | float) and 0 < one < 1 for one in each):
+            raise ValueError("must be a probability above 0 and below 1, or one for each class by its name")
+        return threshold
 
     def thresholds(self, classes: Sequence[str]) -> tuple[float | None, ...]:
         """The probability of any class together above which a pixel is proposed, by the class that is most probable
