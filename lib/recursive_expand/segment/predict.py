@@ -224,7 +224,7 @@ class Predictor:
             allowed=taken.allowed,
             classes=self._settings.task.classes,
             limit=method.training.confident_background,
-            threshold=method.foreground_threshold if method.pretrain != "none" else None,
+            thresholds=method.thresholds(self._settings.task.classes),
         )
         plain = decide(views[0])
         if len(views) == 1:
