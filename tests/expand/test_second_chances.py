@@ -223,6 +223,17 @@ def test_a_case_that_cannot_be_read_is_set_aside_and_the_rest_goes_on(under, say
     assert not read_state(recursion).second_chances
 
 
+def test_a_rejection_taken_back_while_its_second_chance_is_made_has_none(under, say, monkeypatch):
+    recursion = under()
+    rejection = say(recursion, "u0", REJECT)
+    say(recursion, "i1", REJECT)
+    known = recursion.ledger.proposals.without_second_chance(1)
+    withdraw(recursion, ANN, rejection.verdict_id)
+    monkeypatch.setattr("recursive_expand.expand.second_chances.second_chances_due", lambda *_: known)
+    assert propose(recursion) == 1
+    assert [one.chance for one in recursion.ledger.proposals.of_case("u0") if one.round == 1] == [0]
+
+
 @pytest.mark.parametrize("ignore_band", [True, False])
 @pytest.mark.parametrize("predicted", [False, True])
 def test_what_was_rejected_is_ignored_never_background(under, say, ignore_band, predicted):

@@ -47,6 +47,12 @@ def test_runs_of_earlier_versions_foretold_nothing():
     assert np.isnan(row["foretold"])
 
 
+def test_what_the_operating_point_promised_is_held_against_what_was_observed():
+    rounds = {"seed": [1], "round": [0], "promised": [0.7], "observed_of_patients": [0.8], "observed_random": [0.75]}
+    (row,) = foretold_rows(reviewed([0.5], [True]), pd.DataFrame(rounds)).to_dict("records")
+    assert (row["promised"], row["observed"], row["observed_random"]) == (0.7, 0.8, 0.75)
+
+
 def test_chance_leaves_an_error_to_the_best_of_scores():
     few, many = (chance_error(np.full(number, 0.5)) for number in (20, 2000))
     assert few == pytest.approx(np.sqrt(0.25 / 20 * 2 / np.pi), rel=0.2)  # mean distance of a binomial share

@@ -309,3 +309,26 @@ def test_large_columns_are_recorded_by_their_hash(judged, path):
     row = json.loads(body)["rows"]["rounds"][0]
     assert hashlib.sha256(b'{"seed":0}').hexdigest() in row
     assert hashlib.sha256(b'{"pixel":[]}').hexdigest() in row
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ("json_set(report, '$.operating_point.thresholds.subdural', 0.9)", "proposes at {'subdural': 0.9}, but event "),
+        ("json_remove(report, '$.operating_point')", "proposes at None, but event "),
+    ],
+)
+def test_thresholds_that_were_edited_are_found_until_they_are_accepted(ledger, start, alter, value, found):
+    start(ledger, 0)
+    ledger.rounds.choose_operating_point(0, {"thresholds": {"subdural": 0.4}})
+    assert ledger.audit.verify() is None
+    alter(f"UPDATE rounds SET report = {value}")
+    assert f"rounds 0 {found}" in str(ledger.audit.verify())
+    ledger.audit.accept(WHO, "mended by hand")
+    assert ledger.audit.verify() is None
+
+
+def test_thresholds_that_nobody_chose_are_found(ledger, start, alter):
+    start(ledger, 0)
+    alter("""UPDATE rounds SET report = '{"operating_point": {"thresholds": {"subdural": 0.9}}}'""")
+    assert "no event recorded it" in str(ledger.audit.verify())

@@ -64,6 +64,35 @@ def test_a_round_that_the_gate_held_back_proposes_with_the_old_model(reviewing, 
     assert reviewing.rounds.current_model() == (1, f"{0:064d}")
 
 
+PRECISION = {"method": {"operating_point": "precision"}}
+CHOSEN = {"thresholds": {"subdural": 0.4}, "patients": {"locked": 3}}
+
+
+def test_a_round_that_chooses_its_thresholds_proposes_once_it_has_them(reviewing, begin):
+    begin(reviewing, 1, config=PRECISION)
+    with pytest.raises(MovedOn, match="only from proposing"):
+        reviewing.rounds.choose_operating_point(1, CHOSEN)
+    published = reviewing.rounds.publish_model(1, trained_model="n" * 64, model="n" * 64, promoted=True, report={})
+    assert published.thresholds is None
+    assert reviewing.rounds.current_model() == (0, f"{0:064d}")
+    round_1 = reviewing.rounds.choose_operating_point(1, CHOSEN)
+    assert (round_1.state, round_1.thresholds) == (RoundState.PROPOSING, CHOSEN["thresholds"])
+    assert reviewing.rounds.current_model() == (1, "n" * 64)
+    assert reviewing.audit.verify() is None
+
+
+def test_thresholds_that_were_chosen_under_other_settings_are_none_of_the_round_s(ledger, begin):
+    begin(ledger, 0, config=PRECISION)
+    ledger.rounds.publish_model(0, trained_model="n" * 64, model="n" * 64, promoted=True, report={})
+    ledger.rounds.choose_operating_point(0, CHOSEN)
+    ledger.rounds.interrupt(0, error="disk is full")
+    same = ledger.rounds.resume(0, config=PRECISION, config_sha256="c" * 64)
+    assert same.thresholds == CHOSEN["thresholds"]
+    ledger.rounds.interrupt(0, error="disk is full")
+    other = ledger.rounds.resume(0, config=PRECISION, config_sha256="d" * 64)
+    assert (other.thresholds, ledger.rounds.current_model()) == (None, None)
+
+
 @pytest.mark.parametrize(("error", "state"), [("out of memory", RoundState.FAILED), (None, RoundState.STOPPED)])
 def test_an_interrupted_round_goes_on_where_it_was(ledger, start, error, state):
     start(ledger, 0)

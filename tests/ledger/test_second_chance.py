@@ -216,7 +216,7 @@ def under_review(entry, draft, start, open_review, tmp_path_factory):
     return path
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     st.lists(
         st.tuples(

@@ -32,18 +32,18 @@ def test_no_pixel_that_may_reach_the_limit_is_left_out(logits, limit):
 
 @pytest.mark.parametrize("threshold", [0.05, 0.4, 0.9])
 def test_above_a_threshold_of_the_foreground_the_most_probable_class_is_taken(logits, threshold):
-    found = constrain(logits, None, CLASSES, limit=0.3, threshold=threshold)
+    found = constrain(logits, None, CLASSES, limit=0.3, thresholds=[threshold] * len(CLASSES))
     probabilities = logits.softmax(0).numpy()
     expected = np.where(1 - probabilities[0] > threshold, probabilities[1:].argmax(0) + 1, 0)
     assert np.array_equal(found.mask, expected)
-    one = constrain(logits, frozenset({"subdural"}), CLASSES, limit=0.3, threshold=threshold)
+    one = constrain(logits, frozenset({"subdural"}), CLASSES, limit=0.3, thresholds=[threshold] * len(CLASSES))
     assert np.array_equal(one.mask > 0, expected > 0)
 
 
 def test_doubt_about_the_type_is_no_doubt_about_the_blood():
     logits = torch.tensor([0.36, 0.32, 0.32, 0.0]).log()[:, None, None]
     assert constrain(logits, None, CLASSES, limit=0.3).mask.item() == 0
-    assert constrain(logits, None, CLASSES, limit=0.3, threshold=0.4).mask.item() == 1
+    assert constrain(logits, None, CLASSES, limit=0.3, thresholds=[0.4] * len(CLASSES)).mask.item() == 1
 
 
 def test_a_clean_slice_is_background(logits):
@@ -96,3 +96,21 @@ def test_outside_the_region_all_is_background_without_doubt(logits):
     assert np.array_equal(found.mask, np.where(inside, whole.mask, 0)) and whole.mask[~inside].any()
     band = found.ignore_band(found.mask, 0.3, 0.7)
     assert np.array_equal(band, whole.ignore_band(whole.mask, 0.3, 0.7) & inside)
+
+
+def test_each_class_has_its_own_threshold(logits):
+    thresholds = (0.1, 0.6, None)
+    found = constrain(logits, None, CLASSES, limit=0.3, thresholds=thresholds)
+    probabilities = logits.softmax(0).numpy()
+    likeliest = probabilities[1:].argmax(0)
+    reached = [1 - probabilities[0] > 0.1, 1 - probabilities[0] > 0.6, probabilities[3] > probabilities[0]]
+    assert np.array_equal(found.mask, np.where(np.choose(likeliest, reached), likeliest + 1, 0))
+    one = constrain(logits, frozenset({"subdural"}), CLASSES, limit=0.3, thresholds=thresholds)
+    assert np.array_equal(one.mask, np.where(1 - probabilities[0] > 0.6, 2, 0))
+    two = constrain(logits, frozenset({"epidural", "subarachnoid"}), CLASSES, limit=0.3, thresholds=thresholds)
+    assert set(np.unique(two.mask)) == {0, 1, 3}
+
+
+def test_no_threshold_for_any_class_is_the_argmax(logits):
+    found = constrain(logits, None, CLASSES, limit=0.3, thresholds=[None] * 3)
+    assert np.array_equal(found.mask, constrain(logits, None, CLASSES, limit=0.3).mask)

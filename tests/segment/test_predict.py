@@ -81,6 +81,9 @@ def test_the_threshold_is_of_a_pretrained_start(trained, volume):
     }
     assert np.array_equal(found["none"], Predictor(settings, network).predict(volume).mask)
     assert np.count_nonzero(found["synthetic"]) > np.count_nonzero(found["none"])
+    by_class = dict.fromkeys(settings.task.classes, 0.01)
+    own = Predictor(settings.changed(pretrain="none", foreground_threshold=by_class), network).predict(volume).mask
+    assert np.array_equal(own, found["synthetic"])
     assert np.array_equal(found["synthetic"], found["0" * 64])
 
 

@@ -24,10 +24,14 @@ _THICKNESS_MM = 5.0
 
 
 @dataclass(frozen=True)
-class _Known:
-    """A volume with its true mask; `allowed` are its image-level labels, as if it were a case that waits."""
+class Known:
+    """A volume with its true mask; `allowed` are its image-level labels, as if it were a case that waits.
+
+    A synthetic slice has no patient: each is a head of its own.
+    """
 
     key: str
+    patient: str | None
     volume: Volume
     truth: NDArray[np.uint8]
     allowed: AllowedClasses
@@ -47,19 +51,16 @@ def calibration_set(recursion: Recursion, round_: RoundRecord, progress: Progres
     Returns:
         One entry for each slice on which something is marked.
     """
-    locked = _locked(recursion)
+    locked = locked_cases(recursion)
     total, done = sum(case.slices for case in locked) + unseen_count(recursion.settings), 0
     if not total:
         return []
-    before: dict[str, bool] = {}
-    for earlier in range(round_.round):
-        for one in recursion.ledger.rounds.calibration(earlier):
-            before[one.key] = before.get(one.key, False) or one.wrong <= recursion.settings.method.tau
-    waiting: dict[str, _Known] = {}
+    before = judged_before(recursion, round_)
+    waiting: dict[str, Known] = {}
     allowed: dict[str, AllowedClasses] = {}
 
     def read() -> Iterator[tuple[str, Volume]]:
-        for known in _known(recursion, locked):
+        for known in known_volumes(recursion, locked):
             waiting[known.key] = known
             allowed[known.key] = known.allowed
             yield known.key, known.volume
@@ -74,21 +75,32 @@ def calibration_set(recursion: Recursion, round_: RoundRecord, progress: Progres
     return found
 
 
-def _locked(recursion: Recursion) -> list[CaseRecord]:
-    """The locked cases with expert masks, the first at least, as long as they are few slices."""
+def judged_before(recursion: Recursion, round_: RoundRecord) -> dict[str, bool]:
+    """Slices on which a model of an earlier round marked something, by `CalibrationSlice.key`: whether an expert would
+    have accepted that."""
+    before: dict[str, bool] = {}
+    for earlier in range(round_.round):
+        for one in recursion.ledger.rounds.calibration(earlier):
+            before[one.key] = before.get(one.key, False) or one.wrong <= recursion.settings.method.tau
+    return before
+
+
+def locked_cases(recursion: Recursion, most: int = MOST_LOCKED) -> list[CaseRecord]:
+    """The locked cases with expert masks, the first at least, as long as they are at most so many slices."""
     locked: list[CaseRecord] = []
     for case in recursion.ledger.cases.iterate(roles=[Role.PIXEL]):
-        if case.validation and (not locked or sum(one.slices for one in (*locked, case)) <= MOST_LOCKED):
+        if case.validation and (not locked or sum(one.slices for one in (*locked, case)) <= most):
             locked.append(case)
     return locked
 
 
-def _known(recursion: Recursion, locked: Sequence[CaseRecord]) -> Iterator[_Known]:
+def known_volumes(recursion: Recursion, locked: Sequence[CaseRecord]) -> Iterator[Known]:
+    """These cases and the unseen synthetic slices, labelled in the share in which the waiting cases are."""
     share, classes = _labelled_share(recursion), recursion.settings.task.classes
     for n, case in enumerate(locked):
         truth = recursion.expert_label(case).slices
         allowed = _labels(truth, classes, labelled=_falls_in(share, n))
-        yield _Known(case.case_id, recursion.volume(case.case_id), truth, allowed)
+        yield Known(case.case_id, case.patient or case.case_id, recursion.volume(case.case_id), truth, allowed)
     for n, example in enumerate(unseen_examples(recursion.settings)):
         assert example.spacing is not None
         affine = np.diag([-example.spacing[1], -example.spacing[0], _THICKNESS_MM, 1.0])
@@ -96,7 +108,7 @@ def _known(recursion: Recursion, locked: Sequence[CaseRecord]) -> Iterator[_Know
         geometry = Geometry.of((columns, rows, 1), affine)
         truth = example.target[None]
         allowed = _labels(truth, classes, labelled=_falls_in(share, n))
-        yield _Known(example.key, Volume(example.hu[None], geometry), truth, allowed)
+        yield Known(example.key, None, Volume(example.hu[None], geometry), truth, allowed)
 
 
 def _falls_in(share: float, n: int) -> bool:
@@ -105,7 +117,7 @@ def _falls_in(share: float, n: int) -> bool:
 
 
 def _rows(
-    recursion: Recursion, known: _Known, prediction: Prediction, before: dict[str, bool]
+    recursion: Recursion, known: Known, prediction: Prediction, before: dict[str, bool]
 ) -> Iterator[CalibrationSlice]:
     label = LabelMap.from_slices(prediction.mask, known.volume.geometry, recursion.settings.task.classes)
     for number in label.filled:

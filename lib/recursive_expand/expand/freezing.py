@@ -102,6 +102,8 @@ def record(
         follows=follows,
     )
     judged = [verdict.verdict_id for verdict in verdicts]
+    if follows is not None and follows not in judged:
+        raise OutdatedDraft(f"verdict {follows} on case {made.case_id!r} was taken back; what it rejected waits again")
     return ledger.proposals.freeze(made.round_index, draft, serve=serve, judged=judged)
 
 

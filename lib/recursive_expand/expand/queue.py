@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from recursive_expand.expand.random_share import RandomShare
 from recursive_expand.expand.recursion import Recursion
 from recursive_expand.expand.triage import acceptance_scores
 from recursive_expand.ledger import CalibrationSlice, Candidate
@@ -25,13 +26,18 @@ def refit(recursion: Recursion) -> int:
         return 0
     current = recursion.ledger.rounds.current()
     calibration = recursion.ledger.rounds.calibration(current.round) if current is not None else []
-    order, scores = order_for_review(recursion, recursion.ledger.queue.candidates(), calibration)
+    random = RandomShare.of(current) if current is not None else None
+    order, scores = order_for_review(recursion, recursion.ledger.queue.candidates(), calibration, random=random)
     recursion.ledger.queue.reorder(order[:FRONT], scores)
     return len(order[:FRONT])
 
 
 def order_for_review(
-    recursion: Recursion, candidates: Sequence[Candidate], calibration: Sequence[CalibrationSlice] = ()
+    recursion: Recursion,
+    candidates: Sequence[Candidate],
+    calibration: Sequence[CalibrationSlice] = (),
+    *,
+    random: RandomShare | None = None,
 ) -> tuple[list[int], dict[int, float]]:
     """The queue of a review, about to open or under way.
 
@@ -39,6 +45,7 @@ def order_for_review(
         recursion: the recursion.
         candidates: the open proposals.
         calibration: what their model proposes on slices whose truth is known.
+        random: which of them come in random order.
 
     Returns:
         (proposal ids as they are served, the predicted probabilities of acceptance by id; none for `order: balanced`).
@@ -49,7 +56,8 @@ def order_for_review(
         judged, tau = recursion.ledger.queue.judged(), recursion.settings.method.tau
         scores = acceptance_scores(candidates, judged, calibration, tau=tau)
     scored = ((one.proposal_id, one.leading_class, scores.get(one.proposal_id, one.confidence)) for one in candidates)
-    return those_that_follow_last(recursion, queue_order(scored, likely_first=by_risk)), scores
+    order = queue_order(scored, likely_first=by_risk)
+    return those_that_follow_last(recursion, order if random is None else random.spread(order)), scores
 
 
 def those_that_follow_last(recursion: Recursion, order: Sequence[int]) -> list[int]:

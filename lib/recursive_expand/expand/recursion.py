@@ -55,8 +55,9 @@ class Recursion:
     _locks: tuple[threading.Lock, ...] = field(default_factory=lambda: tuple(threading.Lock() for _ in range(LOCKS)))
 
     def under(self, round_: RoundRecord) -> Recursion:
-        """The same under a round's settings: a round goes on with those that it began with."""
-        return replace(self, settings=self.settings.under(round_.config))
+        """The same under a round's settings: a round goes on with those that it began with, and with the thresholds
+        that it chose."""
+        return replace(self, settings=self.settings.under(round_.config, round_.thresholds))
 
     def lock(self, case_id: str) -> threading.Lock:
         """Held while a case's label objects are written."""

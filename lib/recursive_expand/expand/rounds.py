@@ -29,9 +29,11 @@ from recursive_expand.expand.foretelling import expected_slices
 from recursive_expand.expand.frozen import sweep_proposals
 from recursive_expand.expand.gate import choose_model
 from recursive_expand.expand.locked import lock_accepted, lock_validation
+from recursive_expand.expand.operating_point import choose_operating_point
 from recursive_expand.expand.progress import Progress
 from recursive_expand.expand.proposer import Proposer, cases_to_propose
 from recursive_expand.expand.queue import order_for_review, those_that_follow_last
+from recursive_expand.expand.random_share import RandomShare
 from recursive_expand.expand.recursion import Recursion, choose_device
 from recursive_expand.expand.refined import refine_accepted
 from recursive_expand.expand.registration import UnusableArchive, register_cases
@@ -228,6 +230,10 @@ def _propose_and_open(recursion: Recursion, round_: RoundRecord, progress: Progr
     ledger, started = recursion.ledger, time.monotonic()
     sweep_proposals(recursion.workspace, ledger.proposals.files())
     sweep(recursion.workspace.models)
+    if recursion.settings.method.operating_point != "fixed" and round_.thresholds is None:
+        chosen = choose_operating_point(recursion, round_, progress)
+        round_ = ledger.rounds.choose_operating_point(round_.round, chosen)
+        recursion = recursion.under(round_)
     total = sum(case.slices for case in cases_to_propose(recursion, round_.round))
     progress.begin("proposing", total)
     if total:
@@ -243,10 +249,12 @@ def _propose_and_open(recursion: Recursion, round_: RoundRecord, progress: Progr
         return ledger.rounds.close_unreviewed(round_.round, converged=converged, report=report)
     calibration = calibration_set(recursion, round_, progress)
     candidates = ledger.queue.candidates(round_index=round_.round)
-    order, scores = order_for_review(recursion, candidates, calibration)
-    form_clusters(recursion, round_, candidates, scores)
+    random = RandomShare.due(recursion.settings)
+    order, scores = order_for_review(recursion, candidates, calibration, random=random)
+    # By the random share the rate of all is told: it is judged, not followed.
+    form_clusters(recursion, round_, [one for one in candidates if not random.holds(one.proposal_id)], scores)
     order = those_that_follow_last(recursion, order)
-    report |= {"foretold_slices": expected_slices(candidates, scores)}
+    report |= {"foretold_slices": expected_slices(candidates, scores), "random_share": random.share}
     round_ = ledger.rounds.open_review(round_.round, order=order, report=report, scores=scores, calibration=calibration)
     progress.say(f"{len(order)} proposals wait for a verdict" if order else "nothing new to show to an expert")
     return close_review_if_done(recursion) or round_

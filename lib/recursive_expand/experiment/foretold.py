@@ -19,6 +19,14 @@ from recursive_expand.experiment.results import Results
 from recursive_expand.experiment.statistics import summarise
 from recursive_expand.experiment.tables import NONE, Table
 
+_OF_ROUNDS = {
+    "foretold": "foretold_slices",
+    "promised": "promised",
+    "observed": "observed_of_patients",
+    "observed_random": "observed_random",
+}
+"""Columns here and in `rounds.csv`, which tables of earlier runs lack."""
+
 
 def foretold_rows(verdicts: pd.DataFrame, rounds: pd.DataFrame) -> pd.DataFrame:
     """One row for each reviewed round of each run.
@@ -29,9 +37,12 @@ def foretold_rows(verdicts: pd.DataFrame, rounds: pd.DataFrame) -> pd.DataFrame:
     Returns:
         `seed`, `round`, `slices` reviewed, `accepted` (share), `predicted` (mean score), `calibration_error`,
         `chance_error`, `first_quarter` (its lift over that of the best order; nan where nothing was accepted),
-        `foretold` (slices, when the review opened; nan where acceptance was not predicted) and `new`.
+        `foretold` (slices, when the review opened; nan where acceptance was not predicted), `new`, `promised` by the
+        operating point (nan without a promise), and `observed` and `observed_random`, means over patients (nan where
+        nothing is promised and no share of the queue is random).
     """
-    foretold = rounds.set_index(["seed", "round"]).get("foretold_slices", pd.Series(dtype=float))
+    of_rounds = rounds.set_index(["seed", "round"])
+    told = {name: of_rounds.get(column, pd.Series(dtype=float)) for name, column in _OF_ROUNDS.items()}
     rows = []
     for (seed, index), of_round in verdicts.groupby(["seed", "round"]):
         scores, accepted = predicted_acceptance(of_round), of_round["accepted"].astype(bool).to_numpy()
@@ -46,7 +57,7 @@ def foretold_rows(verdicts: pd.DataFrame, rounds: pd.DataFrame) -> pd.DataFrame:
                 "calibration_error": calibration_error(calibration_bins(scores, accepted)),
                 "chance_error": chance_error(scores),
                 "first_quarter": first_quarter_lift(of_round) / best if best else np.nan,
-                "foretold": foretold.get((seed, index), np.nan),
+                **{name: column.get((seed, index), np.nan) for name, column in told.items()},
                 "new": int(accepted.sum()),
             }
         )
@@ -62,6 +73,9 @@ _COLUMNS = (
     ("First quarter, of the best", "first_quarter", ".2f"),
     ("New slices foretold", "foretold", ".0f"),
     ("New slices", "new", ".0f"),
+    ("Promised", "promised", ".2f"),
+    ("Observed", "observed", ".2f"),
+    ("Observed in the random share", "observed_random", ".2f"),
 )
 
 
@@ -85,7 +99,8 @@ def foretold_table(results: Results, preset: str) -> Table:
         rules=frozenset(),
         note="Means over seeds. By chance: the calibration error that scores would have if each slice were accepted "
         "with exactly the predicted probability. First quarter: accepted slices in the first quarter of the queue, of "
-        "those in the best order's. Foretold when the review opened." + note,
+        "those in the best order's. Foretold when the review opened. Promised by the operating point, observed: means "
+        "over patients of the share of their slices that was accepted." + note,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from recursive_expand.cases import Role
 from recursive_expand.errors import RecursiveExpandError
+from recursive_expand.expand.observed import observed_acceptance
 from recursive_expand.expand.workspace import Workspace
 from recursive_expand.ledger import Ledger, RoundRecord, VerdictRecord
 from recursive_expand.ledger.backup import back_up
@@ -28,6 +29,7 @@ class RunRound:
         accepted, rejected: number of verdicts on first looks.
         accepted_slices, rejected_slices: number of slices of first looks.
         second: the same four of second looks, as `Judgements.count` names them.
+        observed: see `observed_acceptance`.
     """
 
     record: RoundRecord
@@ -39,6 +41,7 @@ class RunRound:
     accepted_slices: int
     rejected_slices: int
     second: dict[str, int]
+    observed: dict[str, Any] | None = None
 
     @property
     def index(self) -> int:
@@ -138,6 +141,7 @@ def _round(ledger: Ledger, workspace: Workspace, record: RoundRecord) -> RunRoun
         accepted_slices=counts["accepted_slices"],
         rejected_slices=counts["rejected_slices"],
         second=ledger.judgements.count(record.round, chance=1),
+        observed=observed_acceptance(ledger, record),
     )
 
 

@@ -121,9 +121,9 @@ def _measure_all(run: Run, rounds: Sequence[RunRound], on_message: OnMessage) ->
     return patients, slices
 
 
-def _key(round_: RunRound) -> tuple[str, str]:
-    """What decides a round's masks: its weights and its settings."""
-    return round_.model, round_.record.config_sha256
+def _key(round_: RunRound) -> tuple[str, str, str]:
+    """What decides a round's masks: its weights, its settings and the thresholds that it chose."""
+    return round_.model, round_.record.config_sha256, canonical(round_.record.thresholds)
 
 
 def _measured(
@@ -139,6 +139,7 @@ def _measured(
     identity = {
         "model": round_.model,
         "settings": round_.record.config_sha256,
+        "thresholds": round_.record.thresholds,
         "variant": variant,
         "patients": run.data.patients[test_set],
         "tolerance": run.experiment.surface_tolerance,

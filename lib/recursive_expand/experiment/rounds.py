@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from recursive_expand.experiment.layout import Rows
 from recursive_expand.experiment.ledger_reading import RunRound
+
+_NOTHING: dict[str, float | None] = {"accepted_of_patients": None}
 
 
 def round_rows(rounds: Sequence[RunRound]) -> Rows:
@@ -24,6 +27,7 @@ def round_rows(rounds: Sequence[RunRound]) -> Rows:
     for one in rounds:
         record, report = one.record, one.record.report
         validation = report.get("validation") or {}
+        observed = one.observed or {"judged": _NOTHING, "random": _NOTHING}
         training = report.get("training_slices") or {}
         second = one.second["accept"] + one.second["reject"]
         verdicts = one.accepted + one.rejected + second
@@ -41,6 +45,10 @@ def round_rows(rounds: Sequence[RunRound]) -> Rows:
                 "validation_held_out": validation.get("held_out"),
                 "proposed_cases": one.proposed,
                 "foretold_slices": report.get("foretold_slices"),
+                "thresholds": None if record.thresholds is None else json.dumps(record.thresholds),
+                "promised": report.get("operating_point", {}).get("promised"),
+                "observed_of_patients": observed["judged"]["accepted_of_patients"],
+                "observed_random": observed["random"]["accepted_of_patients"],
                 "verdicts_before": before,
                 "verdicts": verdicts,
                 "accepted_slices": one.accepted_slices,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,12 +10,13 @@ from sqlalchemy import Connection, Table, select, true
 
 from recursive_expand.ledger import chain
 from recursive_expand.ledger.audited import AUDITED
+from recursive_expand.ledger.chain import OPERATING_POINT
 from recursive_expand.ledger.records import Actor
 from recursive_expand.ledger.replay import Broken, Replay, lost_heads, present_rows, recorded_row, replay
 from recursive_expand.ledger.snapshot import ACCEPTED, snapshot
 from recursive_expand.ledger.states import refresh, state_of_proposal
 from recursive_expand.ledger.store import Store, utc_now
-from recursive_expand.ledger.tables import proposals
+from recursive_expand.ledger.tables import events, proposals, rounds
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,11 @@ class Audit:
         with self._store.read() as connection:
             found, broken = _broken(connection)
             return (
-                broken or _cut_off(connection, found) or _not_as_recorded(connection, found) or _not_derived(connection)
+                broken
+                or _cut_off(connection, found)
+                or _not_as_recorded(connection, found)
+                or _not_as_chosen(connection, found)
+                or _not_derived(connection)
             )
 
     def head(self) -> tuple[int, str]:
@@ -114,6 +120,20 @@ def _not_as_recorded(connection: Connection, found: Replay) -> Difference | None
             return Difference(_name(table, key), is_, f"event {seq} recorded {_short(said[column])}")
         for key, (seq, _) in recorded.items():
             return Difference(_name(table, key), "is missing", f"event {seq} recorded it")
+    return None
+
+
+def _not_as_chosen(connection: Connection, found: Replay) -> Difference | None:
+    """The thresholds that a round proposes at are in its report, and in the event of their choice."""
+    choices = select(events.c.seq, events.c.body).where(events.c.kind == OPERATING_POINT).order_by(events.c.seq)
+    bodies = [(seq, json.loads(body)) for seq, body in connection.execute(choices)]
+    chosen = {body["round"]: (seq, body["thresholds"]) for seq, body in bodies}
+    for number, report in connection.execute(select(rounds.c.round, rounds.c.report)):
+        is_ = (report.get("operating_point") or {}).get("thresholds")
+        seq, wanted = chosen.get(number, (0, None))
+        if is_ != wanted and number not in found.taken:
+            said = f"event {seq} recorded {_short(wanted)}" if seq else "no event recorded it"
+            return Difference(f"rounds {number}", f"proposes at {_short(is_)}", said)
     return None
 
 

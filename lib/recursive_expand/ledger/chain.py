@@ -14,6 +14,10 @@ from recursive_expand.ledger.tables import events
 GENESIS = "0" * 64
 
 
+OPERATING_POINT = "operating_point_chosen"
+"""Kind of the event that holds the thresholds which a round chose."""
+
+
 def canonical(body: Any) -> str:
     """JSON text that is the same for equal bodies: sorted keys, no spaces, no NaN."""
     return json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)

@@ -146,8 +146,8 @@ class Judgements:
     def withdraw(self, actor: Actor, verdict_id: int) -> VerdictRecord:
         """Take one's own verdict back; it stays on record, and the proposal waits for a verdict again.
 
-        The second chance of what was rejected goes with it, and so does a verdict on that, whoever's it is: nobody
-        should be asked twice for one accepted mask. It comes back if the same slices are rejected again.
+        The second chance of what was rejected goes with it, and so does a verdict on that, whoever's it is: it is about
+        a mask of which nobody says any more that it is wrong. It comes back if the same slices are rejected again.
 
         Raises:
             UnknownVerdict: no such verdict.

@@ -411,6 +411,21 @@ class RoundRecord:
     attempts: int
 
     @property
+    def thresholds(self) -> dict[str, float] | None:
+        """The foreground thresholds by class that it chose for its model under its present settings; None if it did
+        not."""
+        chosen = self.report.get("operating_point")
+        if chosen is None or chosen["config_sha256"] != self.config_sha256:
+            return None
+        return dict(chosen["thresholds"])
+
+    @property
+    def may_propose(self) -> bool:
+        """Whether it has its model and, where it is to choose them, the thresholds to propose at."""
+        fixed = self.config.get("method", {}).get("operating_point", "fixed") == "fixed"
+        return self.model is not None and (fixed or self.thresholds is not None)
+
+    @property
     def imported(self) -> bool:
         """Whether its proposals are masks of other tools: it is under review, or was, without ever having a model."""
         return self.model is None and self.state in (RoundState.REVIEWING, RoundState.CLOSED, RoundState.CONVERGED)

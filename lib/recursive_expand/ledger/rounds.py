@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from recursive_expand.ledger import chain
+from recursive_expand.ledger.chain import OPERATING_POINT
 from recursive_expand.ledger.errors import MovedOn, OutdatedTrainingSet
 from recursive_expand.ledger.judgements import watermark
 from recursive_expand.ledger.queue import reorder
@@ -66,11 +67,11 @@ class Rounds:
         return [CalibrationSlice(**one | {"features": Features(**one["features"])}) for one in stored]
 
     def current_model(self) -> tuple[int, str] | None:
-        """(round, SHA-256) of the newest published weights."""
-        query = select(rounds.c.round, rounds.c.model).where(rounds.c.model.is_not(None))
+        """(round, SHA-256) of the newest weights that propose: while a round chooses its thresholds, those before."""
+        query = _SELECT.where(rounds.c.model.is_not(None)).order_by(rounds.c.round.desc()).limit(2)
         with self._store.read() as connection:
-            row = connection.execute(query.order_by(rounds.c.round.desc()).limit(1)).first()
-        return (row.round, row.model) if row else None
+            newest = [_to_round(row) for row in connection.execute(query)]
+        return next(((one.round, one.model) for one in newest if one.model and one.may_propose), None)
 
     def start(
         self,
@@ -198,6 +199,23 @@ class Rounds:
             values["report"] = _report(connection, round_index) | report
             _move(connection, round_index, (RoundState.TRAINING,), RoundState.PROPOSING, **values)
             self._store.record(connection, "model_published", _this(round_index), round=round_index, model=model)
+        return self.get(round_index)
+
+    def choose_operating_point(self, round_index: int, chosen: dict[str, Any]) -> RoundRecord:
+        """The round has chosen the thresholds that it proposes at, under its present settings.
+
+        Args:
+            round_index: the round, which has its model.
+            chosen: `thresholds` by class and what led to them, plain JSON; into the report as `operating_point`.
+        """
+        with self._store.write() as connection:
+            config = connection.execute(
+                select(rounds.c.config_sha256).where(rounds.c.round == round_index)
+            ).scalar_one()
+            report = _report(connection, round_index) | {"operating_point": chosen | {"config_sha256": config}}
+            _move(connection, round_index, (RoundState.PROPOSING,), RoundState.PROPOSING, report=report)
+            event = {"round": round_index, "thresholds": chosen["thresholds"]}
+            self._store.record(connection, OPERATING_POINT, _this(round_index), **event)
         return self.get(round_index)
 
     def open_review(

@@ -123,6 +123,8 @@ proposals = Table(
     # First looks come before second ones.
     Index("proposals_queue", "state", "chance", "sort_key"),
     Index("proposals_round", "round", "state"),
+    # Second chances, which are few.
+    Index("proposals_chance", "chance"),
     # The ends of the queue, whatever is in it.
     Index("proposals_sort_key", "sort_key"),
 )

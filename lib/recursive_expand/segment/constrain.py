@@ -77,7 +77,7 @@ def constrain(
     classes: tuple[str, ...],
     *,
     limit: float,
-    threshold: float | None = None,
+    thresholds: Sequence[float | None] | None = None,
 ) -> SliceProbabilities:
     """Decide every pixel's class.
 
@@ -87,8 +87,8 @@ def constrain(
             several, and each pixel gets the most probable of these and background; none, and all is background.
         classes: the task's K class names.
         limit: foreground probability below which a pixel that is background needs no probabilities.
-        threshold: foreground probability above which a pixel gets its most probable class; None: where that class is
-            more probable than background.
+        thresholds: one for each class: foreground probability above which a pixel gets its most probable class, if that
+            is the one; None, for a class or for all: where that class is more probable than background.
 
     Returns:
         Mask and probabilities, on the CPU.
@@ -107,7 +107,8 @@ def constrain(
     columns = [k for k, name in enumerate(classes, start=1) if not several or name in (allowed or ())]
     planes = logits.contiguous().flatten(1)
     # The sum of n exponentials is at most n times the largest: below this no pixel can reach the limit.
-    limit = limit if threshold is None else min(limit, threshold)
+    given = [threshold for threshold in thresholds or () if threshold is not None]
+    limit = min([limit, *given])
     reachable = (math.log(limit) - math.log1p(-limit) if 0 < limit < 1 else -math.inf) - math.log(len(columns))
     strongest = planes[columns].amax(0) if several else planes[1:].amax(0)
     # On the CPU numpy finds the few that are true ten times as fast as torch.
@@ -118,14 +119,19 @@ def constrain(
         found[:, ruled_out] = -math.inf
     probabilities = found.softmax(1)
     values = found.argmax(1)
-    if threshold is not None:
-        values = torch.where(1 - probabilities[:, 0] > threshold, probabilities[:, 1:].argmax(1) + 1, 0)
-    if allowed is not None and len(allowed) == 1:
-        value = classes.index(next(iter(allowed))) + 1
+    one = classes.index(next(iter(allowed))) + 1 if allowed is not None and len(allowed) == 1 else None
+    if thresholds is not None and given:
+        likeliest = probabilities[:, 1:].argmax(1)
+        # No probability is above 2: there a class without a threshold stays where it is more probable than background.
+        each = probabilities.new_tensor([2.0 if threshold is None else threshold for threshold in thresholds])
+        each = each[likeliest] if one is None else each[one - 1]
+        reached = (1 - probabilities[:, 0] > each) | ((each > 1) & (values > 0))
+        values = torch.where(reached, likeliest + 1, 0)
+    if one is not None:
         foreground = probabilities[:, 1:].sum(1)
         probabilities[:, 1:] = 0
-        probabilities[:, value] = foreground
-        values = torch.where(values > 0, value, 0)
+        probabilities[:, one] = foreground
+        values = torch.where(values > 0, one, 0)
     mask = np.zeros(planes.shape[1], np.uint8)
     mask[pixels] = values.to(torch.uint8).cpu().numpy()
     return SliceProbabilities(mask.reshape(shape), pixels, probabilities.cpu().numpy())

@@ -239,7 +239,7 @@ class Predictor:
             allowed=taken.allowed,
             classes=self._settings.task.classes,
             limit=method.training.confident_background,
-            threshold=method.foreground_threshold if method.pretrain != "none" else None,
+            thresholds=method.thresholds(self._settings.task.classes),
         )
         first_snapshot = len(views) - len(self._snapshots)
         snapshots = [decide(view) for view in views[first_snapshot:]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from recursive_expand.expand.observed import observed_acceptance
 from recursive_expand.ledger import Ledger
 
 
@@ -36,6 +37,8 @@ def iter_round_reports(ledger: Ledger) -> Iterator[dict[str, Any]]:
             "second_chances": {"proposals": ledger.proposals.count_second(round_.round), **second},
             **ledger.readings.flagged(round_.round),
             "foretold": report.get("foretold_slices"),
+            "operating_point": report.get("operating_point"),
+            "observed": observed_acceptance(ledger, round_),
             "new": report.get(
                 "expanded_slices",
                 counts["accepted_slices"] + second["accepted_slices"] + ledger.propagation.count(round_.round),

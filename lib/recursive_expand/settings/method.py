@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from pydantic import Field, field_validator
@@ -42,11 +43,20 @@ class Method(Section):
     snapshots: int = Field(default=0, ge=0, le=8)
     """Weights that are kept on the way of every training, from its second half; how far their masks agree with the
     model's helps to foretell acceptance (Zenk et al., 2024). Proposing takes (1 + snapshots) times as long. 0: none."""
-    foreground_threshold: float | None = Field(default=None, gt=0, lt=1)
+    foreground_threshold: float | dict[str, float] | None = None
     """With a pretrained start: probability of any class together above which a pixel is proposed, as its most probable
     class. None, or with fresh weights: where one class alone is more probable than background. An f from synthetic
     heads is careful on scans, and halves its probability where it doubts which type a bleed is; one that knows a few
-    scans alone marks noise at the same threshold."""
+    scans alone marks noise at the same threshold. By class name, each class has its own, with fresh weights too; a
+    class without one is proposed where it is more probable than background."""
+    operating_point: Literal["fixed", "precision", "conformal"] = "fixed"
+    """fixed: `foreground_threshold`. Else every round chooses thresholds for its model where the truth is known
+    (expand/operating_point.py). precision: by class, so that experts accept as many slices as possible and reject few.
+    conformal: the lowest at which they accept at least 1 - `conformal_alpha` of what is proposed."""
+    conformal_alpha: float = Field(default=0.3, gt=0, lt=1)
+    """Largest share of a patient's proposed slices, in the mean over patients, of which more than `tau` is wrong."""
+    conformal_delta: float = Field(default=0.1, gt=0, lt=1)
+    """Probability, over the patients that were drawn to choose on, that the promise does not hold."""
     tau: float = Field(default=0.35, ge=0, lt=1)
     """Largest share of wrong voxels in a slice's mask with which experts are taken to accept it: what acceptance is
     predicted from until their verdicts say more."""
@@ -83,3 +93,19 @@ class Method(Section):
         if value not in ("none", "synthetic") and not re.fullmatch(r"[0-9a-f]{64}", value):
             raise ValueError("must be synthetic, none or the SHA-256 of weights (64 hex digits)")
         return value
+
+    @field_validator("foreground_threshold", mode="before")
+    @classmethod
+    def _probabilities(cls, threshold: object) -> object:
+        each = threshold.values() if isinstance(threshold, Mapping) else () if threshold is None else (threshold,)
+        if not all(isinstance(one, int | float) and 0 < one < 1 for one in each):
+            raise ValueError("must be a probability above 0 and below 1, or one for each class by its name")
+        return threshold
+
+    def thresholds(self, classes: Sequence[str]) -> tuple[float | None, ...]:
+        """The probability of any class together above which a pixel is proposed, by the class that is most probable
+        there; None where that has to be more probable than background."""
+        threshold = self.foreground_threshold
+        if isinstance(threshold, Mapping):
+            return tuple(threshold.get(name) for name in classes)
+        return (threshold if self.pretrain != "none" else None,) * len(classes)

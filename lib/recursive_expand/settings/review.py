@@ -26,6 +26,9 @@ class Review(Section):
     order: Literal["balanced", "risk"] = "balanced"
     """The queue: classes in turn, in each the most confident first; or the half that is most probably accepted, as the
     verdicts so far predict (expand/triage.py), before the other half, and in each the classes in turn."""
+    random_share: float | None = Field(default=None, ge=0, le=1)
+    """Share of the proposals that come in random order, spread over the queue: what readers accept of them tells the
+    rate among all, however few are judged. None: 0.1 with `operating_point: conformal`, else 0."""
     lease_minutes: float = Field(default=15.0, gt=0)
     """How long a proposal served to one client is kept from the others."""
     propagate: int = Field(default=0, ge=0)

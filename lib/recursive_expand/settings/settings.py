@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
 from recursive_expand.errors import InputError
 from recursive_expand.settings.machine import Machine
@@ -58,7 +58,16 @@ class Settings(Section):
             "method": self.method.model_dump(mode="json"),
         }
 
-    def under(self, config: Mapping[str, Any]) -> Settings:
+    @model_validator(mode="after")
+    def _known_classes(self) -> Settings:
+        threshold = self.method.foreground_threshold
+        unknown = set(threshold) - set(self.task.classes) if isinstance(threshold, Mapping) else set()
+        if unknown:
+            known = ", ".join(self.task.classes)
+            raise ValueError(f"foreground_threshold names {', '.join(sorted(unknown))}; classes are {known}")
+        return self
+
+    def under(self, config: Mapping[str, Any], thresholds: Mapping[str, float] | None = None) -> Settings:
         """These settings, with a recorded round's task and method in place of their own.
 
         Texts, review and machine stay these.
@@ -67,6 +76,7 @@ class Settings(Section):
             config: what `round_config` gave, or the flat settings that version 0.1.0 recorded: there, settings of
                 the review and the machine are passed over; it knew one region, the head. Before `proposing_area` was
                 recorded, proposals were made in the region's box.
+            thresholds: the foreground thresholds by class that the round chose, if it did.
 
         Raises:
             InputError: for settings that do not fit.
@@ -79,6 +89,8 @@ class Settings(Section):
         method = recorded["method"]
         if not method.get("training", {}).get("crop_to_region", True):
             method = {"proposing_area": "region", **method}
+        if thresholds is not None:
+            method = {**method, "foreground_threshold": dict(thresholds)}
         return _validated({**own, "task": task, "method": method}, source)
 
 
@@ -87,6 +99,8 @@ def reason(error: ValidationError) -> str:
     first = error.errors()[0]
     path = first["loc"][1:]  # task.yaml and --conf do not name the part
     where = ".".join(map(str, path))
+    if not path:  # of several settings together
+        return first["msg"].removeprefix("Value error, ")
     if first["type"] == "missing":
         return f"setting {where!r} is missing"
     if first["type"] == "extra_forbidden":

@@ -64,3 +64,4 @@ def upgrade() -> None:
     for (kind, name), sql in made.items():
         if kind == "index":
             op.execute(INDICES.get(name, sql))
+    op.execute("CREATE INDEX proposals_chance ON proposals (chance)")

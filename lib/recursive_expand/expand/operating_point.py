@@ -1,0 +1,99 @@
+"""The operating point: the foreground thresholds at which a round's model proposes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from recursive_expand.expand.progress import Progress
+from recursive_expand.expand.recursion import Recursion
+from recursive_expand.expand.risk_control import fewest_patients, lowest_safe
+from recursive_expand.expand.threshold_choice import best_thresholds
+from recursive_expand.expand.threshold_sweep import SweptSlice, sweep
+from recursive_expand.ledger import RoundRecord
+from recursive_expand.settings import Method
+
+GRID = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.97)
+"""Thresholds that are tried, besides the configured ones."""
+
+
+def choose_operating_point(recursion: Recursion, round_: RoundRecord, progress: Progress) -> dict[str, Any]:
+    """Choose the thresholds of a round that has its model (`Method.operating_point`).
+
+    It follows from the ledger, the model and the settings alone: the same again after a kill.
+
+    Args:
+        recursion: under the round's settings.
+        round_: the round.
+        progress: shows the slices that are looked at.
+
+    Returns:
+        `thresholds` by class (a class without one is proposed where it is more probable than background), `patients`
+        that were looked at by source, and, with `operating_point: conformal`, `promised`: the share of acceptance that
+        is, or None where too few patients tell.
+    """
+    method, classes = recursion.settings.method, recursion.settings.task.classes
+    configured = method.thresholds(classes)
+    thresholds: list[float | None] = [*sorted({*GRID, *(one for one in configured if one is not None)})]
+    if None in configured:
+        thresholds.append(None)
+    swept = sweep(recursion, round_, thresholds, progress)
+    chosen: Sequence[float | None]
+    told: dict[str, Any] = {}
+    if method.operating_point == "precision":
+        chosen = best_thresholds(swept, thresholds, configured, tau=method.tau)
+    else:
+        threshold, promised = safe_threshold(swept, thresholds, configured, method)
+        chosen, told = (threshold,) * len(classes), {"promised": promised}
+    sources = ("locked", "judged", "synthetic")
+    return {
+        "thresholds": {name: one for name, one in zip(classes, chosen, strict=True) if one is not None},
+        "patients": {name: len({one.patient for one in swept if one.source == name}) for name in sources},
+        **told,
+    }
+
+
+def safe_threshold(
+    swept: Sequence[SweptSlice], thresholds: Sequence[float | None], configured: Sequence[float | None], method: Method
+) -> tuple[float, float | None]:
+    """The lowest threshold of all classes at which patients are safe (`lowest_safe`).
+
+    A patient's risk is the share of the proposed slices of which more than `tau` is wrong: several slices of a patient
+    are no more evidence than one. It is calibrated on locked patients, who are like those that wait as far as the pixel
+    set is like the image set; what was judged does not count, as what was accepted does not wait any more. Where they
+    are too few for any promise, synthetic heads stand in. They promise nothing of scans, and do not make f bolder than
+    it is configured.
+
+    Args:
+        swept: slices at `thresholds`.
+        thresholds: T; None is passed over.
+        configured: the thresholds of all classes.
+        method: `tau`, `conformal_alpha`, `conformal_delta`.
+
+    Returns:
+        (the threshold, the share of acceptance that is promised); the strictest and None where none is safe.
+    """
+    alpha, delta = method.conformal_alpha, method.conformal_delta
+    strict_first = sorted(
+        ((threshold, place) for place, threshold in enumerate(thresholds) if threshold is not None), reverse=True
+    )
+    locked = [one for one in swept if one.source == "locked"]
+    enough = len({one.patient for one in locked}) >= fewest_patients(alpha, delta)
+    asked = locked if enough else [one for one in swept if one.source == "synthetic"]
+    safe = lowest_safe([_risks(asked, place, method.tau) for _, place in strict_first], alpha=alpha, delta=delta)
+    threshold = strict_first[0 if safe is None else safe][0]
+    if enough:
+        return threshold, None if safe is None else 1 - alpha
+    return max([threshold, *(one for one in configured if one is not None)]), None
+
+
+def _risks(swept: Sequence[SweptSlice], place: int, tau: float) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Of each patient with a proposal at this threshold, the share of slices that an expert would reject."""
+    rejected: dict[str, list[bool]] = {}
+    for one in swept:
+        marked, wrong = one.marked[place].sum(), one.wrong[place].sum()
+        if marked:
+            rejected.setdefault(one.patient, []).append(bool(wrong > tau * marked))
+    return np.array([np.mean(slices) for slices in rejected.values()], np.float64)

@@ -1,0 +1,139 @@
+"""What f and g propose at one threshold after the other on slices whose truth is known, and how much of it is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recursive_expand.errors import InputError
+from recursive_expand.expand.calibration_set import Known, judged_before, known_volumes, locked_cases
+from recursive_expand.expand.constraints import allowed_classes
+from recursive_expand.expand.frozen import frozen_label
+from recursive_expand.expand.progress import Progress
+from recursive_expand.expand.recursion import Recursion, choose_device
+from recursive_expand.ledger import RoundRecord
+from recursive_expand.segment.predict import Predictor
+
+MOST_SLICES = 128
+"""Slices of the locked share, and of judged ones: each is proposed at every threshold."""
+UNKNOWN = 255
+"""Where a slice's truth is not known."""
+
+Source = Literal["locked", "judged", "synthetic"]
+
+
+@dataclass(frozen=True)
+class SweptSlice:
+    """A slice at every threshold.
+
+    Attributes:
+        patient: whose it is; of a synthetic slice, its own key.
+        source: an expert's mask of the locked share, a verdict of the last review, or a synthetic head.
+        marked: (T, K) number of pixels that are proposed at each threshold as each class.
+        wrong: (T, K) those of them that are not of that class.
+    """
+
+    patient: str
+    source: Source
+    marked: NDArray[np.int64]
+    wrong: NDArray[np.int64]
+
+
+def sweep(
+    recursion: Recursion, round_: RoundRecord, thresholds: Sequence[float | None], progress: Progress
+) -> list[SweptSlice]:
+    """Propose at each threshold, for all classes alike.
+
+    - The locked share and the unseen synthetic slices, as in `calibration_set`, are asked of the round's model. What an
+      expert would have accepted of them in an earlier round is left out: its likes do not wait any more.
+    - What was judged in the last review is asked of the model that proposed it, which had not learned from it. Of an
+      accepted slice the mask is the truth; of a rejected one every pixel of the mask counts as wrong, although at least
+      `Method.tau` of them is all that is known, and elsewhere nothing is.
+
+    Args:
+        recursion: under the round's settings.
+        round_: the round, with its model.
+        thresholds: T foreground thresholds; None: where a class is more probable than background.
+        progress: shows the slices.
+
+    Returns:
+        The slices on which something is marked at any threshold.
+    """
+    assert round_.model is not None
+    known = list(known_volumes(recursion, locked_cases(recursion, MOST_SLICES)))
+    judged = list(_judged(recursion, round_))
+    total, done = len(thresholds) * sum(len(one.truth) for one in (*known, *judged)), 0
+    if not total:
+        return []
+    progress.begin("choosing thresholds", total)
+    before = judged_before(recursion, round_)
+    classes = recursion.settings.task.classes
+    counts: dict[tuple[str, int, bool], NDArray[np.int64]] = {}
+    for asked, model in ((known, round_.model), (judged, round_.base_model)):
+        if not asked:
+            continue
+        network = recursion.network(model)
+        for place, threshold in enumerate(thresholds):
+            at = {} if threshold is None else dict.fromkeys(classes, threshold)
+            predictor = Predictor(recursion.settings.changed(foreground_threshold=at), network, choose_device())
+            volumes = ((one.key, one.volume) for one in asked)
+            predictions = predictor.propose_volumes(volumes, {one.key: one.allowed for one in asked})
+            for one, (_, prediction) in zip(asked, predictions, strict=True):
+                for number, mask in enumerate(prediction.mask):
+                    if asked is judged or not before.get(f"{one.key}:{number}", False):
+                        key = (one.key, number, asked is judged)
+                        count = counts.setdefault(key, np.zeros((2, len(thresholds), len(classes)), np.int64))
+                        count[:, place] = marked_and_wrong(mask, one.truth[number], len(classes))
+                done += len(prediction.mask)
+                progress.step(done, "slices")
+    patients = {one.key: one.patient for one in (*known, *judged)}
+    return [
+        SweptSlice(patients[key] or key, "judged" if of_review else "locked" if patients[key] else "synthetic", *count)
+        for (key, _, of_review), count in counts.items()
+        if count[0].any()
+    ]
+
+
+def marked_and_wrong(
+    mask: NDArray[np.uint8], truth: NDArray[np.uint8], classes: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pixels of each class that a mask (R, C) marks where the truth (R, C) is known, and those that are wrong."""
+    marked = mask[(mask > 0) & (truth != UNKNOWN)]
+    wrong = mask[(mask > 0) & (truth != UNKNOWN) & (mask != truth)]
+    return np.bincount(marked, minlength=classes + 1)[1:], np.bincount(wrong, minlength=classes + 1)[1:]
+
+
+def _judged(recursion: Recursion, round_: RoundRecord) -> Iterator[Known]:
+    """What stands of the last review, the newest verdicts first, as long as it is few slices."""
+    ledger, task = recursion.ledger, recursion.settings.task
+    slices = 0
+    for verdict in reversed(ledger.judgements.verdicts()):
+        judged = (*verdict.accepted_slices, *verdict.rejected_slices)
+        if verdict.round != round_.round - 1 or verdict.model_sha256 != round_.base_model:
+            continue
+        slices += len(judged)
+        if slices > MOST_SLICES:
+            return
+        case = ledger.cases.get(verdict.case_id)
+        proposal = ledger.proposals.of_round(verdict.case_id, verdict.round)
+        assert proposal is not None
+        try:
+            volume = recursion.volume(case.case_id)
+        except InputError:  # its image is gone
+            continue
+        label = frozen_label(recursion.workspace, proposal, task.classes)
+        truth = np.full(label.slices.shape, UNKNOWN, np.uint8)
+        for number in verdict.accepted_slices:
+            truth[number] = label.slices[number]
+        for number in verdict.rejected_slices:
+            truth[number][label.slices[number] > 0] = 0
+        labels = case.image_labels if recursion.settings.method.use_image_labels else {}
+        allowed = [
+            names if number in judged else frozenset()
+            for number, names in enumerate(allowed_classes(labels, case.slices))
+        ]
+        yield Known(case.case_id, case.patient or case.case_id, volume, truth, allowed)

@@ -1,0 +1,131 @@
+"""Fixed and chosen thresholds on real slices, one patient left out in turn: what an expert would accept.
+
+    python scripts/operating_points.py --weights FILE [--data DIR] [--conf KEY VALUE ...]
+
+f is a start from synthetic heads (`scripts/real_slices.py` says more of the slices). The thresholds for a patient's
+slices are chosen as `Method.operating_point` does it, on the slices of the other patients as if they were locked and on
+the unseen synthetic slices, or on the latter alone, as in a study without a mask. Nothing is trained.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from torch import nn
+
+from real_slices import REPOSITORY, TAU, RealSlice, measured, read_slices
+from recursive_expand.cases import Geometry, Volume
+from recursive_expand.expand.operating_point import GRID, safe_threshold
+from recursive_expand.expand.threshold_choice import best_thresholds
+from recursive_expand.expand.threshold_sweep import Source, SweptSlice, marked_and_wrong
+from recursive_expand.segment.network import build_network
+from recursive_expand.segment.predict import Predictor
+from recursive_expand.segment.unseen import unseen_examples
+from recursive_expand.settings import Settings, load_settings
+
+Thresholds = Mapping[str, float]
+FIXED = (0.5, 0.2, 0.1)
+
+
+def swept(
+    settings: Settings, network: nn.Module, known: Sequence[tuple[str, Volume, NDArray[np.uint8]]], source: Source
+) -> list[SweptSlice]:
+    """(patient, slice, its true mask) at every threshold of the grid."""
+    classes = settings.task.classes
+    counts = np.zeros((len(known), 2, len(GRID), len(classes)), np.int64)
+    for place, threshold in enumerate(GRID):
+        predictor = Predictor(settings.changed(foreground_threshold=dict.fromkeys(classes, threshold)), network)
+        volumes = ((str(n), volume) for n, (_, volume, _) in enumerate(known))
+        for n, (_, prediction) in enumerate(predictor.propose_volumes(volumes)):
+            counts[n, :, place] = marked_and_wrong(prediction.mask[0], known[n][2], len(classes))
+    return [
+        SweptSlice(patient, source, marked, wrong)
+        for (patient, _, _), (marked, wrong) in zip(known, counts, strict=True)
+    ]
+
+
+def synthetic(settings: Settings) -> list[tuple[str, Volume, NDArray[np.uint8]]]:
+    """The unseen synthetic slices, each a patient."""
+    found = []
+    for example in unseen_examples(settings):
+        assert example.spacing is not None
+        affine = np.diag([-example.spacing[1], -example.spacing[0], 5.0, 1.0])
+        rows, columns = example.hu.shape
+        volume = Volume(example.hu[None], Geometry.of((columns, rows, 1), affine))
+        found.append((example.key, volume, example.target))
+    return found
+
+
+def chosen(settings: Settings, kind: str, slices: Sequence[SweptSlice]) -> Thresholds:
+    """The thresholds that `operating_point: kind` chooses on these."""
+    classes, method = settings.task.classes, settings.method
+    configured = method.thresholds(classes)
+    if kind == "precision":
+        found = best_thresholds(slices, GRID, configured, tau=TAU)
+        return {name: one for name, one in zip(classes, found, strict=True) if one is not None}
+    threshold, promised = safe_threshold(slices, GRID, configured, method)
+    print(f"conformal: {threshold:g}, promised {promised}")
+    return dict.fromkeys(classes, threshold)
+
+
+def row(title: str, settings: Settings, network: nn.Module, at: Iterable[tuple[Thresholds, list[RealSlice]]]) -> str:
+    """A row of the table: slices, each measured at its thresholds."""
+    rows: list[dict[str, object]] = []
+    typed = 0
+    for thresholds, slices in at:
+        under = settings.changed(foreground_threshold=dict(thresholds))
+        rows += measured(under, network, slices)
+        predictor = Predictor(under, network)
+        for one in slices:
+            mask = predictor.predict(one.volume).mask[0]
+            by_class, wrong = marked_and_wrong(mask, one.mask, len(settings.task.classes))
+            typed += bool(by_class.sum() and wrong.sum() <= TAU * by_class.sum())
+    table = pd.DataFrame(rows)
+    both, marked, true = (int(table[name].sum()) for name in ("both", "marked", "true"))
+    proposed = table[table["marked"] > 0]
+    right = proposed["both"] / proposed["marked"] >= 1 - TAU
+    of_patients = right.groupby(proposed["patient"]).mean().mean()
+    return (
+        f"| {title} | {len(proposed)} | {right.sum()} ({right.mean():.2f}) | {of_patients:.2f} | {typed} | "
+        f"{table['dice'].mean():.3f} ({table['dice'].median():.3f}) | {both / max(1, marked):.2f}, {both / true:.2f} |"
+    )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=REPOSITORY.parent / "shared" / "data")
+    parser.add_argument("--conf", nargs=2, action="append", default=[], metavar=("KEY", "VALUE"))
+    parser.add_argument("--weights", type=Path, required=True, help="f's start, safetensors")
+    asked = parser.parse_args()
+    settings = load_settings(REPOSITORY / "apps" / "recursive_ich" / "task.yaml", dict(asked.conf))
+    network = build_network(settings)
+    network.load_state_dict(load_file(asked.weights))
+    slices = read_slices(asked.data / "ct_ich_v1_slices", settings.task.classes, None)
+    patients = sorted({one.patient for one in slices})
+    real = swept(settings, network, [(one.patient, one.volume, one.mask) for one in slices], "locked")
+    unseen = swept(settings, network, synthetic(settings), "synthetic")
+    of_patient = {patient: [one for one in slices if one.patient == patient] for patient in patients}
+    for threshold in FIXED:
+        fixed = dict.fromkeys(settings.task.classes, threshold)
+        print(row(f"fixed {threshold:g}", settings, network, [(fixed, slices)]), flush=True)
+    for kind in ("precision", "conformal"):
+        alone = chosen(settings, kind, unseen)
+        print(alone)
+        print(row(f"{kind}, synthetic slices alone", settings, network, [(alone, slices)]), flush=True)
+        at = []
+        for patient in patients:
+            others = chosen(settings, kind, [*unseen, *(one for one in real if one.patient != patient)])
+            print(patient, others)
+            at.append((others, of_patient[patient]))
+        print(row(f"{kind}, the other patients too", settings, network, at), flush=True)
+
+
+if __name__ == "__main__":
+    main()
