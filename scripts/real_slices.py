@@ -23,6 +23,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -38,6 +39,7 @@ sys.path.insert(0, str(REPOSITORY / "lib"))
 from recursive_expand.archives.images import read_volume  # noqa: E402
 from recursive_expand.cases import Geometry, Volume  # noqa: E402
 from recursive_expand.expand.labelled_slices import MINED_FROM  # noqa: E402
+from recursive_expand.expand.unchanged import class_dice  # noqa: E402
 from recursive_expand.importers.dicom import DicomImporter  # noqa: E402
 from recursive_expand.importers.head_size import spacing_of_heads  # noqa: E402
 from recursive_expand.importers.pictures import read_binary_mask, read_grey  # noqa: E402
@@ -50,6 +52,9 @@ from recursive_expand.segment.predict import Predictor  # noqa: E402
 from recursive_expand.segment.pretrain import pretrained  # noqa: E402
 from recursive_expand.segment.regions.registry import region_named  # noqa: E402
 from recursive_expand.segment.replay import replay_count, replay_examples  # noqa: E402
+from recursive_expand.segment.rims import drop_rims  # noqa: E402
+from recursive_expand.segment.second_chance import Kind, second_chance  # noqa: E402
+from recursive_expand.segment.specks import drop_specks  # noqa: E402
 from recursive_expand.segment.train import train  # noqa: E402
 from recursive_expand.settings import Settings, load_settings  # noqa: E402
 
@@ -143,6 +148,30 @@ def told(title: str, rows: Sequence[Mapping[str, object]]) -> str:
         f"precision {both / max(1, marked):.2f}, recall {both / true:.2f}; "
         f"{accepted} of {len(proposed)} proposals acceptable at {TAU}, "
         f"mean confidence {proposed['confidence'].mean():.2f}"
+    )
+
+
+def second_looks(settings: Settings, network: nn.Module, slices: Sequence[RealSlice], kind: Kind) -> str:
+    """A line of a table: what of the rejected proposals comes once more, and what an expert accepts of it then."""
+    predictor, refinement = Predictor(settings, network), settings.method.refinement
+    rejected, there, masks = 0, 0, []
+    for one in slices:
+        prediction = predictor.predict(one.volume)
+        first, true = prediction.mask[0], one.mask > 0
+        marked, spacing = np.count_nonzero(first), one.volume.geometry.spacing[1:]
+        if not marked or np.count_nonzero((first > 0) & ~true) / marked <= TAU:
+            continue
+        rejected, there = rejected + 1, there + np.count_nonzero((first > 0) & true)
+        mask = second_chance(first, prediction.ignore[0], kind)
+        mask = drop_specks(mask, min_pixels=refinement.min_area / math.prod(spacing))
+        mask = drop_rims(mask, np.asarray(one.volume.hu[0]), spacing, min_depth=refinement.min_depth)
+        if mask.any() and class_dice(mask, first) < settings.method.unchanged_dice:
+            masks.append((np.count_nonzero(mask), np.count_nonzero((mask > 0) & true)))
+    accepted = [(marked, right) for marked, right in masks if 1 - right / marked <= TAU]
+    won, wrong = sum(right for _, right in accepted), sum(marked - right for marked, right in accepted)
+    return (
+        f"second chance, {kind}: {rejected} rejected with {there} true voxels, {len(masks)} come once more, "
+        f"{len(accepted)} accepted: {won} true voxels, {wrong} wrong ones"
     )
 
 
@@ -249,6 +278,7 @@ def main() -> None:
     parser.add_argument("--masked", type=int, help="patients with masks among those that are tuned on")
     parser.add_argument("--clean-head", choices=["measured", "halved"], default="measured", help="what it is for")
     parser.add_argument("--negatives", action="store_true", help="known clean slices join as background")
+    parser.add_argument("--second-chance", action="store_true", help="what comes once more, and is accepted then")
     parser.add_argument("--conf", nargs=2, action="append", default=[], metavar=("KEY", "VALUE"))
     parser.add_argument("--weights", type=Path, help="f's start; default: from synthetic heads, as pretrain says")
     parser.add_argument("--spacing", type=float, help="mm between pixels; default: what fits the heads")
@@ -271,6 +301,8 @@ def main() -> None:
         rows = measured(settings, start, slices)
         print(told("no real mask", rows))
         print(f"clean head: {marked_ml(settings, start, head, unknown):.1f} mL marked", flush=True)
+        if asked.second_chance:
+            print(*(second_looks(settings, start, slices, kind) for kind in get_args(Kind)), sep="\n")
     if asked.leave_one_out:
         rows, marked, began = [], [], time.process_time()
         patients = sorted({one.patient for one in slices})

@@ -27,6 +27,7 @@ FACTS = {
     "start": {"can_start_without_masks": True},
     "model": {"has_model": True},
     "undecided": {"undecided": 2},
+    "again": {"second_chances": True},
     "enough": {"verdicts": 3},
     "expanded": {"expansion": 5},
 }
@@ -61,13 +62,15 @@ TABLE = [
     (RoundState.CLOSED, "-asked -held", Step.NEXT_ROUND),
     (RoundState.CLOSED, "-asked held", Step.RESUME_NEEDED),
     (RoundState.REVIEWING, "asked", Step.NEXT_ROUND),
-    (RoundState.REVIEWING, "-asked undecided -enough", Step.REVIEW),
-    (RoundState.REVIEWING, "-asked undecided enough -expanded", Step.REVIEW),
-    (RoundState.REVIEWING, "-asked undecided enough expanded -held", Step.NEXT_ROUND),
-    (RoundState.REVIEWING, "-asked undecided enough expanded held", Step.RESUME_NEEDED),
-    (RoundState.REVIEWING, "-asked -undecided expanded -held", Step.NEXT_ROUND),
-    (RoundState.REVIEWING, "-asked -undecided expanded held", Step.RESUME_NEEDED),
-    (RoundState.REVIEWING, "-asked -undecided -expanded", Step.CONVERGED),
+    (RoundState.REVIEWING, "-asked again -enough", Step.SECOND_CHANCES),
+    (RoundState.REVIEWING, "-asked again enough -expanded", Step.SECOND_CHANCES),
+    (RoundState.REVIEWING, "-asked -again undecided -enough", Step.REVIEW),
+    (RoundState.REVIEWING, "-asked -again undecided enough -expanded", Step.REVIEW),
+    (RoundState.REVIEWING, "-asked enough expanded -held", Step.NEXT_ROUND),
+    (RoundState.REVIEWING, "-asked enough expanded held", Step.RESUME_NEEDED),
+    (RoundState.REVIEWING, "-asked -again -undecided -enough expanded -held", Step.NEXT_ROUND),
+    (RoundState.REVIEWING, "-asked -again -undecided -enough expanded held", Step.RESUME_NEEDED),
+    (RoundState.REVIEWING, "-asked -again -undecided -expanded", Step.CONVERGED),
     (RoundState.CONVERGED, "asked", Step.NEXT_ROUND),
     (RoundState.CONVERGED, "-asked undecided", Step.REVIEW),
     (RoundState.CONVERGED, "-asked -undecided", Step.CONVERGED),
@@ -87,8 +90,9 @@ ASKED_ONLY = [
     (RoundState.CLOSED, "asked", Step.NEXT_ROUND),
     (RoundState.CLOSED, "-asked", Step.RESUME_NEEDED),
     (RoundState.REVIEWING, "asked", Step.NEXT_ROUND),
-    (RoundState.REVIEWING, "-asked undecided", Step.REVIEW),
-    (RoundState.REVIEWING, "-asked -undecided", Step.DECIDED),
+    (RoundState.REVIEWING, "-asked again", Step.SECOND_CHANCES),
+    (RoundState.REVIEWING, "-asked -again undecided", Step.REVIEW),
+    (RoundState.REVIEWING, "-asked -again -undecided", Step.DECIDED),
 ]
 """The same where rounds begin only when a person asks."""
 
@@ -120,6 +124,7 @@ states = st.builds(
     has_pixel=st.booleans(),
     can_start_without_masks=st.booleans(),
     undecided=st.integers(0, 3),
+    second_chances=st.booleans(),
     verdicts=st.integers(0, 5),
     expansion=st.none() | st.integers(0, 5),
     trained=st.sampled_from([0, 10, 100]),
@@ -160,6 +165,12 @@ def test_a_held_recursion_begins_nothing_unless_asked(state, review):
 def test_whoever_asks_gets_a_round_wherever_one_can_be_trained(state, review):
     if state.asked and (state.has_pixel or state.can_start_without_masks or state.round_state is not None):
         assert next_step(state, review) in BEGINS
+
+
+@given(states, reviews)
+def test_while_rejected_proposals_are_to_come_once_more_no_review_is_over(state, review):
+    if state.round_state is RoundState.REVIEWING and state.second_chances:
+        assert next_step(state, review) not in (Step.CONVERGED, Step.OFFER_END, Step.DECIDED)
 
 
 @given(states, reviews)
@@ -207,7 +218,7 @@ def test_a_model_is_never_trained_twice(state, review):
 @given(states, st.integers(0, 5))
 def test_without_verdicts_per_round_every_proposal_is_decided_first(state, least):
     if state.round_state is RoundState.REVIEWING and state.undecided and not state.asked:
-        assert next_step(state, Review(min_expansion=least)) is Step.REVIEW
+        assert next_step(state, Review(min_expansion=least)) in (Step.REVIEW, Step.SECOND_CHANCES)
 
 
 def step(recursion, **known):

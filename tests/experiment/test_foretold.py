@@ -1,11 +1,16 @@
 """What was foretold of every review, beside what came of it."""
 
+import hashlib
+import json
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from recursive_expand.experiment.calibration import chance_error
-from recursive_expand.experiment.foretold import foretold_rows
+from recursive_expand.experiment.foretold import foretold_rows, foretold_table
+from recursive_expand.experiment.results import load_results
 
 
 def reviewed(scores, accepted, *, seed=1, index=0):
@@ -53,3 +58,22 @@ def test_chance_leaves_an_error_to_the_best_of_scores():
     assert few == pytest.approx(np.sqrt(0.25 / 20 * 2 / np.pi), rel=0.2)  # mean distance of a binomial share
     assert many < few / 2
     assert chance_error(np.ones(20)) == 0.0
+
+
+def test_second_looks_have_columns_of_their_own_and_count_nowhere_else(made_up, tmp_path):
+    without = load_results(made_up.output)
+    shutil.copytree(made_up.output, tmp_path / "out")
+    run = tmp_path / "out" / "runs" / "paper" / "seed-0"
+    verdicts = pd.read_csv(run / "verdicts.csv").assign(second_look=False)
+    again = verdicts.head(4).assign(second_look=True, accepted=[True, False, False, False], order=range(30, 34))
+    pd.concat([verdicts, again]).to_csv(run / "verdicts.csv", index=False)
+    result = json.loads((run / "result.json").read_text())
+    result["files"]["verdicts.csv"] = hashlib.sha256((run / "verdicts.csv").read_bytes()).hexdigest()
+    (run / "result.json").write_text(json.dumps(result))
+    results = load_results(tmp_path / "out")
+    assert (len(results.verdicts), len(results.second_looks)) == (len(without.verdicts), 4)
+    (preset, other), before = results.presets, [foretold_table(without, name) for name in without.presets]
+    table = foretold_table(results, preset)
+    assert table.header[-2:] == ("Second looks", "Accepted then") and "first looks" in table.note
+    assert table.rows[0] == (*before[0].rows[0], "2", "0")  # means over two seeds: 4 and 1 slices of one
+    assert foretold_table(results, other) == before[1]  # no column where nothing came again

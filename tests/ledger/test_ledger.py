@@ -53,7 +53,7 @@ class Verdict:
 
 @dataclass
 class Proposal:
-    """A proposal as the model knows it; `sort_key` orders the queue."""
+    """A proposal as the model knows it; `sort_key` orders the queue. A second chance follows a verdict."""
 
     round: int
     sha256: str
@@ -62,6 +62,7 @@ class Proposal:
     made_as: ProposalState
     served: bool
     sort_key: int
+    follows: Verdict | None = None
     verdicts: dict[int, Verdict] = field(default_factory=dict)
 
     @property
@@ -80,10 +81,25 @@ class Case:
     def state_of(self, proposal: Proposal, opened: set[int]) -> ProposalState:
         if proposal.decision:
             return ProposalState.DECIDED
-        if self.pixel or proposal is not self.proposals[-1]:
+        if self.pixel or proposal.round < self.proposals[-1].round or not self.rejection_stands(proposal):
             return ProposalState.SUPERSEDED
         hidden = self.aside or not (proposal.served or proposal.round in opened)
         return ProposalState.HELD if hidden and proposal.made_as is ProposalState.OPEN else proposal.made_as
+
+    def rejection_stands(self, proposal: Proposal) -> bool:
+        """Whether the first proposal of the round is rejected as it was when this second chance was made."""
+        if proposal.follows is None:
+            return True
+        decision = self.first(proposal.round).decision
+        return decision is not None and decision[1].rejected == proposal.follows.rejected
+
+    def first(self, number: int) -> Proposal:
+        return next(p for p in self.proposals if p.round == number and p.follows is None)
+
+    @property
+    def current(self) -> Proposal | None:
+        seen = [p for p in self.proposals if p.follows is None or p.made_as is ProposalState.OPEN]
+        return next((p for p in reversed(seen) if self.rejection_stands(p)), None)
 
     @property
     def standing(self) -> list[tuple[Proposal, int, Verdict]]:
@@ -229,6 +245,45 @@ class LedgerMachine(RuleBasedStateMachine):
     def _last_key(self) -> int:
         return max((p.sort_key for case in self.cases.values() for p in case.proposals), default=-1) + 1
 
+    @rule(filled=some_slices)
+    @precondition(lambda self: self.state == "reviewing")
+    def second_chances(self, filled: set[int]) -> None:
+        """What was rejected comes once more: these of its slices."""
+        due = self.ledger.proposals.without_second_chance(self.round)
+        expected = [
+            (case_id, first.sha256, first.decision[1].rejected)
+            for case_id, case in self.cases.items()
+            for first in [p for p in case.proposals if p.round == self.round and p.follows is None]
+            if not (case.pixel or case.aside) and first is case.proposals[-1]
+            if first.decision and first.decision[1].rejected
+        ]
+        assert sorted((one.proposal.case_id, one.proposal.sha256, one.slices) for one in due) == sorted(expected)
+        for one in due:
+            case = self.cases[one.proposal.case_id]
+            first = case.first(self.round)
+            slices = tuple(sorted(filled & set(one.slices)))
+            left_out = tuple(sorted({*first.left_out, *one.slices} - set(slices)))
+            sha256 = f"{self.round:032d}{one.proposal.case_id + ' again':>32}"
+            draft = ProposalDraft(
+                case_id=one.proposal.case_id,
+                sha256=sha256,
+                model_sha256=f"{self.round:064d}",
+                file=sha256,
+                marked=tuple(ProposedSlice(n, "subdural", 1) for n in slices),
+                confidence=0.5,
+                unchanged_slices=left_out,
+                chance=1,
+                follows=one.verdict_id,
+            )
+            frozen = self.ledger.proposals.freeze(self.round, draft, serve=True)
+            assert self.ledger.proposals.freeze(self.round, draft, serve=True) == frozen
+            made_as = ProposalState.OPEN if slices else ProposalState.EMPTY
+            said = first.verdicts[one.verdict_id]
+            case.proposals.append(
+                Proposal(self.round, sha256, slices, left_out, made_as, True, self._last_key(), follows=said)
+            )
+            self.leases.pop(one.proposal.case_id, None)
+
     @rule(backwards=st.booleans())
     @precondition(lambda self: self.state == "proposing")
     def open_review(self, backwards: bool) -> None:
@@ -306,7 +361,8 @@ class LedgerMachine(RuleBasedStateMachine):
             with pytest.raises(StaleProposal):
                 self._say(case_id, "0" * 64, kind, set(), reader)
             return
-        proposal = case.proposals[-1]
+        proposal = case.current
+        assert proposal is not None
         meant = self._meant(proposal, kind, rejected, reader)
         if case.pixel and not proposal.decision:
             with pytest.raises(StaleProposal):
@@ -345,7 +401,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(data=st.data(), kind=kinds, reader=readers)
     def decide_an_old_proposal(self, data: st.DataObject, kind: VerdictKind, reader: str) -> None:
-        older = [(case_id, p) for case_id, case in self.cases.items() for p in case.proposals[:-1]]
+        older = [(case_id, p) for case_id, case in self.cases.items() for p in case.proposals if p is not case.current]
         if not older:
             return
         case_id, proposal = data.draw(st.sampled_from(older))
@@ -354,7 +410,8 @@ class LedgerMachine(RuleBasedStateMachine):
         if standing and (standing[1].kind, standing[1].reader) == (kind, reader):
             assert self._say(case_id, proposal.sha256, kind, said, reader).verdict_id == standing[0]
         else:
-            with pytest.raises(StaleProposal):
+            same_round = standing and proposal.round == self.cases[case_id].proposals[-1].round
+            with pytest.raises(AlreadyDecided if same_round else StaleProposal):
                 self._say(case_id, proposal.sha256, kind, set(), reader)
 
     @rule(data=st.data(), other=st.sampled_from([None, None, "x", "y"]), while_built=st.booleans())
@@ -371,7 +428,7 @@ class LedgerMachine(RuleBasedStateMachine):
         reader = other or verdict.reader
         actor = Actor(reader, "another client")
         known = self.ledger.judgements.watermark()
-        newest = self.cases[case_id].proposals[-1] is proposal
+        newest = self.cases[case_id].proposals[-1].round == proposal.round
         if verdict.reader != reader:
             with pytest.raises(NotYours):
                 self.ledger.judgements.withdraw(actor, verdict_id)
@@ -384,6 +441,10 @@ class LedgerMachine(RuleBasedStateMachine):
             assert self.ledger.judgements.withdraw(actor, verdict_id).withdrawn
             verdict.withdrawn = True
             proposal.sort_key = self._last_key()
+            if proposal.follows is None:  # what was said of its second chance goes with it
+                for later in self.cases[case_id].proposals:
+                    if later.round == proposal.round and later.decision:
+                        later.decision[1].withdrawn = True
             self.outbox.append(case_id)
             if while_built and self.state == "reviewing":
                 self.round += 1
@@ -409,11 +470,12 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def _queue(self) -> list[str]:
         found = [
-            (case.proposals[-1].sort_key, case_id)
+            (p.follows is not None, p.sort_key, case_id)
             for case_id, case in self.cases.items()
-            if case.proposals and case.state_of(case.proposals[-1], self.opened) is ProposalState.OPEN
+            for p in case.proposals
+            if case.state_of(p, self.opened) is ProposalState.OPEN
         ]
-        return [case_id for _, case_id in sorted(found)]
+        return [case_id for *_, case_id in sorted(found)]
 
     def _standing(self) -> list[tuple[str, Proposal, int, Verdict]]:
         return [(case_id, *one) for case_id, case in sorted(self.cases.items()) for one in case.standing]
@@ -428,14 +490,20 @@ class LedgerMachine(RuleBasedStateMachine):
             for stored, derived in connection.execute(select(proposals.c.state, state_of_proposal())):
                 assert stored == derived
         counts: dict[tuple[int, ProposalState], int] = {}
+        again: dict[tuple[int, ProposalState], int] = {}
         for case_id, case in self.cases.items():
             expected = [case.state_of(proposal, self.opened) for proposal in case.proposals]
             assert [p.state for p in self.ledger.proposals.of_case(case_id)] == expected
             for proposal, state in zip(case.proposals, expected, strict=True):
-                counts[proposal.round, state] = counts.get((proposal.round, state), 0) + 1
+                if proposal.follows is None:
+                    counts[proposal.round, state] = counts.get((proposal.round, state), 0) + 1
+                elif proposal.made_as is ProposalState.OPEN:
+                    again[proposal.round, state] = again.get((proposal.round, state), 0) + 1
         for number in range(self.round + 1):
             counted = self.ledger.proposals.count(number)
             assert counted == {state.value: counts.get((number, state), 0) for state in ProposalState}
+            counted = self.ledger.proposals.count_second(number)
+            assert counted == {state.value: again.get((number, state), 0) for state in ProposalState}
 
     @invariant()
     def what_stands_is_what_was_returned(self) -> None:
@@ -455,14 +523,27 @@ class LedgerMachine(RuleBasedStateMachine):
         assert self.ledger.judgements.watermark() == (watermark, len(standing))
 
     @invariant()
+    def a_second_chance_counts_only_while_all_of_it_stands_rejected(self) -> None:
+        standing = list(self.ledger.judgements.standing())
+        for case_id, case in self.cases.items():
+            for second in (p for p in case.proposals if p.follows is not None):
+                first = case.first(second.round)
+                rejected = {j.slice for j in standing if j.proposal_sha256 == first.sha256 and not j.accepted}
+                said = {j.slice for j in standing if j.proposal_sha256 == second.sha256}
+                assert said <= rejected
+                open_ = case_id in self._queue() and case.current is second
+                assert not open_ or set(second.slices) <= rejected
+
+    @invariant()
     def counts_are_the_model_s(self) -> None:
-        for number, unused in ((None, False), (self.round, True)):
+        for number, unused, chance in ((None, False, 0), (None, False, 1), (self.round, True, None)):
             said = [
                 v
                 for _, p, _, v in self._standing()
                 if number in (None, p.round) and not (unused and v.used_by is not None)
+                if chance in (None, int(p.follows is not None))
             ]
-            assert self.ledger.judgements.count(number, unused=unused) == {
+            assert self.ledger.judgements.count(number, unused=unused, chance=chance) == {
                 "accept": sum(v.kind is VerdictKind.ACCEPT for v in said),
                 "reject": sum(v.kind is VerdictKind.REJECT for v in said),
                 "accepted_slices": sum(len(v.accepted) for v in said),

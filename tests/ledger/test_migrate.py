@@ -11,16 +11,31 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from sqlalchemy import create_engine
 
 from recursive_expand.cases import ImageLabels, Role
 from recursive_expand.errors import RecursiveExpandError
-from recursive_expand.ledger import Actor, CaseState, Features, Ledger, ProposalState, RoundState, VerdictKind
-from recursive_expand.ledger.migrate import NEWEST
+from recursive_expand.ledger import (
+    Actor,
+    CaseState,
+    Features,
+    Ledger,
+    ProposalState,
+    ReadingFacts,
+    RoundState,
+    VerdictKind,
+)
+from recursive_expand.ledger.migrate import MIGRATIONS, NEWEST
 from recursive_expand.ledger.tables import metadata
 
 DATA = Path(__file__).parents[1] / "data"
+FACTS = ReadingFacts(
+    "v1", "s1", 0, 3, 1000.0, None, 1002.5, 2.5, (0, 1), 40.0, 80.0, 1.0, True, 0.0, "sheet", "keyboard", "0.2.0"
+)
 OPENER = """
 import sys
 from pathlib import Path
@@ -268,6 +283,45 @@ def test_a_failure_half_way_leaves_the_old_ledger_as_it_was(path, monkeypatch, w
         ledger = Ledger(path)
         assert ledger.audit.verify() is None
         ledger.close()
+
+
+def test_a_ledger_in_which_a_case_had_one_proposal_a_round_keeps_everything(reviewing, give, tmp_path):
+    """Schema 0005: rows are brought over as they were, and every proposal is a first one."""
+    rejection = give(reviewing, "a", VerdictKind.REJECT, facts=FACTS)
+    give(reviewing, "b", VerdictKind.ACCEPT, (1,))
+    reviewing.queue.hold("bob", ["c"], now=0, lease_seconds=60)
+    queue = [p.proposal_id for p, _ in reviewing.queue.page(now=0)]
+    reviewing.close()
+    path = tmp_path / "of_0005.sqlite"
+    _older(path, "0005", rows_of=tmp_path / "ledger.sqlite")
+    upgraded = Ledger(path)
+    assert upgraded.audit.verify() is None
+    assert [p.chance for case_id in "abc" for p in upgraded.proposals.of_case(case_id)] == [0, 0, 0]
+    assert upgraded.judgements.of_case("a")[0].rejected_slices == (0, 1)
+    assert upgraded.readings.facts(rejection.verdict_id) == FACTS
+    assert [p.proposal_id for p, _ in upgraded.queue.page(now=0)] == queue
+    assert [one.slices for one in upgraded.proposals.without_second_chance(0)] == [(0, 1), (1,)]
+    upgraded.judgements.withdraw(Actor("ann", "slicer"), rejection.verdict_id)
+    assert upgraded.audit.verify() is None
+    upgraded.close()
+
+
+def _older(path: Path, revision: str, *, rows_of: Path) -> None:
+    """A ledger of an earlier schema with another's rows, as far as it has columns for them."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    engine.dispose()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("ATTACH ? AS newer", (str(rows_of),))
+        for (table,) in connection.execute("SELECT name FROM main.sqlite_master WHERE type = 'table'").fetchall():
+            if table != "alembic_version":
+                columns = [row[1] for row in connection.execute(f"PRAGMA main.table_info({table})")]
+                named = ", ".join(f'"{name}"' for name in columns)
+                connection.execute(f"INSERT INTO main.{table} ({named}) SELECT {named} FROM newer.{table}")
 
 
 @pytest.mark.parametrize("which", ["new", "of 0.1.0"])

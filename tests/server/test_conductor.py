@@ -99,6 +99,7 @@ def test_without_expert_masks_a_person_is_waited_for(recursion, started):
         (Step.WAIT_FOR_PIXEL_LABELS, False, 0, RoundState.REVIEWING),
         (Step.WAIT_FOR_PROPOSALS, False, 0, RoundState.REVIEWING),
         (Step.REVIEW, False, 0, RoundState.REVIEWING),
+        (Step.SECOND_CHANCES, False, 0, RoundState.REVIEWING),
         (Step.DECIDED, False, 0, RoundState.REVIEWING),
         (Step.OFFER_END, False, 0, RoundState.REVIEWING),
         (Step.RESUME_NEEDED, False, 0, RoundState.REVIEWING),

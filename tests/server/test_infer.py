@@ -42,6 +42,7 @@ def test_the_frozen_proposal_is_served_as_it_is(infer, app, proposed, suffix):
     assert params | {"state": "", "voxels": {}, "confidence": 0} == {
         "proposal": voxel_sha256(np.ascontiguousarray(mask)),
         "round": 0,
+        "second_look": False,
         "model_sha256": proposal.model_sha256,
         "slices": [0, 1, 2],
         "stored": True,

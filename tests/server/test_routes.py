@@ -43,6 +43,7 @@ def test_a_verdict_is_answered_once_it_is_on_disk(post, app, reviewing):
         "used_by": None,
         "withdrawn": None,
         "tool": None,
+        "second_look": False,
     }
     assert (app.recursion.archive.studies / "labels" / "final" / "u0.nii.gz").is_file()
     assert (app.recursion.archive.studies / "labels" / "rejected" / "u0.nii.gz").is_file()
@@ -160,7 +161,8 @@ def test_the_queue_names_who_has_what(client):
     queue = client.get("/recursive/queue").json()
     assert [entry["client"] for entry in queue] == ["ann", None, None]
     assert queue[0]["case_id"] == taken
-    assert queue[0].keys() == {"case_id", "proposal", "round", "slices", "voxels", "confidence", "score", "client"}
+    said = {"case_id", "proposal", "round", "second_look", "slices", "voxels", "confidence", "score", "client"}
+    assert queue[0].keys() == said
     assert [entry["case_id"] for entry in client.get("/recursive/queue?limit=1&offset=1").json()] == [
         queue[1]["case_id"]
     ]

@@ -49,6 +49,7 @@ TABLE: dict[str, dict[str, tuple[Any, Any]]] = {
         "accepted_validation_share": (0.1, 0.1),
         "tau": (0.35, 0.35),
         "unchanged_dice": (0.95, 0.95),
+        "second_chance": ("none", "none"),
     },
     "network": {
         "kind": ("unet2015", "residual"),

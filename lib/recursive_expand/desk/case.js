@@ -176,10 +176,11 @@ export class CaseView {
       if (plane && this.overlay) contour(context, plane, left, top, scaleX, scaleY, 1.75 * ratio);
     });
     const wrong = this.item.wrong.has(this.number) ? " · slice wrong" : "";
+    const again = this.item.second_look ? " · second look" : "";
     const marked = plane?.classes.map((value) => this.classes[value - 1]).join(", ");
     const said = this.item.image_labels[this.number] ?? this.item.image_labels.case;
     const labels = said === undefined ? "" : ` · said: ${said.join(", ") || "clean"}`;
-    this.axial.caption.textContent = `${this.item.case_id} · slice ${this.number + 1} of ${this.total}${marked ? ` · ${marked}` : ""}${labels}${wrong}${plane ? "" : " · loading"}`;
+    this.axial.caption.textContent = `${this.item.case_id} · slice ${this.number + 1} of ${this.total}${again}${marked ? ` · ${marked}` : ""}${labels}${wrong}${plane ? "" : " · loading"}`;
     this.axial.element.setAttribute("aria-label", `Axial, ${this.axial.caption.textContent}`);
     this._section(this.coronal, columns, between / columnSpacing, (p, x) => this.row * columns + x);
     this._section(this.sagittal, rows, between / rowSpacing, (p, x) => x * columns + this.column);

@@ -46,6 +46,7 @@ function show(status) {
     "Wait for a verdict": status.undecided,
     "Accepted": `${status.verdicts.accept} proposals, ${status.verdicts.accepted_slices} slices`,
     "Rejected": `${status.verdicts.reject} proposals, ${status.verdicts.rejected_slices} slices`,
+    ...secondLooks(status.second_looks),
     "Cases": Object.entries(status.cases).map(([role, number]) => `${number} ${role}`).join(", "),
     "Labels to write": status.outbox.waiting ? `${status.outbox.waiting}${status.outbox.failing ? `, ${status.outbox.failing} failing: ${status.outbox.error ?? ""}` : ""}` : "none",
     "Foretold": status.foretold ? `${Math.round(status.foretold.slices)} new slices in round ${status.foretold.round} (${(100 * status.foretold.share).toFixed(1)} %)` : "–",
@@ -59,13 +60,21 @@ function show(status) {
   $("error").textContent = status.last_error ? `Last error: ${status.last_error}` : "";
   const aside = status.set_aside.map(({ source, reason }) => cell("li", `${source}: ${reason}`));
   $("aside").replaceChildren(...(aside.length ? aside : [cell("li", "nothing")]));
-  const key = [status.round, status.state, status.verdicts.accept, status.verdicts.reject].join();
+  const second = status.second_looks.verdicts;
+  const key = [status.round, status.state, status.verdicts.accept, status.verdicts.reject, second.accept, second.reject].join();
   if (key !== shown) {
     shown = key;
     showRounds().catch(() => {
       shown = null;
     });
   }
+}
+
+// Rejected masks that came once more; nothing where there were none.
+function secondLooks({ proposals, verdicts }) {
+  const waiting = proposals.open ?? 0;
+  if (!waiting && !verdicts.accept && !verdicts.reject) return {};
+  return { "Second looks": `${waiting} wait, ${verdicts.accept} accepted (${verdicts.accepted_slices} slices), ${verdicts.reject} rejected` };
 }
 
 function takeLoss(progress) {
@@ -99,6 +108,10 @@ async function showRounds() {
     "Rejected": (each) => each.rejected,
     "Within 0.3 s": (each) => each.quick,
     "In bulk": (each) => each.bulk,
+    "Second looks accepted": (each) => {
+      const { accept, reject } = each.second_chances;
+      return accept + reject ? `${accept} of ${accept + reject}` : null;
+    },
     "New slices": (each) => each.new,
     "Foretold": (each) => (Number.isFinite(each.foretold) ? Math.round(each.foretold) : null),
     "Dice": (each) => each.validation?.dice?.toFixed(3),

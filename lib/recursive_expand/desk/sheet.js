@@ -93,7 +93,8 @@ export class Sheet {
     caption.className = "caption";
     const labels = item.image_labels[plane.number] ?? item.image_labels.case;
     const said = labels === undefined ? "" : labels.length ? ` · said: ${labels.join(", ")}` : " · said: clean";
-    caption.textContent = `${item.case_id} · ${plane.number + 1}${said}`;
+    const again = item.second_look ? " · second look" : "";
+    caption.textContent = `${item.case_id} · ${plane.number + 1}${again}${said}`;
     const details = document.createElement("span");
     details.className = "unseen";
     const state = document.createElement("span");

@@ -89,7 +89,7 @@ def close_review_if_done(recursion: Recursion) -> RoundRecord | None:
     if round_ is None or round_.state is not RoundState.REVIEWING:
         return None
     step = next_step(read_state(recursion), recursion.settings.review)
-    if step in (Step.REVIEW, Step.DECIDED, Step.OFFER_END):
+    if step in (Step.REVIEW, Step.SECOND_CHANCES, Step.DECIDED, Step.OFFER_END):
         return None
     try:
         return close_review(recursion, round_, converged=step is Step.CONVERGED)

@@ -14,6 +14,7 @@ from recursive_expand.cases import Volume
 from recursive_expand.expand.frozen import frozen_ignore, frozen_label
 from recursive_expand.expand.recursion import Recursion
 from recursive_expand.expand.refined import refined_slices
+from recursive_expand.expand.second_chances import rejected_region
 from recursive_expand.expand.targets import PredictSlices, taught_as_accepted
 from recursive_expand.expand.training_set import AcceptedSlices, TrainingSet
 from recursive_expand.ledger import ProposalRecord
@@ -53,7 +54,8 @@ def build_examples(
     for accepted in (*training_set.accepted, *training_set.joined):
         volume = recursion.volume(accepted.case_id)
         masks = _accepted_targets(recursion, accepted, volume, predict)
-        name = f"{accepted.case_id}.{accepted.round}{'.joined' if accepted in training_set.joined else ''}"
+        # A round has two proposals of a case where one was a second chance.
+        name = f"{accepted.case_id}.{accepted.proposal_sha256}{'.joined' if accepted in training_set.joined else ''}"
         targets = _keep(recursion, round_index, name, masks)
         for n, target in zip(accepted.slices, targets, strict=True):
             examples.append(_example(recursion, accepted.case_id, volume, n, target, accepted=True))
@@ -63,7 +65,7 @@ def build_examples(
         volume = recursion.volume(rejected.case_id)
         masks = _frozen_slices(recursion, _proposal(recursion, rejected))[list(rejected.slices)]
         regions = np.where(masks > 0, np.uint8(REJECTED), np.uint8(IGNORE))
-        targets = _keep(recursion, round_index, f"{rejected.case_id}.{rejected.round}.rejected", regions)
+        targets = _keep(recursion, round_index, f"{rejected.case_id}.{rejected.proposal_sha256}.rejected", regions)
         examples += [
             _example(recursion, rejected.case_id, volume, n, t) for n, t in zip(rejected.slices, targets, strict=True)
         ]
@@ -148,10 +150,19 @@ def _example(
 def _accepted_targets(
     recursion: Recursion, accepted: AcceptedSlices, volume: Volume, predict: PredictSlices | None
 ) -> NDArray[np.uint8]:
-    training = recursion.settings.method.training
-    if predict is not None and not taught_as_accepted(training, accepted):
-        return predict(accepted.case_id, volume, accepted.slices)
-    proposal, numbers = _proposal(recursion, accepted), list(accepted.slices)
+    proposal = _proposal(recursion, accepted)
+    if predict is not None and not taught_as_accepted(recursion.settings.method.training, accepted):
+        masks = predict(accepted.case_id, volume, accepted.slices)
+    else:
+        masks = _as_accepted(recursion, accepted, proposal)
+    rejected = rejected_region(recursion, proposal)
+    if rejected is not None:
+        masks[rejected[list(accepted.slices)]] = IGNORE
+    return masks
+
+
+def _as_accepted(recursion: Recursion, accepted: AcceptedSlices, proposal: ProposalRecord) -> NDArray[np.uint8]:
+    training, numbers = recursion.settings.method.training, list(accepted.slices)
     frozen = _frozen_slices(recursion, proposal)[numbers]
     masks = frozen.copy() if accepted.refined_sha256 is None else refined_slices(recursion, accepted)[numbers]
     if training.ignore_band:
@@ -161,8 +172,8 @@ def _accepted_targets(
 
 
 def _proposal(recursion: Recursion, slices: AcceptedSlices) -> ProposalRecord:
-    proposal = recursion.ledger.proposals.of_round(slices.case_id, slices.round)
-    assert proposal is not None and proposal.sha256 == slices.proposal_sha256
+    proposal = recursion.ledger.proposals.of_round(slices.case_id, slices.round, sha256=slices.proposal_sha256)
+    assert proposal is not None
     return proposal
 
 

@@ -16,7 +16,8 @@ class Foretold:
 
     Attributes:
         round: the round under review, or the one to come.
-        slices: newly accepted slices; of a round under review with those accepted so far.
+        slices: newly accepted slices; of a round under review with those accepted so far. Of second chances only what
+            was accepted counts: they are not foretold.
         share: of the slices that it trained on.
     """
 
@@ -41,10 +42,10 @@ def foretell(recursion: Recursion) -> Foretold | None:
     new = expansion(ledger, round_) if round_.state is RoundState.REVIEWING else _brought(recursion, round_)
     trained = trained_slices(round_)
     if round_.state is RoundState.REVIEWING and ledger.queue.count():
-        expected = ledger.queue.expected()
+        expected = ledger.queue.expected() if ledger.queue.count(chance=0) else 0.0
         return None if expected is None else Foretold(round_.round, new + expected, (new + expected) / max(1, trained))
     if round_.round == 0:
-        counts = ledger.judgements.count(0)
+        counts = ledger.judgements.count(0, chance=0)
         judged = counts["accepted_slices"] + counts["rejected_slices"]
         kept = counts["rejected_slices"] / judged if judged else 0.0
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,6 +64,25 @@ def _freeze(recursion: Recursion, made: Made, *, serve: bool) -> ProposalRecord:
     existing = ledger.proposals.of_round(made.case_id, made.round_index)
     if existing is not None:
         return existing
+    return record(recursion, made, serve=serve)
+
+
+def record(
+    recursion: Recursion, made: Made, *, serve: bool, follows: int | None = None, left_out: Collection[int] = ()
+) -> ProposalRecord:
+    """Freeze what was made once, as the verdicts are at this moment.
+
+    Args:
+        recursion: under the round's settings.
+        made: what was made.
+        serve: queue it at once.
+        follows: of a second chance, the verdict whose rejection it answers.
+        left_out: numbers of the slices that it leaves out of what is still to be decided.
+
+    Raises:
+        OutdatedDraft: a verdict on the case was given or taken back meanwhile.
+    """
+    ledger = recursion.ledger
     verdicts = ledger.judgements.of_case(made.case_id)
     label, whole, same = _without_what_was_judged(recursion, made, verdicts)
     marked = _marked(label, made.confidence)
@@ -74,12 +93,16 @@ def _freeze(recursion: Recursion, made: Made, *, serve: bool) -> ProposalRecord:
         file=freeze_files(recursion.workspace, label, made.ignore),
         marked=marked,
         confidence=_mean_confidence(marked),
-        unchanged_slices=same,
+        unchanged_slices=tuple(sorted({*same, *left_out})),
         unchanged=whole,
         features=triage_features(label, flip_dice=made.flip_dice),
         tool=made.tool,
+        chance=0 if follows is None else 1,
+        follows=follows,
     )
     judged = [verdict.verdict_id for verdict in verdicts]
+    if follows is not None and follows not in judged:
+        raise OutdatedDraft(f"verdict {follows} on case {made.case_id!r} was taken back; what it rejected waits again")
     return ledger.proposals.freeze(made.round_index, draft, serve=serve, judged=judged)
 
 
@@ -92,15 +115,15 @@ def _without_what_was_judged(
         (the mask, whether all of it is unchanged, numbers of the slices that are).
     """
     rejected = []
-    by_round = {}
+    by_id = {}
     if verdicts:
-        by_round = {proposal.round: proposal for proposal in recursion.ledger.proposals.of_case(made.case_id)}
+        by_id = {one.proposal_id: one for one in recursion.ledger.proposals.of_case(made.case_id)}
     accepted = [number for verdict in verdicts for number in verdict.accepted_slices]
     # Most cases were never judged: a copy of 8 MB for nothing takes as long as reading the image.
     label = made.label.emptied(accepted) if accepted else made.label
     for verdict in verdicts:
         if verdict.rejected_slices:
-            proposal = by_round[verdict.round]
+            proposal = by_id[verdict.proposal_id]
             judged = frozen_label(recursion.workspace, proposal, recursion.settings.task.classes)
             rejected.append((judged.slices, verdict.rejected_slices))
     whole, same = unchanged_slices(label.slices, rejected, dice=recursion.settings.method.unchanged_dice)

@@ -43,10 +43,12 @@ def write_labels(recursion: Recursion, case_id: str) -> None:
     """
     ledger, archive = recursion.ledger, recursion.archive
     verdicts = ledger.judgements.of_case(case_id)
-    by_round = {proposal.round: proposal for proposal in ledger.proposals.of_case(case_id)} if verdicts else {}
-    accepted = [(by_round[v.round], v.accepted_slices) for v in verdicts if v.verdict is VerdictKind.ACCEPT]
+    by_id = {one.proposal_id: one for one in ledger.proposals.of_case(case_id)} if verdicts else {}
+    accepted = [(by_id[v.proposal_id], v.accepted_slices) for v in verdicts if v.verdict is VerdictKind.ACCEPT]
     rejected = [
-        (by_round[v.round], v.rejected_slices) for v in verdicts if v.rejected_slices or v.verdict is VerdictKind.REJECT
+        (by_id[v.proposal_id], v.rejected_slices)
+        for v in verdicts
+        if v.rejected_slices or v.verdict is VerdictKind.REJECT
     ]
     for tag, parts in (("final", accepted), ("rejected", rejected[-1:])):
         info = label_info(verdicts, tag)

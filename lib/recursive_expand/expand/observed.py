@@ -13,8 +13,8 @@ from recursive_expand.ledger import Ledger, RoundRecord, VerdictRecord
 def observed_acceptance(ledger: Ledger, round_: RoundRecord) -> dict[str, Any] | None:
     """The acceptance that was observed, to be held against what was promised.
 
-    Of all that was judged, and of the random share (`Review.random_share`): as readers judge the likeliest first, the
-    former flatters.
+    Of all that was judged at first look, and of the random share (`Review.random_share`): as readers judge the
+    likeliest first, the former flatters.
 
     Returns:
         `{"judged": ..., "random": ...}`, each with the number of `slices`, `accepted` (their share) and
@@ -24,7 +24,9 @@ def observed_acceptance(ledger: Ledger, round_: RoundRecord) -> dict[str, Any] |
     random = RandomShare.of(round_)
     if "promised" not in round_.report.get("operating_point", {}) and not random.share:
         return None
-    verdicts = [verdict for verdict in ledger.judgements.verdicts() if verdict.round == round_.round]
+    verdicts = [
+        verdict for verdict in ledger.judgements.verdicts() if (verdict.round, verdict.chance) == (round_.round, 0)
+    ]
     of_random = [verdict for verdict in verdicts if random.holds(verdict.proposal_id)]
     return {"judged": _rates(ledger, verdicts), "random": _rates(ledger, of_random)}
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 from recursive_expand.cases import Role
 from recursive_expand.expand.foretelling import trained_slices
 from recursive_expand.expand.recursion import Recursion
+from recursive_expand.expand.second_chances import second_chances_due
 from recursive_expand.expand.training_set import expansion
 from recursive_expand.ledger import RoundState
 from recursive_expand.settings import Review
@@ -28,6 +29,8 @@ class Step(StrEnum):
     """The server goes on proposing."""
     REVIEW = "review"
     """Experts judge proposals."""
+    SECOND_CHANCES = "second_chances"
+    """The server proposes once more, stricter, what was rejected (`second_chance`)."""
     DECIDED = "decided"
     """A person: every proposal is decided, and rounds do not begin by themselves. Verdicts can still be taken back."""
     OFFER_END = "offer_end"
@@ -52,6 +55,7 @@ class State:
         has_pixel: whether there is a usable case with an expert mask to train on.
         can_start_without_masks: whether f is pretrained, and there are cases to propose for.
         undecided: proposals that wait for a verdict.
+        second_chances: whether rejected proposals are to come once more, and do not wait yet.
         verdicts: standing verdicts on the newest round's proposals.
         expansion: new slices since its training set; None where it does not matter yet.
         trained: slices that it trained on, clean ones aside.
@@ -67,6 +71,7 @@ class State:
     has_pixel: bool = False
     can_start_without_masks: bool = False
     undecided: int = 0
+    second_chances: bool = False
     verdicts: int = 0
     expansion: int | None = None
     trained: int = 0
@@ -129,8 +134,9 @@ def read_state(recursion: Recursion, *, indexing: bool = False, asked: bool = Fa
             ledger.cases.any_of(role) for role in (Role.IMAGE, Role.UNLABELLED)
         )
         return State(has_pixel=has_pixel, can_start_without_masks=without, indexing=indexing, asked=asked, held=held)
-    undecided, verdicts, new = ledger.queue.count(), 0, None
+    undecided, verdicts, new, second = ledger.queue.count(), 0, None, False
     if round_.state is RoundState.REVIEWING:
+        second = bool(second_chances_due(recursion, round_))
         verdicts = ledger.judgements.given(round_.round)
         if not undecided or asked or _enough(verdicts, recursion.settings.review):
             new = expansion(ledger, round_)
@@ -140,6 +146,7 @@ def read_state(recursion: Recursion, *, indexing: bool = False, asked: bool = Fa
         imported=round_.imported,
         has_pixel=has_pixel,
         undecided=undecided,
+        second_chances=second,
         verdicts=verdicts,
         expansion=new,
         trained=trained_slices(round_),
@@ -153,15 +160,16 @@ def read_state(recursion: Recursion, *, indexing: bool = False, asked: bool = Fa
 def _after_review(state: State, review: Review) -> Step:
     if state.asked:
         return Step.NEXT_ROUND
+    waits = Step.SECOND_CHANCES if state.second_chances else Step.REVIEW if state.undecided else None
     if not _begins_by_itself(state, review):
-        return Step.REVIEW if state.undecided else Step.DECIDED
-    if state.undecided and not _enough(state.verdicts, review):
-        return Step.REVIEW
+        return waits or Step.DECIDED
+    if waits and not _enough(state.verdicts, review):
+        return waits
     new = state.expansion or 0
     if new > review.min_expansion and new >= review.offer_end * state.trained:
         return _unless_held(state, review, Step.NEXT_ROUND)
-    if state.undecided:
-        return Step.REVIEW
+    if waits:
+        return waits
     return Step.OFFER_END if new > review.min_expansion else Step.CONVERGED
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from recursive_expand.expand.constraints import allowed_classes
 from recursive_expand.expand.frozen import frozen_label
 from recursive_expand.expand.recursion import Recursion
+from recursive_expand.expand.second_chances import rejected_region
 from recursive_expand.expand.training_set import AcceptedSlices
 from recursive_expand.segment.constrain import AllowedClasses
 from recursive_expand.segment.metrics import Counts, count
@@ -47,7 +48,7 @@ def validate_accepted(recursion: Recursion, predictor: Predictor, held_out: Sequ
     """Dice, IoU, precision and recall of all foreground over accepted slices, of all voxels together.
 
     The reference is what an expert accepted: mostly right in what it marks, but blood may be missing, and one of the
-    recursion's own models made it.
+    recursion's own models made it. What a first look rejected around an accepted second chance does not count.
 
     Args:
         recursion: the recursion.
@@ -59,13 +60,17 @@ def validate_accepted(recursion: Recursion, predictor: Predictor, held_out: Sequ
     """
     task = recursion.settings.task
     accepted: dict[tuple[str, int], NDArray[np.uint8]] = {}
+    unknown: dict[tuple[str, int], NDArray[np.bool_]] = {}
     allowed: dict[str, AllowedClasses] = {}
     for one in held_out:
-        proposal = recursion.ledger.proposals.of_round(one.case_id, one.round)
-        assert proposal is not None and proposal.sha256 == one.proposal_sha256
+        proposal = recursion.ledger.proposals.of_round(one.case_id, one.round, sha256=one.proposal_sha256)
+        assert proposal is not None
         label = frozen_label(recursion.workspace, proposal, task.classes)
+        rejected = rejected_region(recursion, proposal)
         for number in one.slices:
             accepted[one.case_id, number] = label.slices[number]
+            if rejected is not None:
+                unknown[one.case_id, number] = rejected[number]
     for case_id in dict.fromkeys(one.case_id for one in held_out):
         case = recursion.ledger.cases.get(case_id)
         known = allowed_classes(case.image_labels if recursion.settings.method.use_image_labels else {}, case.slices)
@@ -76,6 +81,8 @@ def validate_accepted(recursion: Recursion, predictor: Predictor, held_out: Sequ
     for case_id, prediction in predictor.propose_volumes(volumes, allowed):
         for number, mask in enumerate(prediction.mask):
             if (case_id, number) in accepted:
+                if (case_id, number) in unknown:
+                    mask[unknown[case_id, number]] = 0
                 found.append(count(mask, accepted[case_id, number], len(task.classes)).foreground)
     return {"slices": len(found), "pooled": _pooled(found)}
 

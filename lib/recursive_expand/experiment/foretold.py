@@ -83,17 +83,31 @@ def foretold_table(results: Results, preset: str) -> Table:
     """Round by round, means over the seeds that reached the round."""
     of_preset = [frame[frame.preset == preset] for frame in (results.verdicts, results.rounds)]
     found = foretold_rows(*of_preset)
+    header: tuple[str, ...] = ("Round", "Seeds", *(heading for heading, _, _ in _COLUMNS))
+    rows = tuple(_rows(found)) if len(found) else ()
+    note = ""
+    again = results.second_looks
+    if len(again) and len(again := again[again.preset == preset]):
+        header += ("Second looks", "Accepted then")
+        rows = tuple((*row, *_again(again, int(row[0]), seeds=int(row[1]))) for row in rows)
+        note = " All else is of first looks; second looks: slices of rejected masks that came once more, stricter."
     return Table(
         name=f"foretold-{preset.lower().replace(' ', '-')}",
         caption=f"Predicted acceptance, round by round, preset {preset}",
-        header=("Round", "Seeds", *(heading for heading, _, _ in _COLUMNS)),
-        rows=tuple(_rows(found)) if len(found) else (),
+        header=header,
+        rows=rows,
         rules=frozenset(),
         note="Means over seeds. By chance: the calibration error that scores would have if each slice were accepted "
         "with exactly the predicted probability. First quarter: accepted slices in the first quarter of the queue, of "
         "those in the best order's. Foretold when the review opened. Promised by the operating point, observed: means "
-        "over patients of the share of their slices that was accepted.",
+        "over patients of the share of their slices that was accepted." + note,
     )
+
+
+def _again(second_looks: pd.DataFrame, index: int, *, seeds: int) -> tuple[str, str]:
+    """Second looks of a round, and how many were accepted: slices, means over its seeds."""
+    of_round = second_looks[second_looks["round"] == index]
+    return f"{len(of_round) / seeds:.0f}", f"{of_round['accepted'].astype(bool).sum() / seeds:.0f}"
 
 
 def _rows(found: pd.DataFrame) -> Iterator[tuple[str, ...]]:

@@ -26,8 +26,9 @@ class RunRound:
         model: SHA-256 of the weights that it proposed with.
         weights: their file.
         proposed: number of cases with a proposal.
-        accepted, rejected: number of verdicts.
-        accepted_slices, rejected_slices: number of slices.
+        accepted, rejected: number of verdicts on first looks.
+        accepted_slices, rejected_slices: number of slices of first looks.
+        second: the same four of second looks, as `Judgements.count` names them.
         observed: see `observed_acceptance`.
     """
 
@@ -39,6 +40,7 @@ class RunRound:
     rejected: int
     accepted_slices: int
     rejected_slices: int
+    second: dict[str, int]
     observed: dict[str, Any] | None = None
 
     @property
@@ -128,7 +130,7 @@ def _copied(location: Path) -> Iterator[Ledger]:
 
 def _round(ledger: Ledger, workspace: Workspace, record: RoundRecord) -> RunRound:
     assert record.model is not None
-    counts = ledger.judgements.count(record.round)
+    counts = ledger.judgements.count(record.round, chance=0)
     return RunRound(
         record=record,
         model=record.model,
@@ -138,12 +140,13 @@ def _round(ledger: Ledger, workspace: Workspace, record: RoundRecord) -> RunRoun
         rejected=counts["reject"],
         accepted_slices=counts["accepted_slices"],
         rejected_slices=counts["rejected_slices"],
+        second=ledger.judgements.count(record.round, chance=1),
         observed=observed_acceptance(ledger, record),
     )
 
 
 def _reviewed(ledger: Ledger, verdict: VerdictRecord, classes: Sequence[str]) -> Reviewed:
-    proposal = ledger.proposals.of_round(verdict.case_id, verdict.round)
+    proposal = ledger.proposals.of_round(verdict.case_id, verdict.round, sha256=verdict.proposal_sha256)
     assert proposal is not None
     counts = {number: dict.fromkeys(classes, 0) for number in proposal.slices}
     for one in ledger.proposals.marked(proposal.proposal_id):

@@ -72,7 +72,8 @@ def _recurse(server: ServerProcess, expert: Expert, decide: Decide, on_message: 
         if action is Action.GIVE_UP:
             raise RecursiveExpandError("the studies hold no case with an expert mask to start from")
         if action is Action.LAST_ROUND:
-            if not server.get("/recursive/rounds")[-1]["accepted_slices"]:
+            newest = server.get("/recursive/rounds")[-1]
+            if not newest["accepted_slices"] + newest.get("second_chances", {}).get("accepted_slices", 0):
                 return
             _start_round(server, status)
             continue

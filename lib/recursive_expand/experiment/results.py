@@ -29,7 +29,8 @@ class Results:
             whether the variant is the one that leads its run's tables (`evaluation.lead`).
         slices: the same by slice, before and after only.
         rounds: one row per run and round.
-        verdicts: one row per accepted or rejected slice.
+        verdicts: one row per slice that was accepted or rejected at first look.
+        second_looks: the same of rejected masks that came once more, stricter.
         data: one row per data set and kind of slice: their number.
         peers: one row per peer, seed, test set, patient and region, with the columns `peer` (its name and budget),
             `seed` and the metrics; empty without a peer.
@@ -44,6 +45,7 @@ class Results:
     verdicts: pd.DataFrame
     data: pd.DataFrame
     peers: pd.DataFrame = field(default_factory=pd.DataFrame)
+    second_looks: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def presets(self) -> list[str]:
@@ -88,7 +90,10 @@ def load_results(folder: Path) -> Results:
     whole = {name: pd.concat([f for f in found if len(f)] or found[:1]) for name, found in frames.items()}
     patients, slices, rounds, verdicts = (whole[name].reset_index(drop=True) for name in TABLES)
     data = pd.read_csv(folder / DATA)
-    return Results(folder, load_config(file), runs, patients, slices, rounds, verdicts, data, _read_peers(folder))
+    again = verdicts["second_look"].eq(True) if "second_look" in verdicts else pd.Series(False, verdicts.index)
+    first, second = (verdicts[which].reset_index(drop=True) for which in (~again, again))
+    peers = _read_peers(folder)
+    return Results(folder, load_config(file), runs, patients, slices, rounds, first, data, peers, second)
 
 
 def _read_peers(folder: Path) -> pd.DataFrame:

@@ -19,6 +19,8 @@ def round_rows(rounds: Sequence[RunRound]) -> Rows:
 
     Returns:
         The rows of `rounds.csv`; `verdicts_before` is the number of verdicts that the round's model could learn from.
+        `verdicts` are all of the round's, `second_verdicts` those of them on second looks; accepted and rejected slices
+        are those of first looks, `second_` those of second ones.
     """
     rows: Rows = []
     before = 0
@@ -27,7 +29,8 @@ def round_rows(rounds: Sequence[RunRound]) -> Rows:
         validation = report.get("validation") or {}
         observed = one.observed or {"judged": _NOTHING, "random": _NOTHING}
         training = report.get("training_slices") or {}
-        verdicts = one.accepted + one.rejected
+        second = one.second["accept"] + one.second["reject"]
+        verdicts = one.accepted + one.rejected + second
         rows.append(
             {
                 "round": one.index,
@@ -50,6 +53,9 @@ def round_rows(rounds: Sequence[RunRound]) -> Rows:
                 "verdicts": verdicts,
                 "accepted_slices": one.accepted_slices,
                 "rejected_slices": one.rejected_slices,
+                "second_verdicts": second,
+                "second_accepted_slices": one.second["accepted_slices"],
+                "second_rejected_slices": one.second["rejected_slices"],
                 "train_seconds": report.get("train_seconds"),
                 "propose_seconds": report.get("propose_seconds"),
                 "model_sha256": one.model,

@@ -64,5 +64,6 @@ def decide(status: Mapping[str, Any], *, max_rounds: int, max_verdicts: int = 0)
         return Action.FINISH
     if step != "review":
         return Action.WAIT
-    given = status["verdicts"]["accept"] + status["verdicts"]["reject"]
+    looks = (status["verdicts"], status.get("second_looks", {}).get("verdicts", {}))
+    given = sum(of.get(kind, 0) for of in looks for kind in ("accept", "reject"))
     return Action.LAST_ROUND if max_verdicts and given >= max_verdicts else Action.REVIEW

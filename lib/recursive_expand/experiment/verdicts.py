@@ -10,8 +10,8 @@ from recursive_expand.experiment.layout import Rows
 from recursive_expand.experiment.ledger_reading import Reviewed
 
 COLUMNS = (
-    "round", "order", "case_id", "slice", "region", "voxels", "accepted", "confidence", "score", "seconds", "reviewer",
-    "proposal_sha256", "model_sha256",
+    "round", "order", "second_look", "case_id", "slice", "region", "voxels", "accepted", "confidence", "score",
+    "seconds", "reviewer", "proposal_sha256", "model_sha256",
 )  # fmt: skip
 """Columns of `verdicts.csv`, which has no rows if nothing was proposed."""
 
@@ -24,10 +24,10 @@ def verdict_rows(reviewed: Iterable[Reviewed], classes: Sequence[str]) -> Rows:
         classes: class names.
 
     Returns:
-        Rows of `round`, `order` (the verdict's place in its round, from 0), `case_id`, `slice`, `region` (the class of
-        most of the slice's marked voxels), `voxels`, `accepted`, `confidence` (the proposal's), `score` (the predicted
-        probability of acceptance, if the queue was ordered by it), `seconds` (the verdict's, divided among its slices),
-        `reviewer`, `proposal_sha256`, `model_sha256`.
+        Rows of `round`, `order` (the verdict's place in its round, from 0), `second_look`, `case_id`, `slice`,
+        `region` (the class of most of the slice's marked voxels), `voxels`, `accepted`, `confidence` (the proposal's),
+        `score` (the predicted probability of acceptance, if the queue was ordered by it), `seconds` (the verdict's,
+        divided among its slices), `reviewer`, `proposal_sha256`, `model_sha256`.
     """
     places: dict[int, int] = {}
     rows: Rows = []
@@ -42,6 +42,7 @@ def verdict_rows(reviewed: Iterable[Reviewed], classes: Sequence[str]) -> Rows:
                 {
                     "round": verdict.round,
                     "order": order,
+                    "second_look": verdict.chance > 0,
                     "case_id": verdict.case_id,
                     "slice": number,
                     "region": classes[int(np.argmax(voxels))],

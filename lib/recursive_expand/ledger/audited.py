@@ -39,6 +39,7 @@ AUDITED: dict[Table, tuple[str, ...]] = {
         "proposal_id",
         "case_id",
         "round",
+        "chance",
         "sha256",
         "model_sha256",
         "file",
@@ -46,6 +47,7 @@ AUDITED: dict[Table, tuple[str, ...]] = {
         "served",
         "unchanged_slices",
         "tool",
+        "follows",
     ),
     proposal_slices: ("proposal_id", "slice", "class", "voxels"),
     verdicts: (

@@ -116,7 +116,7 @@ class Judgements:
                 connection.execute(insert(judgements), rows)
             if facts is not None and verdict_id is not None:
                 keep(connection, verdict_id, facts)
-            states.refresh(connection, proposals.c.proposal_id == proposal.proposal_id)
+            states.refresh(connection, _of_round(case_id, proposal.round))
             connection.execute(delete(leases).where(leases.c.case_id == case_id))
             queue_labels(connection, case_id, ts)
             self._store.record(
@@ -133,6 +133,7 @@ class Judgements:
             proposal_sha256=proposal.sha256,
             model_sha256=proposal.model_sha256,
             tool=proposal.tool,
+            chance=proposal.chance,
             accepted_slices=accepted,
             rejected_slices=tuple(rejected),
             used_by=None,
@@ -142,6 +143,9 @@ class Judgements:
 
     def withdraw(self, actor: Actor, verdict_id: int) -> VerdictRecord:
         """Take one's own verdict back; it stays on record, and the proposal waits for a verdict again.
+
+        The second chance of what was rejected goes with it, and so does a verdict on that, whoever's it is: it is about
+        a mask of which nobody says any more that it is wrong. It comes back if the same slices are rejected again.
 
         Raises:
             UnknownVerdict: no such verdict.
@@ -159,22 +163,29 @@ class Judgements:
             current = latest_proposal(connection, found.case_id)
             newest = connection.execute(select(rounds.c.state).order_by(rounds.c.round.desc()).limit(1)).scalar()
             closed = found.used_by is not None or newest in (RoundState.CLOSED, RoundState.CONVERGED)
-            if closed or current is None or current.proposal_id != found.proposal_id:
+            if closed or current is None or current.round != found.round or current.chance < found.chance:
                 raise NotWithdrawable(
                     f"verdict {verdict_id} belongs to round {found.round}, whose review is closed; "
                     "the case's next proposal can be judged anew"
                 )
-            connection.execute(update(verdicts).where(verdicts.c.verdict_id == verdict_id).values(withdrawn=utc_now()))
             this = proposals.c.proposal_id == found.proposal_id
+            later = select(proposals.c.proposal_id).where(
+                _of_round(found.case_id, found.round), proposals.c.chance >= found.chance
+            )
+            standing = select(verdicts.c.verdict_id).where(
+                verdicts.c.proposal_id.in_(later), verdicts.c.withdrawn.is_(None)
+            )
+            taken_back = verdicts.c.verdict_id.in_(connection.execute(standing).scalars().all())
+            connection.execute(update(verdicts).where(taken_back).values(withdrawn=utc_now()))
             connection.execute(
                 update(proposals).where(this).values(sort_key=last_key())
             )  # it is shown again after all others
-            states.refresh(connection, this)
+            states.refresh(connection, _of_round(found.case_id, found.round))
             queue_labels(connection, found.case_id, utc_now())
             self._store.record(
                 connection,
                 "verdict_withdrawn",
-                (verdicts, verdicts.c.verdict_id == verdict_id),
+                (verdicts, taken_back),
                 case_id=found.case_id,
                 reviewer=actor.reviewer,
                 client=actor.client,
@@ -239,14 +250,21 @@ class Judgements:
         with self._store.read() as connection:
             return watermark(connection)
 
-    def count(self, round_index: int | None = None, *, unused: bool = False) -> dict[str, int]:
+    def count(
+        self, round_index: int | None = None, *, unused: bool = False, chance: int | None = None
+    ) -> dict[str, int]:
         """Standing verdicts by kind, and their slices: accept, reject, accepted_slices, rejected_slices.
 
         Args:
             round_index: only on this round's proposals.
             unused: only those that no round has trained on.
+            chance: only those on first proposals (0) or on second chances (1).
         """
         where: list[ColumnElement[bool]] = [verdicts.c.withdrawn.is_(None)]
+        if chance is not None:
+            second = select(proposals.c.proposal_id).where(proposals.c.chance > 0)
+            on_second = verdicts.c.proposal_id.in_(second)
+            where.append(on_second if chance else ~on_second)
         if round_index is not None:
             where.append(verdicts.c.round == round_index)
         if unused:
@@ -296,11 +314,15 @@ def _current(connection: Connection, case_id: str) -> ProposalRecord:
     return current
 
 
+def _of_round(case_id: str, round_index: int) -> ColumnElement[bool]:
+    return (proposals.c.case_id == case_id) & (proposals.c.round == round_index)
+
+
 def _looked_at(connection: Connection, current: ProposalRecord, proposal_sha256: str) -> ProposalRecord:
     if current.sha256 == proposal_sha256:
         return current
     older = select(proposals).where(proposals.c.case_id == current.case_id, proposals.c.sha256 == proposal_sha256)
-    rows = connection.execute(older.order_by(proposals.c.round.desc()).limit(1)).all()
+    rows = connection.execute(older.order_by(proposals.c.round.desc(), proposals.c.chance.desc()).limit(1)).all()
     if not rows:
         raise _stale(current, proposal_sha256)
     return to_proposals(connection, rows)[0]
@@ -331,7 +353,7 @@ def _same_or_refuse(
         same = found.verdict is verdict and list(found.rejected_slices) == list(rejected)
         if same and found.reviewer == actor.reviewer:
             return found
-        if judged.proposal_id == current.proposal_id:
+        if judged.round == current.round:
             by = "you" if found.reviewer == actor.reviewer else found.reviewer
             mend = f"; take verdict {found.verdict_id} back first" if by == "you" else ""
             raise AlreadyDecided(
@@ -380,7 +402,9 @@ def _records(connection: Connection, *where: ColumnElement[bool]) -> list[Verdic
     """These verdicts with their judgements, oldest first."""
     query = (
         select(
-            verdicts, proposals.c.sha256, proposals.c.model_sha256, proposals.c.tool, states.used_by().label("used_by")
+            verdicts,
+            *(proposals.c[name] for name in ("sha256", "model_sha256", "tool", "chance")),
+            states.used_by().label("used_by"),
         )
         .join(proposals, proposals.c.proposal_id == verdicts.c.proposal_id)
         .where(*where)
@@ -407,6 +431,7 @@ def _to_verdict(row: Row[Any], slices: dict[tuple[int, bool], list[int]]) -> Ver
         proposal_sha256=row.sha256,
         model_sha256=row.model_sha256,
         tool=row.tool,
+        chance=row.chance,
         verdict=VerdictKind(row.verdict),
         accepted_slices=tuple(slices.get((row.verdict_id, True), ())),
         rejected_slices=tuple(slices.get((row.verdict_id, False), ())),

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import select
 
 from recursive_expand.ledger.records import CaseState, ProposalState, VerdictKind
-from recursive_expand.ledger.states import has_label
+from recursive_expand.ledger.states import has_label, shown
 from recursive_expand.ledger.store import Store
 from recursive_expand.ledger.tables import cases, label_notes, proposals, verdicts
 
@@ -62,8 +62,9 @@ class Listing:
         """Every usable case by id: in one transaction, with one query a table."""
         with self._store.read() as connection:
             made: dict[str, list[tuple[int, ProposalState]]] = {}
-            proposed = select(proposals.c.case_id, proposals.c.round, proposals.c.state).order_by(proposals.c.round)
-            for case_id, number, state in connection.execute(proposed):
+            proposed = select(proposals.c.case_id, proposals.c.round, proposals.c.state).where(shown())
+            in_order = proposed.order_by(proposals.c.round, proposals.c.chance)
+            for case_id, number, state in connection.execute(in_order):
                 made.setdefault(case_id, []).append((number, ProposalState(state)))
             said: dict[str, list[StandingVerdict]] = {}
             brief = (getattr(verdicts.c, name) for name in ("round", "verdict", "reviewer", "comment", "ts"))
@@ -87,7 +88,7 @@ class Listing:
                     info=row.info,
                     name=row.name,
                     tags=tuple(tag for tag, has in (("final", row.final), ("rejected", row.rejected)) if has),
-                    rounds=tuple(number for number, _ in rounds),
+                    rounds=tuple(dict.fromkeys(number for number, _ in rounds)),
                     newest=rounds[-1][1] if rounds else None,
                     verdicts=tuple(said.get(row.case_id, ())),
                     notes=notes.get(row.case_id, {}),

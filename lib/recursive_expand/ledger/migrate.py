@@ -11,7 +11,7 @@ from recursive_expand.ledger.snapshot import UPGRADED, snapshot
 from recursive_expand.ledger.states import refresh
 from recursive_expand.ledger.tables import events
 
-FIRST, NEWEST = "0001", "0005"
+FIRST, NEWEST = "0001", "0006"
 """Revisions of 0.1.0's schema, which did not say so in the file, and of `tables.py`."""
 MIGRATIONS = Path(__file__).parent / "migrations"
 

@@ -6,13 +6,21 @@ from collections.abc import Collection, Sequence
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, delete, exists, func, insert, select
 
+from recursive_expand.cases import Role
 from recursive_expand.ledger.errors import LedgerError, OutdatedDraft
-from recursive_expand.ledger.records import ProposalDraft, ProposalRecord, ProposalState, ProposedSlice
-from recursive_expand.ledger.states import refresh
+from recursive_expand.ledger.records import (
+    CaseState,
+    ProposalDraft,
+    ProposalRecord,
+    ProposalState,
+    ProposedSlice,
+    Rejected,
+)
+from recursive_expand.ledger.states import refresh, shown
 from recursive_expand.ledger.store import Store, chunks
-from recursive_expand.ledger.tables import leases, proposal_slices, proposals, rounds, verdicts
+from recursive_expand.ledger.tables import cases, judgements, leases, proposal_slices, proposals, rounds, verdicts
 
 
 class Proposals:
@@ -30,7 +38,7 @@ class Proposals:
     ) -> ProposalRecord:
         """Record a proposal whose files are durable; the case's undecided older one is superseded.
 
-        A case has one proposal a round: if it has one already, that one stands and is returned.
+        A case has one first proposal a round, and one second chance: if it has that already, it stands and is returned.
 
         Args:
             round_index: the round it belongs to.
@@ -42,7 +50,8 @@ class Proposals:
             OutdatedDraft: those are no longer the case's standing verdicts.
         """
         with self._store.write() as connection:
-            existing = connection.execute(_of_round(draft.case_id, round_index)).first()
+            this = _of_round(draft.case_id, round_index).where(proposals.c.chance == draft.chance)
+            existing = connection.execute(this).first()
             if existing:
                 return to_proposals(connection, [existing])[0]
             standing = select(verdicts.c.verdict_id).where(
@@ -58,6 +67,8 @@ class Proposals:
                 insert(proposals).values(
                     case_id=draft.case_id,
                     round=round_index,
+                    chance=draft.chance,
+                    follows=draft.follows,
                     sha256=draft.sha256,
                     model_sha256=draft.model_sha256,
                     tool=draft.tool,
@@ -88,7 +99,7 @@ class Proposals:
                 round=round_index,
                 proposal=draft.sha256,
             )
-            return to_proposals(connection, [connection.execute(_of_round(draft.case_id, round_index)).one()])[0]
+            return to_proposals(connection, [connection.execute(this).one()])[0]
 
     def proposed_in(self, round_index: int) -> set[str]:
         """Ids of the cases that have a proposal of this round."""
@@ -99,20 +110,64 @@ class Proposals:
 
     def of_case(self, case_id: str) -> list[ProposalRecord]:
         """All proposals of a case, oldest first."""
-        query = select(proposals).where(proposals.c.case_id == case_id).order_by(proposals.c.round)
+        of_case = select(proposals).where(proposals.c.case_id == case_id)
+        query = of_case.order_by(proposals.c.round, proposals.c.chance)
         with self._store.read() as connection:
             return to_proposals(connection, connection.execute(query).all())
 
     def current(self, case_id: str) -> ProposalRecord | None:
-        """The newest proposal of a case, decided or not."""
+        """The newest proposal of a case, decided or not; a second chance while its rejection stands."""
         with self._store.read() as connection:
             return latest_proposal(connection, case_id)
 
-    def of_round(self, case_id: str, round_index: int) -> ProposalRecord | None:
-        """A case's proposal of one round."""
+    def of_round(self, case_id: str, round_index: int, *, sha256: str | None = None) -> ProposalRecord | None:
+        """A case's proposal of one round.
+
+        Args:
+            case_id: the case.
+            round_index: the round.
+            sha256: the one of this hash, the second chance or the first; None: the newest, as `current` has it.
+        """
+        query = _of_round(case_id, round_index)
+        query = query.where(shown() if sha256 is None else proposals.c.sha256 == sha256)
         with self._store.read() as connection:
-            rows = connection.execute(_of_round(case_id, round_index)).all()
+            rows = connection.execute(query.order_by(proposals.c.chance.desc()).limit(1)).all()
             return next(iter(to_proposals(connection, rows)), None)
+
+    def without_second_chance(self, round_index: int) -> list[Rejected]:
+        """A round's first proposals of usable cases that stand rejected, whole or in part, and have had none yet.
+
+        Imported masks are none of them: nothing is known of how sure their tool was of a voxel.
+        """
+        second = proposals.alias("second")
+        had = exists(second.c.proposal_id).where(
+            second.c.case_id == proposals.c.case_id, second.c.round == proposals.c.round, second.c.chance > 0
+        )
+        query = (
+            select(proposals, verdicts.c.verdict_id, judgements.c.slice)
+            .join(verdicts, verdicts.c.proposal_id == proposals.c.proposal_id)
+            .join(judgements, judgements.c.verdict_id == verdicts.c.verdict_id)
+            .join(cases, cases.c.case_id == proposals.c.case_id)
+            .where(
+                proposals.c.round == round_index,
+                proposals.c.chance == 0,
+                proposals.c.tool.is_(None),
+                verdicts.c.withdrawn.is_(None),
+                judgements.c.accepted.is_(False),
+                cases.c.state == CaseState.READY,
+                cases.c.role.in_((Role.IMAGE, Role.UNLABELLED)),
+                ~had.correlate(proposals),
+            )
+            .order_by(proposals.c.proposal_id, judgements.c.slice)
+        )
+        with self._store.read() as connection:
+            by_proposal = groupby(connection.execute(query).all(), lambda row: row.proposal_id)
+            rows = [list(found) for _, found in by_proposal]
+            records = to_proposals(connection, [found[0] for found in rows])
+        return [
+            Rejected(record, found[0].verdict_id, tuple(row.slice for row in found), found[0].flip_dice)
+            for record, found in zip(records, rows, strict=True)
+        ]
 
     def marked(self, proposal_id: int) -> list[ProposedSlice]:
         """What a proposal marks, by slice and class."""
@@ -188,9 +243,16 @@ class Proposals:
             self._store.record(connection, "proposal_recounted", counts, removed=removed, proposal_id=proposal_id)
 
     def count(self, round_index: int) -> dict[str, int]:
-        """Number of a round's proposals by state."""
+        """Number of a round's first proposals by state."""
+        return self._count(round_index, proposals.c.chance == 0)
+
+    def count_second(self, round_index: int) -> dict[str, int]:
+        """Number of a round's second chances by state; empty and unchanged ones were none, and are left out."""
+        return self._count(round_index, (proposals.c.chance > 0) & (proposals.c.made_as == ProposalState.OPEN))
+
+    def _count(self, round_index: int, which: ColumnElement[bool]) -> dict[str, int]:
         counts = {state.value: 0 for state in ProposalState}
-        query = select(proposals.c.state, func.count()).where(proposals.c.round == round_index)
+        query = select(proposals.c.state, func.count()).where(proposals.c.round == round_index, which)
         with self._store.read() as connection:
             counts.update({s: n for s, n in connection.execute(query.group_by(proposals.c.state))})
         return counts
@@ -198,7 +260,8 @@ class Proposals:
 
 def latest_proposal(connection: Connection, case_id: str) -> ProposalRecord | None:
     """The newest proposal of a case, within a transaction."""
-    query = select(proposals).where(proposals.c.case_id == case_id).order_by(proposals.c.round.desc()).limit(1)
+    of_case = select(proposals).where(proposals.c.case_id == case_id, shown())
+    query = of_case.order_by(proposals.c.round.desc(), proposals.c.chance.desc()).limit(1)
     return next(iter(to_proposals(connection, connection.execute(query).all())), None)
 
 
@@ -228,6 +291,7 @@ def to_proposals(connection: Connection, rows: Sequence[Row[Any]]) -> list[Propo
             confidence=row.confidence,
             score=row.score,
             tool=row.tool,
+            chance=row.chance,
         )
         for row in rows
     ]

@@ -17,6 +17,8 @@ from recursive_expand.ledger.tables import judgements, leases, proposal_slices, 
 READERS_PER_CASE = 1
 """How many readers may hold a case at once: the consensus policy `first` asks one."""
 
+_ORDER = (proposals.c.chance, proposals.c.sort_key)
+
 # One statement for any number of proposals: their ids and scores come as one JSON parameter.
 _REORDER = text(
     "UPDATE proposals SET sort_key = :first + queued.key, score = json_extract(queued.value, '$[1]') "
@@ -36,6 +38,8 @@ class Hold(StrEnum):
 
 class Queue:
     """What waits for a verdict. A proposal is in the queue because of its state alone; the sort key says where.
+
+    First proposals come before all second chances: readers see everything once first.
 
     Args:
         store: the database.
@@ -62,17 +66,17 @@ class Queue:
                 connection.execute(delete(leases).where(leases.c.case_id == skip, leases.c.reader == reader))
             held = connection.execute(select(leases.c.case_id).where(leases.c.reader == reader)).scalars().all()
             # The state is no condition here: for it SQLite would walk the whole queue instead of these few cases.
-            mine = select(proposals.c.sort_key, proposals.c.case_id, proposals.c.state)
+            mine = select(proposals.c.chance, proposals.c.sort_key, proposals.c.case_id, proposals.c.state)
             found = connection.execute(mine.where(proposals.c.case_id.in_(held))).all() if held else []
-            open_ = ((row.sort_key, row.case_id) for row in found if row.state == ProposalState.OPEN)
-            case_id = min(open_, default=(None, None))[1]
+            open_ = [row for row in found if row.state == ProposalState.OPEN]
+            case_id = min(open_).case_id if open_ else None
             if case_id is None:
                 of_case = select(func.count()).where(leases.c.case_id == proposals.c.case_id)
                 free = of_case.correlate(proposals).scalar_subquery() < READERS_PER_CASE
                 query = select(proposals.c.case_id).where(waiting, free)
-                in_order = query.order_by(proposals.c.sort_key)
+                in_order = query.order_by(*_ORDER)
                 if skip is not None:  # the skipped one comes last: only when nothing else is left
-                    in_order = query.order_by(proposals.c.case_id == skip, proposals.c.sort_key)
+                    in_order = query.order_by(proposals.c.case_id == skip, *_ORDER)
                 case_id = connection.execute(in_order.limit(1)).scalar()
             if case_id is not None:
                 mine_now = and_(leases.c.case_id == case_id, leases.c.reader == reader)
@@ -94,7 +98,7 @@ class Queue:
         free = others.correlate(proposals).scalar_subquery() < READERS_PER_CASE
         query = select(proposals).where(proposals.c.state == ProposalState.OPEN, free)
         with self._store.read() as connection:
-            rows = connection.execute(query.order_by(proposals.c.sort_key).limit(limit)).all()
+            rows = connection.execute(query.order_by(*_ORDER).limit(limit)).all()
             return to_proposals(connection, rows)
 
     def hold(self, reader: str, case_ids: Sequence[str], *, now: float, lease_seconds: float) -> dict[str, Hold]:
@@ -153,7 +157,7 @@ class Queue:
         query = (
             select(proposals, reader.label("reader"))
             .where(proposals.c.state == ProposalState.OPEN)
-            .order_by(proposals.c.sort_key)
+            .order_by(*_ORDER)
             .limit(limit)
             .offset(offset)
         )
@@ -168,15 +172,19 @@ class Queue:
         with self._store.read() as connection:
             return connection.execute(query.limit(1)).scalar()
 
-    def count(self) -> int:
-        """Number of proposals that wait for a verdict."""
+    def count(self, *, chance: int | None = None) -> int:
+        """Number of proposals that wait for a verdict; with `chance`, of first (0) or second (1) looks alone."""
         query = select(func.count()).select_from(proposals).where(proposals.c.state == ProposalState.OPEN)
+        if chance is not None:
+            query = query.where(proposals.c.chance == chance)
         with self._store.read() as connection:
             return connection.execute(query).scalar_one()
 
     def expected(self) -> float | None:
-        """How many slices of the open proposals are expected to be accepted; None where no score is known."""
-        query = select(func.sum(proposals.c.score * _marked_slices())).where(proposals.c.state == ProposalState.OPEN)
+        """How many slices of the open first proposals are expected to be accepted; None where no score is known."""
+        query = select(func.sum(proposals.c.score * _marked_slices())).where(
+            proposals.c.state == ProposalState.OPEN, proposals.c.chance == 0
+        )
         with self._store.read() as connection:
             return connection.execute(query).scalar_one()
 
@@ -194,13 +202,13 @@ class Queue:
             return [Candidate(*_of_candidate(row)) for row in rows]
 
     def judged(self) -> list[JudgedProposal]:
-        """Every proposal with a standing verdict, of all rounds."""
+        """Every first proposal with a standing verdict, of all rounds."""
         accepted = func.coalesce(func.sum(cast(judgements.c.accepted, Integer)), 0)
         query = (
             _candidates(accepted.label("accepted"), (func.count(judgements.c.slice) - accepted).label("rejected"))
             .join(verdicts, verdicts.c.proposal_id == proposals.c.proposal_id)
             .outerjoin(judgements, judgements.c.verdict_id == verdicts.c.verdict_id)
-            .where(verdicts.c.withdrawn.is_(None))
+            .where(verdicts.c.withdrawn.is_(None), proposals.c.chance == 0)
             .group_by(proposals.c.proposal_id)
             .order_by(proposals.c.proposal_id)
         )
@@ -237,7 +245,7 @@ def _candidates(*more: Any) -> Any:
     return select(
         *(proposals.c[name] for name in columns),
         _marked_slices().label("slices"),
-        judged_before.correlate(proposals).label("judged_before"),
+        ((proposals.c.chance > 0) | judged_before.correlate(proposals)).label("judged_before"),
         *more,
     )
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Integer, case, cast, func, insert, select
 from recursive_expand.ledger.records import QUICK_SECONDS, ReadingFacts
 from recursive_expand.ledger.states import unused
 from recursive_expand.ledger.store import Store
-from recursive_expand.ledger.tables import judgements, proposal_slices, reading_facts, verdicts
+from recursive_expand.ledger.tables import judgements, proposal_slices, proposals, reading_facts, verdicts
 
 
 class Readings:
@@ -35,11 +35,12 @@ class Readings:
         return None if row is None else ReadingFacts(**{**row._mapping, "slices_seen": tuple(row.slices_seen)})
 
     def acceptance(self) -> list[tuple[int, str, int, int]]:
-        """(round, class, slices accepted, slices judged) of the verdicts that stand, by round and class."""
+        """(round, class, slices accepted, slices judged) of first proposals' standing verdicts, by round and class."""
         accepted = func.sum(cast(judgements.c.accepted, Integer))
         query = (
             select(verdicts.c.round, proposal_slices.c["class"], accepted, func.count())
             .join(verdicts, verdicts.c.verdict_id == judgements.c.verdict_id)
+            .join(proposals, (proposals.c.proposal_id == verdicts.c.proposal_id) & (proposals.c.chance == 0))
             .join(
                 proposal_slices,
                 (proposal_slices.c.proposal_id == verdicts.c.proposal_id)

@@ -44,7 +44,7 @@ class ProposalState(StrEnum):
     """Hardly differs from one that was rejected: not served."""
     DECIDED = "decided"
     SUPERSEDED = "superseded"
-    """A later round proposed anew before anyone decided."""
+    """A later round proposed anew before anyone decided; or it is a second chance whose rejection was taken back."""
 
 
 class VerdictKind(StrEnum):
@@ -156,6 +156,8 @@ class ProposalDraft:
         unchanged: whether the whole proposal hardly differs from a rejected one.
         features: what its acceptance is predicted from; None for an empty mask.
         tool: who made an imported mask; None for f and g.
+        chance: 0 for the round's first proposal of the case, 1 for its second chance.
+        follows: of a second chance, the id of the verdict whose rejection it answers.
     """
 
     case_id: str
@@ -168,6 +170,8 @@ class ProposalDraft:
     unchanged: bool = False
     features: Features | None = None
     tool: str | None = None
+    chance: int = 0
+    follows: int | None = None
 
 
 @dataclass(frozen=True)
@@ -191,6 +195,24 @@ class ProposalRecord:
     confidence: float
     score: float | None = None
     tool: str | None = None
+    chance: int = 0
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A first proposal that was rejected, whole or in part, and has had no second chance yet.
+
+    Attributes:
+        proposal: the proposal.
+        verdict_id: the verdict.
+        slices: numbers of the rejected slices.
+        flip_dice: of the proposal's `Features`.
+    """
+
+    proposal: ProposalRecord
+    verdict_id: int
+    slices: tuple[int, ...]
+    flip_dice: float | None
 
 
 @dataclass(frozen=True)
@@ -203,7 +225,8 @@ class Candidate:
         confidence: mean probability of its voxels, 0..1.
         features: None for an empty mask, and in ledgers of 0.1.0.
         slices: number of slices with a mask.
-        judged_before: whether an earlier proposal of the case was judged: what is left was rejected, or not marked.
+        judged_before: whether an earlier proposal of the case was judged: what is left was rejected, or not marked. Of
+            a second chance too.
     """
 
     proposal_id: int
@@ -321,6 +344,7 @@ class VerdictRecord:
         used_by: the round whose training set first saw it; None while it can be taken back.
         withdrawn: when it was taken back, else None.
         tool: who made the proposal, if it was imported.
+        chance: of the proposal: 1 for a second chance.
     """
 
     verdict_id: int
@@ -342,6 +366,7 @@ class VerdictRecord:
     used_by: int | None
     withdrawn: str | None
     tool: str | None = None
+    chance: int = 0
 
 
 @dataclass(frozen=True)

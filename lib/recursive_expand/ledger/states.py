@@ -40,6 +40,7 @@ def state_of_proposal() -> ColumnElement[str]:
     outdated = exists(newer.c.proposal_id).where(
         newer.c.case_id == proposals.c.case_id, newer.c.round > proposals.c.round
     )
+    taken_back = ~rejection_stands()
     unopened = exists(rounds.c.round).where(rounds.c.round == proposals.c.round, rounds.c.opened.is_(None))
     held = or_(
         and_(proposals.c.served.is_(False), unopened.correlate(proposals)),
@@ -47,10 +48,42 @@ def state_of_proposal() -> ColumnElement[str]:
     )
     return case(
         (decided.correlate(proposals), ProposalState.DECIDED.value),
-        (or_(outdated.correlate(proposals), case_is(cases.c.role == Role.PIXEL)), ProposalState.SUPERSEDED.value),
+        (
+            or_(outdated.correlate(proposals), taken_back, case_is(cases.c.role == Role.PIXEL)),
+            ProposalState.SUPERSEDED.value,
+        ),
         (and_(proposals.c.made_as == ProposalState.OPEN, held), ProposalState.HELD.value),
         else_=proposals.c.made_as,
     )
+
+
+@cache
+def rejection_stands() -> ColumnElement[bool]:
+    """Whether a row of `proposals` may be looked at: if it is a second chance, what it answers is still said.
+
+    That is so also where the verdict was taken back and then given again, with the same slices rejected.
+    """
+    followed, standing = verdicts.alias("followed"), verdicts.alias("standing")
+    before, now = judgements.alias("before"), judgements.alias("now")
+    differs = exists(now.c.slice).where(
+        before.c.verdict_id == followed.c.verdict_id,
+        now.c.verdict_id == standing.c.verdict_id,
+        now.c.slice == before.c.slice,
+        now.c.accepted != before.c.accepted,
+    )
+    same = exists(standing.c.verdict_id).where(
+        followed.c.verdict_id == proposals.c.follows,
+        standing.c.proposal_id == followed.c.proposal_id,
+        standing.c.withdrawn.is_(None),
+        ~differs.correlate(followed, standing),
+    )
+    return or_(proposals.c.chance == 0, same.correlate(proposals))
+
+
+@cache
+def shown() -> ColumnElement[bool]:
+    """Whether a row of `proposals` can be its case's newest: a second chance with nothing to see never is."""
+    return or_(proposals.c.chance == 0, and_(proposals.c.made_as == ProposalState.OPEN, rejection_stands()))
 
 
 @cache

@@ -91,6 +91,8 @@ proposals = Table(
     Column("proposal_id", Integer, primary_key=True),
     Column("case_id", ForeignKey("cases.case_id"), nullable=False),
     Column("round", ForeignKey("rounds.round"), nullable=False),
+    # 0: the round's first proposal of the case; 1: its second chance.
+    Column("chance", Integer, nullable=False),
     Column("sha256", String(64), nullable=False),
     # Of the weights that made it; of an imported mask, of the file that it was imported from.
     Column("model_sha256", String(64), nullable=False),
@@ -114,9 +116,14 @@ proposals = Table(
     Column("score", Float),
     # Of an imported mask: who made it.
     Column("tool", Text),
-    UniqueConstraint("case_id", "round"),
-    Index("proposals_queue", "state", "sort_key"),
+    # Of a second chance: the verdict whose rejection it answers. No foreign key: verdicts refer to proposals.
+    Column("follows", Integer),
+    UniqueConstraint("case_id", "round", "chance"),
+    # First looks come before second ones.
+    Index("proposals_queue", "state", "chance", "sort_key"),
     Index("proposals_round", "round", "state"),
+    # Second chances, which are few.
+    Index("proposals_chance", "chance"),
     # The ends of the queue, whatever is in it.
     Index("proposals_sort_key", "sort_key"),
 )

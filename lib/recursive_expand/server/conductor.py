@@ -19,6 +19,7 @@ from recursive_expand.expand.progress import read_progress
 from recursive_expand.expand.queue import VERDICTS_PER_FIT, refit
 from recursive_expand.expand.recursion import Recursion
 from recursive_expand.expand.registration import register_cases
+from recursive_expand.expand.second_chances import propose_second_chances
 from recursive_expand.expand.steps import State, Step, next_step, read_state
 from recursive_expand.ledger import MovedOn, RoundRecord, RoundState
 
@@ -179,6 +180,9 @@ class Conductor(threading.Thread):
         try:
             if step is Step.REVIEW and current is not None:
                 self._review(current)
+            elif step is Step.SECOND_CHANCES and current is not None:
+                propose_second_chances(self._recursion, current)
+                self.wake()  # without a pause: readers may be waiting for them
             elif step is Step.CONVERGED and current is not None and current.state is RoundState.REVIEWING:
                 close_review(self._recursion, current, converged=True)
                 logger.info("Round %d expanded to nothing new: the recursion has converged", current.round)

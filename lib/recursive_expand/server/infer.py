@@ -120,6 +120,7 @@ def _describe(proposal: ProposalRecord) -> dict[str, Any]:
     return {
         "proposal": proposal.sha256,
         "round": proposal.round,
+        "second_look": bool(proposal.chance),
         "model_sha256": proposal.model_sha256,
         "slices": list(proposal.slices),
         "state": proposal.state,

@@ -10,9 +10,12 @@ from recursive_expand.ledger import Ledger
 
 
 def iter_round_reports(ledger: Ledger) -> Iterator[dict[str, Any]]:
-    """Each round with its training set by source, losses, validation, verdicts, hashes and seconds, oldest first."""
+    """Each round with its training set by source, losses, validation, verdicts, hashes and seconds, oldest first.
+
+    Proposals and verdicts are those of first looks; those of second chances are in `second_chances`.
+    """
     for round_ in ledger.rounds.all():
-        counts = ledger.judgements.count(round_.round)
+        counts, second = (ledger.judgements.count(round_.round, chance=chance) for chance in (0, 1))
         report = round_.report
         yield {
             "round": round_.round,
@@ -31,11 +34,12 @@ def iter_round_reports(ledger: Ledger) -> Iterator[dict[str, Any]]:
             "rejected": counts["reject"],
             "accepted_slices": counts["accepted_slices"],
             "rejected_slices": counts["rejected_slices"],
+            "second_chances": {"proposals": ledger.proposals.count_second(round_.round), **second},
             **ledger.readings.flagged(round_.round),
             "foretold": report.get("foretold_slices"),
             "operating_point": report.get("operating_point"),
             "observed": observed_acceptance(ledger, round_),
-            "new": report.get("expanded_slices", counts["accepted_slices"]),
+            "new": report.get("expanded_slices", counts["accepted_slices"] + second["accepted_slices"]),
             "model_sha256": round_.model,
             "trained_model_sha256": round_.trained_model,
             "base_model_sha256": round_.base_model,

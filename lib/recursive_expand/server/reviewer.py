@@ -62,7 +62,7 @@ def take_review(
     check_takes_verdicts(recursion, actor, case_id)
     proposal = _reviewed(recursion, case_id, tag)
     standing = recursion.ledger.judgements.of_case(case_id)
-    own = [one for one in standing if one.round == proposal.round and one.reviewer == actor.reviewer]
+    own = [one for one in standing if one.proposal_id == proposal.proposal_id and one.reviewer == actor.reviewer]
     if own and own[-1].verdict is not kind:
         if _sent_before(recursion, case_id, tag, meta):
             return own[-1]
@@ -88,7 +88,7 @@ def _reviewed(recursion: Recursion, case_id: str, tag: str) -> ProposalRecord:
         current = ledger.proposals.current(case_id)
         mend = f"choose the label version_{current.round}" if current else "POST /infer makes a proposal"
         raise StaleProposal(f"case {case_id!r} has no final label yet; {mend}")
-    found = ledger.proposals.of_round(case_id, accepted[-1].round)
+    found = ledger.proposals.of_round(case_id, accepted[-1].round, sha256=accepted[-1].proposal_sha256)
     assert found is not None
     return found
 

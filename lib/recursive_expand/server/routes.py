@@ -62,6 +62,7 @@ class Verdict(BaseModel):
     used_by: int | None = Field(description="The round that trained with it; none while it can be taken back.")
     withdrawn: str | None = Field(description="When it was taken back.")
     tool: str | None = Field(default=None, description="Who made the mask, where it was imported.")
+    second_look: bool = Field(description="Whether the mask came once more, stricter, after it was rejected.")
 
     @classmethod
     def of(cls, record: VerdictRecord) -> Verdict:
@@ -70,6 +71,7 @@ class Verdict(BaseModel):
         return cls(
             id=fields.pop("verdict_id"),
             proposal=fields.pop("proposal_sha256"),
+            second_look=bool(fields["chance"]),
             **{name: value for name, value in fields.items() if name in cls.model_fields},
         )
 
@@ -80,6 +82,7 @@ class Queued(BaseModel):
     case_id: str
     proposal: str
     round: int
+    second_look: bool = Field(description="Whether a mask that was rejected comes once more, stricter.")
     slices: list[int] = Field(description="Slices with a mask.")
     voxels: dict[str, int] = Field(description="Voxels by class.")
     confidence: float
@@ -205,6 +208,7 @@ def get_queue(
             case_id=p.case_id,
             proposal=p.sha256,
             round=p.round,
+            second_look=bool(p.chance),
             slices=list(p.slices),
             voxels=p.voxels,
             confidence=round(p.confidence, 4),

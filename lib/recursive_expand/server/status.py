@@ -72,6 +72,13 @@ class ForetoldStatus(BaseModel):
     offers_end: bool = Field(description="So little that the end is offered: POST /recursive/end.")
 
 
+class SecondLooksStatus(BaseModel):
+    """Rejected masks that come once more, stricter."""
+
+    proposals: dict[str, int] = Field(description="The current round's by state.")
+    verdicts: dict[str, int] = Field(description="Standing verdicts and slices of all rounds.")
+
+
 class Status(BaseModel):
     """Where the recursion stands."""
 
@@ -81,10 +88,11 @@ class Status(BaseModel):
     message: str = Field(description="The same for a person.")
     progress: ProgressStatus | None
     cases: dict[str, int] = Field(description="Usable cases by role.")
-    proposals: dict[str, int] = Field(description="The current round's proposals by state.")
-    undecided: int = Field(description="Proposals that wait for a verdict.")
+    proposals: dict[str, int] = Field(description="The current round's first proposals by state.")
+    undecided: int = Field(description="Proposals that wait for a verdict, second looks included.")
+    second_looks: SecondLooksStatus
     foretold: ForetoldStatus | None
-    verdicts: dict[str, int] = Field(description="Standing verdicts and slices of all rounds.")
+    verdicts: dict[str, int] = Field(description="Standing verdicts and slices of all rounds, second looks left out.")
     outbox: OutboxStatus
     fetching: list[FetchStatus] = Field(description="Series on their way from the PACS.")
     set_aside: list[SetAsideStatus]
@@ -114,7 +122,7 @@ def read_status(recursion: Recursion, conductor: Conductor) -> Status:
         round=round_.round if round_ else None,
         message=_message(
             state,
-            undecided,
+            _waiting(undecided, ledger.queue.count(chance=1), step),
             conductor,
             fresh=recursion.settings.method.pretrain == "none",
             error=round_.error if round_ else None,
@@ -124,8 +132,12 @@ def read_status(recursion: Recursion, conductor: Conductor) -> Status:
         cases=roles,
         proposals=ledger.proposals.count(round_.round) if round_ else {},
         undecided=undecided,
+        second_looks=SecondLooksStatus(
+            proposals=ledger.proposals.count_second(round_.round) if round_ else {},
+            verdicts=ledger.judgements.count(chance=1),
+        ),
         foretold=foretold,
-        verdicts=ledger.judgements.count(),
+        verdicts=ledger.judgements.count(chance=0),
         outbox=OutboxStatus(**vars(ledger.outbox.count())),
         fetching=[
             FetchStatus(case_id=case_id, come=come, total=total)
@@ -182,8 +194,16 @@ def _state(state: RoundState | None, step: Step, *, can_start: bool) -> State:
     return cast(State, state.value)
 
 
+def _waiting(undecided: int, second: int, step: Step) -> str:
+    if step is Step.SECOND_CHANCES and not undecided:
+        return "what was rejected is proposed once more, as far as f was sure of it"
+    if second == undecided > 0:
+        return f"{undecided} rejected proposals wait for a second look"
+    return f"{undecided} proposals wait for a verdict"
+
+
 def _message(
-    state: State, undecided: int, conductor: Conductor, *, fresh: bool, error: str | None, offer: str | None
+    state: State, waiting: str, conductor: Conductor, *, fresh: bool, error: str | None, offer: str | None
 ) -> str:
     if conductor.indexing and state in ("waiting_for_pixel_labels", "training"):
         if conductor.problem is not None:
@@ -192,7 +212,7 @@ def _message(
     if conductor.held is not None and state in ("stopped", "failed"):
         return f"no round begins: {conductor.held}; POST /recursive/rounds tries again"
     if offer is not None:
-        return f"{undecided} proposals wait for a verdict; {offer}" if state == "reviewing" else offer
+        return f"{waiting}; {offer}" if state == "reviewing" else offer
     return {
         "waiting_for_proposals": "there are no masks to judge yet: recursive-expand import proposals DIR brings in "
         "those of another tool",
@@ -204,7 +224,7 @@ def _message(
         else "there are no scans yet: put some into the studies folder and restart",
         "training": "a round is training; proposals follow",
         "proposing": "proposals are being made",
-        "reviewing": f"{undecided} proposals wait for a verdict",
+        "reviewing": waiting,
         "converged": "the last round expanded to nothing new: the recursion has converged",
         "stopped": "the round was stopped; POST /recursive/rounds resumes it",
         "failed": f"the round failed ({error}); the previous model stays; POST /recursive/rounds tries again",

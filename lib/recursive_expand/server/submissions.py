@@ -106,7 +106,7 @@ def _verdict(
 
 def _refuse_edit(recursion: Recursion, proposal: ProposalRecord, found: Edited, submitted: LabelMap) -> NoReturn:
     for older in recursion.ledger.proposals.of_case(proposal.case_id):
-        if older.sha256 == submitted.sha256 and older.round != proposal.round:
+        if older.sha256 == submitted.sha256 and older.proposal_id != proposal.proposal_id:
             raise StaleProposal(
                 f"this is round {older.round}'s proposal of case {proposal.case_id!r}; round {proposal.round} has a "
                 "newer one: fetch it and judge that one"

@@ -77,6 +77,10 @@ class Method(Section):
     while few are accepted (expand/locked.py), or without a gate."""
     unchanged_dice: float = Field(default=0.95, gt=0, le=1)
     """A new proposal this close to a rejected one counts as unchanged and is not served again."""
+    second_chance: Literal["none", "stricter", "components"] = "none"
+    """Rejected masks come once more in the same round, when everything was seen once: only their confident foreground
+    (`stricter`), or of several components the one with most of it (`components`). The rest of what was rejected is left
+    out of the loss."""
 
     @field_validator("pretrain", mode="before")
     @classmethod

@@ -66,7 +66,8 @@ def test_an_empty_mask_has_no_runs():
 def test_items_are_shown_without_a_lease_and_without_what_leads_the_eye(client, app):
     items = client.get("/recursive/desk/items?reviewer=ann").json()
     assert [item["case_id"] for item in items] == [p.case_id for p, _ in app.recursion.ledger.queue.page(now=0)]
-    assert items[0].keys() == {"case_id", "proposal", "model_sha256", "round", "slices", "classes", "image_labels"}
+    asked = {"case_id", "proposal", "model_sha256", "round", "second_look", "slices", "classes", "image_labels"}
+    assert items[0].keys() == asked
     assert [reader for _, reader in app.recursion.ledger.queue.page(now=0)] == [None] * 3
     labels = {item["case_id"]: item["image_labels"] for item in items}
     assert labels["i1"]["0"] == ["intraparenchymal"] and labels["u0"] == {}

@@ -204,7 +204,7 @@ def get_given(
         verdict = next((one for one in ledger.judgements.of_case(case_id) if one.verdict_id == verdict_id), None)
         if verdict is None:
             continue  # taken back just now
-        proposal = ledger.proposals.of_round(case_id, verdict.round)
+        proposal = ledger.proposals.of_round(case_id, verdict.round, sha256=verdict.proposal_sha256)
         assert proposal is not None
         found.append(
             Given(
@@ -221,7 +221,7 @@ def get_given(
 @router.get(
     "/earlier",
     dependencies=[USER],
-    summary=f"{RBAC_USER}Earlier rounds' proposals, after one's own verdict",
+    summary=f"{RBAC_USER}Earlier proposals, after one's own verdict",
     responses={404: {"model": Refusal}, 409: {"model": Refusal}},
 )
 def get_earlier(case_id: str, reviewer: Annotated[str, Query(max_length=200)] = "") -> list[Earlier]:
@@ -230,14 +230,14 @@ def get_earlier(case_id: str, reviewer: Annotated[str, Query(max_length=200)] = 
     with as_http():
         recursion.ledger.cases.get(case_id)
         known = recursion.ledger.proposals.of_case(case_id)
-        newest = max((one.round for one in known), default=None)
-        judged = {one.round for one in recursion.ledger.judgements.of_case(case_id) if one.reviewer == reviewer}
-    if newest not in judged:
+        newest = recursion.ledger.proposals.current(case_id)
+        judged = {one.proposal_id for one in recursion.ledger.judgements.of_case(case_id) if one.reviewer == reviewer}
+    if newest is None or newest.proposal_id not in judged:
         raise HTTPException(409, "judge this proposal first: earlier ones would lead the eye")
     return [
         Earlier(round=one.round, proposal=one.sha256, slices=list(one.slices), state=one.state)
-        for one in sorted(known, key=lambda one: -one.round)
-        if one.round != newest
+        for one in reversed(known)
+        if one.proposal_id != newest.proposal_id
     ]
 
 
@@ -289,6 +289,7 @@ def _item(recursion: Recursion, proposal: ProposalRecord) -> Item:
         proposal=proposal.sha256,
         model_sha256=proposal.model_sha256,
         round=proposal.round,
+        second_look=bool(proposal.chance),
         slices=list(proposal.slices),
         classes=list(proposal.voxels),
         image_labels={

@@ -115,6 +115,7 @@ class Item(BaseModel):
     proposal: str
     model_sha256: str
     round: int
+    second_look: bool = Field(description="Whether a mask that was rejected comes once more, stricter.")
     slices: list[int] = Field(description="Numbers of the slices with a mask.")
     classes: list[str] = Field(description="What it marks.")
     image_labels: dict[str, list[str]] = Field(
@@ -133,7 +134,7 @@ class Given(BaseModel):
 
 
 class Earlier(BaseModel):
-    """A proposal of an earlier round, and what became of it."""
+    """An earlier proposal, and what became of it."""
 
     round: int
     proposal: str
