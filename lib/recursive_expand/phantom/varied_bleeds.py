@@ -41,8 +41,8 @@ _DENSITY: dict[type[Bleed], tuple[float, float]] = {
 }
 """Least and most HU: older blood fades, and in CSF it is diluted."""
 _DENSE = (1.0, 1.0)
-"""Parameters of the beta distribution from the most (0) to the least HU (1): all alike often. With (1, 2), which favours
-dense blood, f halved its probability on the fainter blood of real slices."""
+"""Parameters of the beta distribution from the most (0) to the least HU (1): all alike often. With (1, 2), which
+favours dense blood, f halved its probability on the fainter blood of real slices."""
 
 
 def draw_bleeds(rng: np.random.Generator, z: float) -> list[Bleed]:
