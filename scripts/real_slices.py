@@ -190,7 +190,7 @@ def tuned(
         network,
         examples,
         epochs=training.epochs if start is None else training.tune_epochs,
-        learning_rate=training.learning_rate if start is None else training.later_learning_rate,
+        learning_rate=training.learning_rate if start is None else training.tune_learning_rate,
         round_index=0,
     )
     return network

@@ -87,7 +87,7 @@ def test_scans_alone_are_proposed_judged_and_learnt_from(without_masks, taught, 
 
 
 def test_masks_that_make_f_forget_its_start_do_not_replace_it(recursion, reopen, taught):
-    opened = reopen(recursion.archive.studies, pretrain=taught[1], later_learning_rate=3.0, tune_epochs=1)
+    opened = reopen(recursion.archive.studies, pretrain=taught[1], tune_learning_rate=3.0, tune_epochs=1)
     opened.workspace.models.mkdir(exist_ok=True)
     shutil.copy(taught[0], opened.workspace.models)
     round_0 = run_round(opened)

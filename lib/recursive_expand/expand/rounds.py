@@ -205,7 +205,7 @@ def _train_and_publish(
             network,
             examples,
             epochs=epochs,
-            learning_rate=training.learning_rate if fresh else training.later_learning_rate,
+            learning_rate=getattr(training, recursion.settings.method.rate_setting(first=first)),
             round_index=0 if first else round_.round,
             device=device if multi_gpu or device.type == "cpu" else "cuda:0",
             checkpoint=checkpoint,

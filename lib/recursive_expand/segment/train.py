@@ -111,7 +111,7 @@ def train(
             batches = _batches(settings, examples, boxes, grid, readers, round_index, epoch, rank, world_size)
             losses.append(_train_epoch(model, optimizer, precision, batches, settings, device, world_size))
             if not math.isfinite(losses[-1]):
-                setting = "learning_rate" if round_index == 0 else "later_learning_rate"
+                setting = settings.method.rate_setting(first=round_index == 0)
                 raise RecursiveExpandError(
                     f"the loss became {losses[-1]} in epoch {epoch + 1}; lower --conf {setting} (now {learning_rate:g})"
                 )

@@ -85,6 +85,12 @@ class Method(Section):
     (`stricter`), or of several components the one with most of it (`components`). The rest of what was rejected is left
     out of the loss."""
 
+    def rate_setting(self, *, first: bool) -> str:
+        """Which setting of `training` is the learning rate of the first round, or of a later one."""
+        if self.pretrain != "none":
+            return "tune_learning_rate"
+        return "learning_rate" if first else "later_learning_rate"
+
     @field_validator("pretrain", mode="before")
     @classmethod
     def _start(cls, pretrain: object) -> str:

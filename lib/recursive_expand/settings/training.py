@@ -17,12 +17,15 @@ class Training(Section):
     later_epochs: int = Field(default=3, ge=1)
     """Epochs of every later round (the paper: 3)."""
     tune_epochs: int = Field(default=40, ge=1)
-    """Epochs of round 0 with a pretrained start: f is tuned, at the rate and on the schedule of later rounds."""
+    """Epochs of round 0 with a pretrained start: f is tuned, on the schedule of later rounds."""
     learning_rate: float = Field(default=2e-3, gt=0)
     """Adam's, in round 0."""
     later_learning_rate: float = Field(default=1e-3, gt=0)
     """The paper names no learning rate; this is Adam's own default. With 1e-4 the paper's three epochs teach too
     little, with round 0's 2e-3 the rounds swing."""
+    tune_learning_rate: float = Field(default=1e-4, gt=0)
+    """Adam's, in every round of an f with a pretrained start. Its rate fell to nothing while it learned from synthetic
+    heads: at the rate of an f with fresh weights the few slices of a round undo more than they teach."""
     later_schedule: Literal["constant", "cosine"] = "constant"
     """The learning rate of later rounds: constant, or falling by epoch along half a cosine (Loshchilov and Hutter,
     2017), so that the last weights do not depend on the last few slices. Round 0's is constant."""
