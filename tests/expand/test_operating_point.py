@@ -15,6 +15,7 @@ from recursive_expand.expand.threshold_sweep import SweptSlice
 from recursive_expand.ledger import RoundState, VerdictKind
 from recursive_expand.segment.examples import Example
 from recursive_expand.segment.predict import Predictor
+from recursive_expand.server.reports import iter_round_reports
 
 
 def swept(patient, wrong, *, source="locked", slices=1):
@@ -126,6 +127,7 @@ def test_after_a_failure_other_settings_choose_anew(choosing, changed, monkeypat
             run_round(choosing)
     fixed = run_round(changed(choosing, operating_point="fixed"))
     assert fixed.thresholds is None and fixed.state is RoundState.REVIEWING
+    assert next(iter_round_reports(choosing.ledger))["operating_point"] is None  # nothing was proposed at those
 
 
 def test_the_choice_follows_from_ledger_model_and_settings_alone(choosing, decide_all, tmp_path):

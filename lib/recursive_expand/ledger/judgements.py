@@ -325,7 +325,7 @@ def _looked_at(connection: Connection, current: ProposalRecord, proposal_sha256:
     if current.sha256 == proposal_sha256:
         return current
     older = select(proposals).where(proposals.c.case_id == current.case_id, proposals.c.sha256 == proposal_sha256)
-    rows = connection.execute(older.order_by(proposals.c.round.desc(), proposals.c.chance.desc()).limit(1)).all()
+    rows = connection.execute(older.order_by(proposals.c.round.desc(), proposals.c.chance).limit(1)).all()
     if not rows:
         raise _stale(current, proposal_sha256)
     return to_proposals(connection, rows)[0]

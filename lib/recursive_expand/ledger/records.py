@@ -411,13 +411,15 @@ class RoundRecord:
     attempts: int
 
     @property
+    def operating_point(self) -> dict[str, Any] | None:
+        """What it chose for its model under its present settings (`Rounds.choose_operating_point`); None if nothing."""
+        chosen: dict[str, Any] | None = self.report.get("operating_point")
+        return None if chosen is None or chosen["config_sha256"] != self.config_sha256 else chosen
+
+    @property
     def thresholds(self) -> dict[str, float] | None:
-        """The foreground thresholds by class that it chose for its model under its present settings; None if it did
-        not."""
-        chosen = self.report.get("operating_point")
-        if chosen is None or chosen["config_sha256"] != self.config_sha256:
-            return None
-        return dict(chosen["thresholds"])
+        """The foreground thresholds by class that it chose; None if it did not."""
+        return None if self.operating_point is None else dict(self.operating_point["thresholds"])
 
     @property
     def may_propose(self) -> bool:
