@@ -74,9 +74,8 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """
     merged = dict(base)
     for key, value in over.items():
-        below, holds_settings = merged.get(key), key in _PARTS or key in SECTIONS
-        both = holds_settings and isinstance(below, Mapping) and isinstance(value, Mapping)
-        merged[key] = merge(below, value) if both else value
+        below = merged.get(key) if key in _PARTS or key in SECTIONS else None
+        merged[key] = merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
     return merged
 
 
