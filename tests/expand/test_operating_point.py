@@ -170,7 +170,7 @@ def test_a_promise_is_held_against_what_was_observed(choosing, changed, say, mon
     for case_id, kind in {"i0": VerdictKind.ACCEPT, "i1": VerdictKind.REJECT, "u0": VerdictKind.ACCEPT}.items():
         say(conformal, case_id, kind)
     rounds.close_review_if_done(conformal)
-    report = conformal.ledger.rounds.get(0).report
+    [report] = iter_round_reports(conformal.ledger)
     assert report["operating_point"]["promised"] == 0.7
     assert report["observed"]["judged"] == report["observed"]["random"]
     assert report["observed"]["judged"]["accepted_of_patients"] == pytest.approx(2 / 3)
