@@ -13,6 +13,7 @@ from recursive_expand.cases import Geometry, Volume
 from recursive_expand.expand.clusters import FEWEST, VERIFIED, alike, form_clusters
 from recursive_expand.expand.examples import build_examples
 from recursive_expand.expand.queue import order_for_review
+from recursive_expand.expand.refined import refine_accepted
 from recursive_expand.expand.registration import register_cases
 from recursive_expand.expand.rounds import run_round
 from recursive_expand.expand.steps import Step, next_step, read_state
@@ -98,8 +99,55 @@ def test_what_follows_is_trained_on_marked_as_such(alike_ones, say):
     assert all(examples[f"{case_id}:1"].accepted for case_id in others)
     # Nobody looked at them: no label object says that somebody did.
     assert not set(others) & set(recursion.archive.labelled("final"))
-    later, _ = build_training_set(recursion.ledger, recursion.settings.method, 2)
-    assert not any(one.new for one in later.propagated)
+
+
+def test_g_refines_what_followed_as_it_does_what_was_accepted(alike_ones, say, changed):
+    recursion, _ = alike_ones
+    verified, others = _verified(recursion)
+    for case_id in verified:
+        say(recursion, case_id, ACCEPT)
+    found, _ = build_training_set(recursion.ledger, recursion.settings.method, 1)
+    recursion = changed(recursion, mode="grow", refine="after_review")
+    refined = refine_accepted(recursion, found)
+    [sha256] = {one.refined_sha256 for one in (*refined.accepted, *refined.propagated)}  # all are alike
+    assert sha256 is not None
+    assert [one.case_id for one in refined.propagated] == others
+    assert TrainingSet.from_json(refined.to_json()) == refined
+    examples = {one.key: one.target for one in build_examples(recursion, refined, 1, None)}
+    targets = [examples[f"{case_id}:1"] for case_id in (*verified, *others)]
+    assert all(np.array_equal(target, targets[0]) for target in targets)
+
+
+def test_what_follows_late_is_new_to_the_round_that_first_trains_on_it(alike_ones, say, begin):
+    """The third verdict comes while round 1 trains already: round 1 knows nothing of what follows from it."""
+    recursion, _ = alike_ones
+    verified, others = _verified(recursion)
+    for case_id in verified[:2]:
+        say(recursion, case_id, ACCEPT)
+    begin(recursion, 1)
+    say(recursion, verified[2], ACCEPT)
+    assert expansion(recursion.ledger, recursion.ledger.rounds.current()) == 1 + len(others) + 9
+    found, _ = build_training_set(recursion.ledger, recursion.settings.method, 2)
+    assert [one.new for one in found.propagated] == [True] * len(others)
+    recursion.ledger.rounds.open_review(1, order=[], report={})
+    begin(recursion, 2)
+    found, _ = build_training_set(recursion.ledger, recursion.settings.method, 3)
+    assert [one.new for one in found.propagated] == [False] * len(others)
+    assert expansion(recursion.ledger, recursion.ledger.rounds.current()) == 9
+
+
+def test_a_training_set_holds_nothing_that_follows_from_a_verdict_it_does_not_know(alike_ones, say, monkeypatch):
+    """It could be taken back still, and the round would have trained on what followed."""
+    recursion, _ = alike_ones
+    verified, _ = _verified(recursion)
+    for case_id in verified[:2]:
+        say(recursion, case_id, ACCEPT)
+    known = recursion.ledger.judgements.watermark()
+    say(recursion, verified[2], ACCEPT)
+    monkeypatch.setattr(type(recursion.ledger.judgements), "watermark", lambda _: known)  # as it was a moment ago
+    found, _ = build_training_set(recursion.ledger, recursion.settings.method, 1)
+    assert [one.case_id for one in found.accepted] == sorted(verified[:2])
+    assert found.propagated == () and found.new_slices == 2
 
 
 def test_of_a_locked_patient_nothing_that_follows_is_trained_on(alike_ones, say):

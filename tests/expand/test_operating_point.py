@@ -15,6 +15,7 @@ from recursive_expand.expand.threshold_sweep import SweptSlice
 from recursive_expand.ledger import RoundState, VerdictKind
 from recursive_expand.segment.examples import Example
 from recursive_expand.segment.predict import Predictor
+from recursive_expand.server.reports import iter_round_reports
 
 
 def swept(patient, wrong, *, source="locked", slices=1):
@@ -126,6 +127,7 @@ def test_after_a_failure_other_settings_choose_anew(choosing, changed, monkeypat
             run_round(choosing)
     fixed = run_round(changed(choosing, operating_point="fixed"))
     assert fixed.thresholds is None and fixed.state is RoundState.REVIEWING
+    assert next(iter_round_reports(choosing.ledger))["operating_point"] is None  # nothing was proposed at those
 
 
 def test_the_choice_follows_from_ledger_model_and_settings_alone(choosing, decide_all, tmp_path):
@@ -168,7 +170,7 @@ def test_a_promise_is_held_against_what_was_observed(choosing, changed, say, mon
     for case_id, kind in {"i0": VerdictKind.ACCEPT, "i1": VerdictKind.REJECT, "u0": VerdictKind.ACCEPT}.items():
         say(conformal, case_id, kind)
     rounds.close_review_if_done(conformal)
-    report = conformal.ledger.rounds.get(0).report
+    [report] = iter_round_reports(conformal.ledger)
     assert report["operating_point"]["promised"] == 0.7
     assert report["observed"]["judged"] == report["observed"]["random"]
     assert report["observed"]["judged"]["accepted_of_patients"] == pytest.approx(2 / 3)

@@ -5,7 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
+from recursive_expand.expand.frozen import frozen_label
 from recursive_expand.expand.progress import Progress
+from recursive_expand.expand.second_chances import propose_second_chances
 from recursive_expand.expand.threshold_sweep import UNKNOWN, marked_and_wrong, sweep
 from recursive_expand.ledger import Actor, VerdictKind
 from recursive_expand.segment.predict import Predictor
@@ -72,3 +74,22 @@ def test_a_verdict_that_was_taken_back_tells_nothing(reviewing, swept, say):
     assert swept(1)["judged"]
     reviewing.ledger.judgements.withdraw(Actor(verdict.reviewer, verdict.client), verdict.verdict_id)
     assert not swept(1)["judged"]
+
+
+def test_a_case_that_came_twice_is_one_volume_whose_newer_mask_decides(reviewing, changed, swept, say, proposed):
+    """The first look accepts slice 0 and rejects the others; the second accepts what is left of those."""
+    as_proposed, mask = THRESHOLDS.index(None), proposed(reviewing, "u0")
+    for case_id in ("i0", "i1"):
+        say(reviewing, case_id, VerdictKind.REJECT)
+    say(reviewing, "u0", VerdictKind.ACCEPT, [1, 2])
+    round_ = reviewing.ledger.rounds.current()
+    config = changed(reviewing, second_chance="stricter", unchanged_dice=1.0).settings.round_config()
+    propose_second_chances(reviewing, dataclasses.replace(round_, config=config))
+    second = reviewing.ledger.proposals.current("u0")
+    assert second.chance == 1
+    say(reviewing, "u0", VerdictKind.ACCEPT)
+    slices = [one for one in swept(1)["judged"] if one.patient == "u0"]
+    marked, wrong = (sum(getattr(one, name)[as_proposed].sum() for one in slices) for name in ("marked", "wrong"))
+    kept = frozen_label(reviewing.workspace, second, reviewing.settings.task.classes).slices
+    assert marked == np.count_nonzero(mask)
+    assert wrong == np.count_nonzero(mask[[1, 2]]) - np.count_nonzero(kept) > 0

@@ -155,6 +155,18 @@ def test_where_nothing_is_left_nobody_is_asked_and_that_is_remembered(reviewing,
     assert sum(reviewing.proposals.count_second(0).values()) == 0
 
 
+def test_where_the_same_mask_is_left_the_verdict_stays_on_the_first(reviewing, give, draft, start):
+    """A mask that f was sure of throughout: its second chance is unchanged, of the same hash, and never shown."""
+    first = reviewing.proposals.current("a")
+    rejection = give(reviewing, "a", REJECT)
+    same = draft("a", chance=1, follows=rejection.verdict_id, unchanged=True)
+    assert reviewing.proposals.freeze(0, same, serve=True).sha256 == first.sha256
+    assert reviewing.proposals.of_round("a", 0, sha256=first.sha256).proposal_id == first.proposal_id
+    start(reviewing, 1)
+    reviewing.proposals.freeze(1, draft("a", model_sha256="n" * 64))
+    assert give(reviewing, "a", REJECT, sha256=first.sha256).verdict_id == rejection.verdict_id
+
+
 @pytest.mark.parametrize(
     ("slices", "rejected", "settled"), [((0, 1), (), True), ((1,), (), False), ((0, 1), (1,), False)]
 )

@@ -12,6 +12,12 @@ from recursive_expand.server.conductor import Conductor
 from recursive_expand.server.status import read_status
 
 
+def propose_second(recursion, unchanged_dice=1.0):
+    round_ = recursion.ledger.rounds.current()
+    config = recursion.settings.changed(second_chance="stricter", unchanged_dice=unchanged_dice).round_config()
+    return propose_second_chances(recursion, dataclasses.replace(round_, config=config))
+
+
 @pytest.fixture
 def judge(client, app):
     def _judge(case_id, verdict, reviewer="ann"):
@@ -31,9 +37,7 @@ def again(app, judge):
     first = recursion.ledger.proposals.current("u0")
     for proposal, _ in recursion.ledger.queue.page(now=0):
         judge(proposal.case_id, "reject" if proposal.case_id == "u0" else "accept")
-    round_ = recursion.ledger.rounds.current()
-    config = recursion.settings.changed(second_chance="stricter", unchanged_dice=1.0).round_config()
-    assert propose_second_chances(recursion, dataclasses.replace(round_, config=config)) == 1
+    assert propose_second(recursion) == 1
     return first, recursion.ledger.proposals.current("u0")
 
 
@@ -85,6 +89,35 @@ def test_the_stock_reviewer_judges_it_under_the_round_s_label(client, app, again
     assert sent.status_code == 200, sent.text
     given = [(one.chance, one.verdict) for one in app.recursion.ledger.judgements.of_case("u0")]
     assert given == [(0, "reject"), (1, "accept")]
+
+
+def test_what_the_stock_reviewer_repeats_of_the_first_look_is_no_verdict_on_the_second(client, app, judge):
+    recursion = app.recursion
+
+    def flag(edited):
+        meta = {"status": "flagged", "approvedBy": "ann", "level": "", "comment": "", "editTime": edited}
+        said = {"params": json.dumps({"segmentationMeta": meta})}
+        sent = client.put("/datastore/updatelabelinfo", params={"label": "u0", "tag": "version_0"}, data=said)
+        assert sent.status_code == 200, sent.text
+        return sent.json()["verdict_id"]
+
+    rejection = flag(1)
+    for proposal, _ in recursion.ledger.queue.page(now=0):
+        judge(proposal.case_id, "accept")
+    propose_second(recursion)
+    assert flag(1) == rejection
+    assert recursion.ledger.proposals.current("u0").state == "open"
+    assert flag(2) > rejection  # said of the second
+    assert [one.chance for one in recursion.ledger.judgements.of_case("u0")] == [0, 1]
+
+
+def test_of_earlier_proposals_nothing_is_shown_that_came_after_or_was_never_there(client, app, judge):
+    judge("u0", "reject")
+    for proposal, _ in app.recursion.ledger.queue.page(now=0):
+        judge(proposal.case_id, "accept")
+    assert propose_second(app.recursion, unchanged_dice=0.01) == 0  # hardly less is left: nobody is asked
+    assert len(app.recursion.ledger.proposals.of_case("u0")) == 2
+    assert client.get("/recursive/desk/earlier?case_id=u0&reviewer=ann").json() == []
 
 
 def test_a_rejection_taken_back_takes_it_along(client, app, again, judge):

@@ -45,3 +45,9 @@ def test_a_round_s_choice_goes_before_what_was_configured():
     assert under.method.foreground_threshold == chosen
     assert settings.under(under.round_config(), None).method.foreground_threshold == chosen
     assert settings.under(settings.round_config()) == settings
+
+
+def test_thresholds_by_class_take_the_place_of_others_whole():
+    settings = load_settings(TASK_FILE, {"foreground_threshold": "{epidural: 0.3, subdural: 0.6}"})
+    assert settings.changed(foreground_threshold={"epidural": 0.2}).method.foreground_threshold == {"epidural": 0.2}
+    assert settings.changed(foreground_threshold={}).method.thresholds(settings.task.classes) == (None,) * 5

@@ -54,10 +54,14 @@ def test_a_section_and_one_of_its_settings_go_together():
         assert nest(values)["method"]["training"] == {"epochs": 1, "batch_size": 2}
 
 
-def test_merging_replaces_values_and_merges_mappings():
-    base = {"a": {"b": 1, "c": [1, 2]}, "d": 1}
-    assert merge(base, {"a": {"c": [3]}, "e": 2}) == {"a": {"b": 1, "c": [3]}, "d": 1, "e": 2}
-    assert base == {"a": {"b": 1, "c": [1, 2]}, "d": 1}
+def test_merging_replaces_settings_and_merges_what_holds_them():
+    base = {"method": {"seed": 1, "training": {"epochs": 1, "windows": [1, 2]}, "foreground_threshold": {"a": 0.1}}}
+    over = {"method": {"training": {"windows": [3]}, "foreground_threshold": {"b": 0.2}}, "review": {"order": "risk"}}
+    assert merge(base, over) == {
+        "method": {"seed": 1, "training": {"epochs": 1, "windows": [3]}, "foreground_threshold": {"b": 0.2}},
+        "review": {"order": "risk"},
+    }
+    assert base["method"]["training"] == {"epochs": 1, "windows": [1, 2]}
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from recursive_expand.errors import RecursiveExpandError
-from recursive_expand.expand.observed import observed_acceptance
 from recursive_expand.expand.recursion import Recursion
 from recursive_expand.expand.steps import Step, next_step, read_state
 from recursive_expand.expand.training_set import expansion
@@ -56,7 +53,7 @@ def close_review(recursion: Recursion, round_: RoundRecord, *, converged: bool) 
     Raises:
         MovedOn: somebody else did.
     """
-    report = _brought(recursion, round_)
+    report = {"expanded_slices": expansion(recursion.ledger, round_)}
     return recursion.ledger.rounds.close_review(round_.round, converged=converged, report=report)
 
 
@@ -72,15 +69,8 @@ def end_recursion(recursion: Recursion) -> RoundRecord:
     round_ = recursion.ledger.rounds.current()
     if round_ is None or round_.state is not RoundState.REVIEWING:
         raise NothingToDo("there is no review to end; a round that trains or proposes is stopped by DELETE /train/")
-    report = _brought(recursion, round_) | {"ended": True}
+    report = {"expanded_slices": expansion(recursion.ledger, round_), "ended": True}
     return recursion.ledger.rounds.close_review(round_.round, converged=True, report=report)
-
-
-def _brought(recursion: Recursion, round_: RoundRecord) -> dict[str, Any]:
-    """What the report of a round says once its review is over."""
-    observed = observed_acceptance(recursion.ledger, round_)
-    report: dict[str, Any] = {"expanded_slices": expansion(recursion.ledger, round_)}
-    return report if observed is None else report | {"observed": observed}
 
 
 def close_review_if_done(recursion: Recursion) -> RoundRecord | None:

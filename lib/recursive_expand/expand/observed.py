@@ -22,7 +22,7 @@ def observed_acceptance(ledger: Ledger, round_: RoundRecord) -> dict[str, Any] |
         without a verdict. None for a round that promises nothing and leaves nothing random.
     """
     random = RandomShare.of(round_)
-    if "promised" not in round_.report.get("operating_point", {}) and not random.share:
+    if "promised" not in (round_.operating_point or {}) and not random.share:
         return None
     verdicts = [
         verdict for verdict in ledger.judgements.verdicts() if (verdict.round, verdict.chance) == (round_.round, 0)

@@ -28,8 +28,8 @@ def refine_accepted(recursion: Recursion, training_set: TrainingSet) -> Training
         training_set: what it trains on.
 
     Returns:
-        The training set, with the hash of the refined mask of each proposal whose slices are learned as accepted. What
-        joined without an expert, and predicted targets, are f's own.
+        The training set, with the hash of the refined mask of each proposal whose slices are learned as accepted, if
+        only by propagation. What joined without an expert, and predicted targets, are f's own.
 
     Raises:
         InputError: a frozen mask or an image cannot be read.
@@ -37,11 +37,14 @@ def refine_accepted(recursion: Recursion, training_set: TrainingSet) -> Training
     method = recursion.settings.method
     if method.refinement.refine == "before_review" or method.refinement.mode == "off":
         return training_set
-    refined = tuple(
-        replace(one, refined_sha256=_refine(recursion, one)) if taught_as_accepted(method.training, one) else one
-        for one in training_set.accepted
+    accepted, propagated = (
+        tuple(
+            replace(one, refined_sha256=_refine(recursion, one)) if taught_as_accepted(method.training, one) else one
+            for one in group
+        )
+        for group in (training_set.accepted, training_set.propagated)
     )
-    return replace(training_set, accepted=refined)
+    return replace(training_set, accepted=accepted, propagated=propagated)
 
 
 def refined_slices(recursion: Recursion, accepted: AcceptedSlices) -> NDArray[np.uint8]:

@@ -15,7 +15,7 @@ from recursive_expand.expand.constraints import allowed_classes
 from recursive_expand.expand.frozen import frozen_label
 from recursive_expand.expand.progress import Progress
 from recursive_expand.expand.recursion import Recursion, choose_device
-from recursive_expand.ledger import RoundRecord
+from recursive_expand.ledger import RoundRecord, VerdictRecord
 from recursive_expand.segment.predict import Predictor
 
 MOST_SLICES = 128
@@ -108,32 +108,38 @@ def marked_and_wrong(
 
 
 def _judged(recursion: Recursion, round_: RoundRecord) -> Iterator[Known]:
-    """What stands of the last review, the newest verdicts first, as long as it is few slices."""
+    """What stands of the last review, the newest verdicts first, as long as it is few slices.
+
+    A case that came twice (`Method.second_chance`) is one volume; in a slice of both looks the newer mask decides.
+    """
     ledger, task = recursion.ledger, recursion.settings.task
+    by_case: dict[str, list[VerdictRecord]] = {}
     slices = 0
     for verdict in reversed(ledger.judgements.verdicts()):
-        judged = (*verdict.accepted_slices, *verdict.rejected_slices)
         if verdict.round != round_.round - 1 or verdict.model_sha256 != round_.base_model:
             continue
-        slices += len(judged)
+        slices += len(verdict.accepted_slices) + len(verdict.rejected_slices)
         if slices > MOST_SLICES:
-            return
-        case = ledger.cases.get(verdict.case_id)
-        proposal = ledger.proposals.of_round(verdict.case_id, verdict.round)
-        assert proposal is not None
+            break
+        by_case.setdefault(verdict.case_id, []).append(verdict)
+    for case_id, verdicts in by_case.items():
+        case = ledger.cases.get(case_id)
         try:
-            volume = recursion.volume(case.case_id)
+            volume = recursion.volume(case_id)
         except InputError:  # its image is gone
             continue
-        label = frozen_label(recursion.workspace, proposal, task.classes)
-        truth = np.full(label.slices.shape, UNKNOWN, np.uint8)
-        for number in verdict.accepted_slices:
-            truth[number] = label.slices[number]
-        for number in verdict.rejected_slices:
-            truth[number][label.slices[number] > 0] = 0
+        truth = np.full(volume.hu.shape, UNKNOWN, np.uint8)
+        judged: set[int] = set()
+        for verdict in reversed(verdicts):
+            mask = frozen_label(recursion.workspace, ledger.proposals.get(verdict.proposal_id), task.classes).slices
+            for number in verdict.accepted_slices:
+                truth[number] = mask[number]
+            for number in verdict.rejected_slices:
+                truth[number][mask[number] > 0] = 0
+            judged.update(verdict.accepted_slices, verdict.rejected_slices)
         labels = case.image_labels if recursion.settings.method.use_image_labels else {}
         allowed = [
             names if number in judged else frozenset()
             for number, names in enumerate(allowed_classes(labels, case.slices))
         ]
-        yield Known(case.case_id, case.patient or case.case_id, volume, truth, allowed)
+        yield Known(case_id, case.patient or case_id, volume, truth, allowed)

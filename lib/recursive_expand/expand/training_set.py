@@ -19,7 +19,7 @@ from recursive_expand.expand.labelled_slices import (
     unmarked_slices,
 )
 from recursive_expand.expand.locked import locked_patients, patient_of
-from recursive_expand.ledger import Judgement, Ledger, RoundRecord
+from recursive_expand.ledger import Judgement, Ledger, Propagated, RoundRecord
 from recursive_expand.ledger.chain import canonical
 from recursive_expand.settings import Method
 
@@ -181,11 +181,7 @@ def build_training_set(
     if method.review == "once":
         joined = _joined_slices(ledger, judged, proposable, round_index)
         new_slices += sum(len(one.slices) for one in joined if one.new)
-    propagated = tuple(
-        AcceptedSlices(one.case_id, one.round, one.proposal_sha256, one.slices, new=one.round == round_index - 1)
-        for one in ledger.propagation.accepted()
-        if one.case_id in proposable
-    )
+    propagated = _propagated_slices(ledger, proposable, known[0])
     new_slices += sum(len(one.slices) for one in propagated if one.new)
     rejected: tuple[AcceptedSlices, ...] = ()
     if method.training.rejects == "not_confident":
@@ -236,7 +232,7 @@ def expansion(ledger: Ledger, round_: RoundRecord) -> int:
     trained = TrainingSet.from_json(ledger.rounds.training_set(round_.round))
     pixel = {case_id for case_id, _, _ in trained.pixel} | set(trained.validation)
     new = ledger.judgements.count(unused=True)["accepted_slices"]
-    new += ledger.propagation.count(round_.round)
+    new += sum(len(one.slices) for one in ledger.propagation.accepted() if _is_new(one, round_))
     new += sum(len(slices) for *_, slices in ledger.proposals.first_marked_unreviewed(round_.round))
     return new + sum(c.slices for c in ledger.cases.iterate(roles=[Role.PIXEL]) if c.case_id not in pixel)
 
@@ -278,6 +274,22 @@ def _rejected_slices(judged: Collection[Judgement]) -> tuple[AcceptedSlices, ...
 
 def _slices_from_json(stored: list[dict[str, Any]]) -> tuple[AcceptedSlices, ...]:
     return tuple(AcceptedSlices(**{**one, "slices": tuple(one["slices"])}) for one in stored)
+
+
+def _propagated_slices(ledger: Ledger, proposable: Collection[str], newest: int) -> tuple[AcceptedSlices, ...]:
+    """What is accepted by propagation, as far as it follows from verdicts up to this one: a later one can be taken back
+    while the round trains."""
+    before = ledger.rounds.current()
+    return tuple(
+        AcceptedSlices(one.case_id, one.round, one.proposal_sha256, one.slices, new=_is_new(one, before))
+        for one in ledger.propagation.accepted()
+        if one.case_id in proposable and max(one.verdict_ids) <= newest
+    )
+
+
+def _is_new(followed: Propagated, newest: RoundRecord | None) -> bool:
+    """Whether no round trained on what is accepted by propagation: none knew all of the verdicts behind it."""
+    return newest is None or max(followed.verdict_ids) > newest.last_verdict
 
 
 def _joined_slices(

@@ -46,7 +46,7 @@ def round_rows(rounds: Sequence[RunRound]) -> Rows:
                 "proposed_cases": one.proposed,
                 "foretold_slices": report.get("foretold_slices"),
                 "thresholds": None if record.thresholds is None else json.dumps(record.thresholds),
-                "promised": report.get("operating_point", {}).get("promised"),
+                "promised": (record.operating_point or {}).get("promised"),
                 "observed_of_patients": observed["judged"]["accepted_of_patients"],
                 "observed_random": observed["random"]["accepted_of_patients"],
                 "verdicts_before": before,

@@ -1,11 +1,11 @@
-"""The ledger's verdicts and judgements: who accepted or rejected what, slice by slice, and who took it back."""
+"""Verdicts given and taken back: who accepted or rejected what, slice by slice."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 
 from recursive_expand.ledger import states
 from recursive_expand.ledger.errors import (
@@ -15,15 +15,19 @@ from recursive_expand.ledger.errors import (
     StaleProposal,
     UnknownCase,
     UnknownVerdict,
-    VerdictIdTaken,
+)
+from recursive_expand.ledger.judgement_queries import (
+    JudgementQueries,
+    read_verdict,
+    read_verdicts,
+    verdict_given_as,
 )
 from recursive_expand.ledger.outbox import queue_labels
 from recursive_expand.ledger.propagation import follow
 from recursive_expand.ledger.proposals import last_key, latest_proposal, to_proposals
-from recursive_expand.ledger.readings import given_as, keep
+from recursive_expand.ledger.readings import keep
 from recursive_expand.ledger.records import (
     Actor,
-    Judgement,
     ProposalRecord,
     ProposalState,
     ReadingFacts,
@@ -31,19 +35,12 @@ from recursive_expand.ledger.records import (
     VerdictKind,
     VerdictRecord,
 )
-from recursive_expand.ledger.store import Store, utc_now
+from recursive_expand.ledger.store import utc_now
 from recursive_expand.ledger.tables import cases, judgements, leases, proposals, reading_facts, rounds, verdicts
 
 
-class Judgements:
-    """Verdicts on proposals, and what they say of each slice.
-
-    Args:
-        store: the database.
-    """
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
+class Judgements(JudgementQueries):
+    """Verdicts on proposals, given and taken back."""
 
     def give(
         self,
@@ -81,7 +78,7 @@ class Judgements:
             ValueError: a rejected slice has no mask in this proposal.
         """
         with self._store.write() as connection:
-            repeated = facts and _repeated(connection, facts.client_verdict_id, actor, proposal_sha256)
+            repeated = facts and verdict_given_as(connection, facts.client_verdict_id, actor, proposal_sha256)
             if repeated:
                 return repeated
             current = _current(connection, case_id)
@@ -155,7 +152,7 @@ class Judgements:
             NotWithdrawable: a training round used it already, or a newer proposal stands.
         """
         with self._store.write() as connection:
-            found = next(iter(_records(connection, verdicts.c.verdict_id == verdict_id)), None)
+            found = next(iter(read_verdicts(connection, verdicts.c.verdict_id == verdict_id)), None)
             if found is None:
                 raise UnknownVerdict(verdict_id)
             if found.reviewer != actor.reviewer:
@@ -193,119 +190,7 @@ class Judgements:
                 reviewer=actor.reviewer,
                 client=actor.client,
             )
-            return _one(connection, verdict_id)
-
-    def verdict(self, verdict_id: int) -> VerdictRecord:
-        """One verdict, standing or withdrawn.
-
-        Raises:
-            UnknownVerdict: no such verdict.
-        """
-        with self._store.read() as connection:
-            found = _records(connection, verdicts.c.verdict_id == verdict_id)
-        if not found:
-            raise UnknownVerdict(verdict_id)
-        return found[0]
-
-    def repeated(self, client_verdict_id: str, actor: Actor, proposal_sha256: str) -> VerdictRecord | None:
-        """The verdict that was given under this id, standing or withdrawn; None where there is none.
-
-        Raises:
-            VerdictIdTaken: the id belongs to a verdict on another proposal, or of somebody else.
-        """
-        with self._store.read() as connection:
-            return _repeated(connection, client_verdict_id, actor, proposal_sha256)
-
-    def of_case(self, case_id: str) -> list[VerdictRecord]:
-        """The verdicts on a case that stand, oldest first."""
-        with self._store.read() as connection:
-            return _records(connection, verdicts.c.case_id == case_id, verdicts.c.withdrawn.is_(None))
-
-    def verdicts(self) -> list[VerdictRecord]:
-        """All verdicts that stand, oldest first."""
-        with self._store.read() as connection:
-            return _records(connection, verdicts.c.withdrawn.is_(None))
-
-    def standing(self) -> Iterator[Judgement]:
-        """Every slice's judgements that stand, by case, round, verdict and slice."""
-        query = (
-            select(
-                verdicts.c.case_id,
-                verdicts.c.round,
-                proposals.c.sha256,
-                verdicts.c.verdict_id,
-                verdicts.c.reviewer,
-                judgements.c.slice,
-                judgements.c.accepted,
-                states.used_by().label("used_by"),
-            )
-            .join(verdicts, verdicts.c.verdict_id == judgements.c.verdict_id)
-            .join(proposals, proposals.c.proposal_id == verdicts.c.proposal_id)
-            .where(verdicts.c.withdrawn.is_(None))
-            .order_by(verdicts.c.case_id, verdicts.c.round, verdicts.c.verdict_id, judgements.c.slice)
-        )
-        with self._store.read() as connection:
-            for row in connection.execute(query).yield_per(1000):
-                yield Judgement(*row)
-
-    def watermark(self) -> tuple[int, int]:
-        """(id of the newest verdict, number of those that stand): tells whether a training set is up to date."""
-        with self._store.read() as connection:
-            return watermark(connection)
-
-    def count(
-        self, round_index: int | None = None, *, unused: bool = False, chance: int | None = None
-    ) -> dict[str, int]:
-        """Standing verdicts by kind, and their slices: accept, reject, accepted_slices, rejected_slices.
-
-        Args:
-            round_index: only on this round's proposals.
-            unused: only those that no round has trained on.
-            chance: only those on first proposals (0) or on second chances (1).
-        """
-        where: list[ColumnElement[bool]] = [verdicts.c.withdrawn.is_(None)]
-        if chance is not None:
-            second = select(proposals.c.proposal_id).where(proposals.c.chance > 0)
-            on_second = verdicts.c.proposal_id.in_(second)
-            where.append(on_second if chance else ~on_second)
-        if round_index is not None:
-            where.append(verdicts.c.round == round_index)
-        if unused:
-            where.append(states.unused())
-        # Sums in one pass: grouping would sort 25,000 rows for two groups, at every look at the status.
-        accepting = verdicts.c.verdict == VerdictKind.ACCEPT
-        kinds = select(func.count().filter(accepting), func.count()).select_from(verdicts).where(*where)
-        slices = (
-            select(func.count().filter(judgements.c.accepted), func.count())
-            .select_from(judgements)
-            .join(verdicts, verdicts.c.verdict_id == judgements.c.verdict_id)
-            .where(*where)
-        )
-        with self._store.read() as connection:
-            accept, given = connection.execute(kinds).one()
-            accepted, judged = connection.execute(slices).one()
-        return {
-            "accept": accept,
-            "reject": given - accept,
-            "accepted_slices": accepted,
-            "rejected_slices": judged - accepted,
-        }
-
-    def given(self, round_index: int) -> int:
-        """Number of standing verdicts on a round's proposals, without a look at their slices."""
-        query = select(func.count()).select_from(verdicts)
-        where = (verdicts.c.round == round_index, verdicts.c.withdrawn.is_(None))
-        with self._store.read() as connection:
-            return connection.execute(query.where(*where)).scalar_one()
-
-
-def watermark(connection: Connection, *, until: int | None = None) -> tuple[int, int]:
-    """`Judgements.watermark` within a transaction; with `until`, of the verdicts up to this one."""
-    standing = select(func.count()).select_from(verdicts).where(verdicts.c.withdrawn.is_(None))
-    if until is not None:
-        return until, connection.execute(standing.where(verdicts.c.verdict_id <= until)).scalar_one()
-    newest = connection.execute(select(func.coalesce(func.max(verdicts.c.verdict_id), 0))).scalar_one()
-    return newest, connection.execute(standing).scalar_one()
+            return read_verdict(connection, verdict_id)
 
 
 def _current(connection: Connection, case_id: str) -> ProposalRecord:
@@ -325,22 +210,10 @@ def _looked_at(connection: Connection, current: ProposalRecord, proposal_sha256:
     if current.sha256 == proposal_sha256:
         return current
     older = select(proposals).where(proposals.c.case_id == current.case_id, proposals.c.sha256 == proposal_sha256)
-    rows = connection.execute(older.order_by(proposals.c.round.desc(), proposals.c.chance.desc()).limit(1)).all()
+    rows = connection.execute(older.order_by(proposals.c.round.desc(), proposals.c.chance).limit(1)).all()
     if not rows:
         raise _stale(current, proposal_sha256)
     return to_proposals(connection, rows)[0]
-
-
-def _repeated(
-    connection: Connection, client_verdict_id: str, actor: Actor, proposal_sha256: str
-) -> VerdictRecord | None:
-    verdict_id = given_as(connection, client_verdict_id)
-    if verdict_id is None:
-        return None
-    found = _one(connection, verdict_id)
-    if found.reviewer != actor.reviewer or found.proposal_sha256 != proposal_sha256:
-        raise VerdictIdTaken(client_verdict_id, found.case_id)
-    return found
 
 
 def _same_or_refuse(
@@ -351,7 +224,7 @@ def _same_or_refuse(
     rejected: Sequence[int],
     actor: Actor,
 ) -> VerdictRecord:
-    standing = _records(connection, verdicts.c.proposal_id == judged.proposal_id, verdicts.c.withdrawn.is_(None))
+    standing = read_verdicts(connection, verdicts.c.proposal_id == judged.proposal_id, verdicts.c.withdrawn.is_(None))
     for found in standing:
         same = found.verdict is verdict and list(found.rejected_slices) == list(rejected)
         if same and found.reviewer == actor.reviewer:
@@ -395,56 +268,3 @@ def _whole(
     if proposal.slices and len(rejected) == len(proposal.slices):
         return VerdictKind.REJECT, rejected
     return verdict, rejected
-
-
-def _one(connection: Connection, verdict_id: int | None) -> VerdictRecord:
-    return _records(connection, verdicts.c.verdict_id == verdict_id)[0]
-
-
-def _records(connection: Connection, *where: ColumnElement[bool]) -> list[VerdictRecord]:
-    """These verdicts with their judgements, oldest first."""
-    query = (
-        select(
-            verdicts,
-            *(proposals.c[name] for name in ("sha256", "model_sha256", "tool", "chance")),
-            states.used_by().label("used_by"),
-        )
-        .join(proposals, proposals.c.proposal_id == verdicts.c.proposal_id)
-        .where(*where)
-        .order_by(verdicts.c.verdict_id)
-    )
-    said = (
-        select(judgements)
-        .join(verdicts, verdicts.c.verdict_id == judgements.c.verdict_id)
-        .where(*where)
-        .order_by(judgements.c.verdict_id, judgements.c.slice)
-    )
-    slices: dict[tuple[int, bool], list[int]] = {}
-    for verdict_id, number, accepted in connection.execute(said):
-        slices.setdefault((verdict_id, accepted), []).append(number)
-    return [_to_verdict(row, slices) for row in connection.execute(query)]
-
-
-def _to_verdict(row: Row[Any], slices: dict[tuple[int, bool], list[int]]) -> VerdictRecord:
-    return VerdictRecord(
-        verdict_id=row.verdict_id,
-        proposal_id=row.proposal_id,
-        case_id=row.case_id,
-        round=row.round,
-        proposal_sha256=row.sha256,
-        model_sha256=row.model_sha256,
-        tool=row.tool,
-        chance=row.chance,
-        verdict=VerdictKind(row.verdict),
-        accepted_slices=tuple(slices.get((row.verdict_id, True), ())),
-        rejected_slices=tuple(slices.get((row.verdict_id, False), ())),
-        reviewer=row.reviewer,
-        client=row.client,
-        authenticated=row.authenticated,
-        reason=row.reason,
-        comment=row.comment,
-        seconds=row.seconds,
-        ts=row.ts,
-        used_by=row.used_by,
-        withdrawn=row.withdrawn,
-    )

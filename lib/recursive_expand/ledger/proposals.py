@@ -133,12 +133,15 @@ class Proposals:
         Args:
             case_id: the case.
             round_index: the round.
-            sha256: the one of this hash, the second chance or the first; None: the newest, as `current` has it.
+            sha256: the one of this hash, the first or the second chance; None: the newest, as `current` has it.
         """
         query = _of_round(case_id, round_index)
-        query = query.where(shown() if sha256 is None else proposals.c.sha256 == sha256)
+        if sha256 is None:
+            query = query.where(shown()).order_by(proposals.c.chance.desc())
+        else:  # of one hash are both only where the second chance is unchanged, and never shown
+            query = query.where(proposals.c.sha256 == sha256).order_by(proposals.c.chance)
         with self._store.read() as connection:
-            rows = connection.execute(query.order_by(proposals.c.chance.desc()).limit(1)).all()
+            rows = connection.execute(query.limit(1)).all()
             return next(iter(to_proposals(connection, rows)), None)
 
     def without_second_chance(self, round_index: int) -> list[Rejected]:

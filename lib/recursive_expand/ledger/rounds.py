@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 from recursive_expand.ledger import chain
 from recursive_expand.ledger.chain import OPERATING_POINT
 from recursive_expand.ledger.errors import MovedOn, OutdatedTrainingSet
-from recursive_expand.ledger.judgements import watermark
+from recursive_expand.ledger.judgement_queries import watermark
 from recursive_expand.ledger.queue import reorder
 from recursive_expand.ledger.records import CalibrationSlice, Features, RoundRecord, RoundState
 from recursive_expand.ledger.states import refresh

@@ -37,7 +37,7 @@ def iter_round_reports(ledger: Ledger) -> Iterator[dict[str, Any]]:
             "second_chances": {"proposals": ledger.proposals.count_second(round_.round), **second},
             **ledger.readings.flagged(round_.round),
             "foretold": report.get("foretold_slices"),
-            "operating_point": report.get("operating_point"),
+            "operating_point": round_.operating_point,
             "observed": observed_acceptance(ledger, round_),
             "new": report.get(
                 "expanded_slices",

@@ -62,10 +62,11 @@ def take_review(
     check_takes_verdicts(recursion, actor, case_id)
     proposal = _reviewed(recursion, case_id, tag)
     standing = recursion.ledger.judgements.of_case(case_id)
-    own = [one for one in standing if one.proposal_id == proposal.proposal_id and one.reviewer == actor.reviewer]
+    of_round = [one for one in standing if one.round == proposal.round and one.reviewer == actor.reviewer]
+    if of_round and _sent_before(recursion, case_id, tag, meta):  # of a first look, too, whose second has the same tag
+        return of_round[-1]
+    own = [one for one in of_round if one.proposal_id == proposal.proposal_id]
     if own and own[-1].verdict is not kind:
-        if _sent_before(recursion, case_id, tag, meta):
-            return own[-1]
         withdraw(recursion, actor, own[-1].verdict_id)
     elif own:
         return own[-1]

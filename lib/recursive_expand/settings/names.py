@@ -68,10 +68,13 @@ def nest(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with the values of `over`, mappings being merged and everything else replaced."""
+    """`base` with the settings of `over` in place of its own.
+
+    Parts and sections are merged; a setting is replaced whole, one with names in it (`foreground_threshold`) too.
+    """
     merged = dict(base)
     for key, value in over.items():
-        below = merged.get(key)
+        below = merged.get(key) if key in _PARTS or key in SECTIONS else None
         merged[key] = merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
     return merged
 

@@ -28,13 +28,14 @@ class Review(Section):
     verdicts so far predict (expand/triage.py), before the other half, and in each the classes in turn."""
     random_share: float | None = Field(default=None, ge=0, le=1)
     """Share of the proposals that come in random order, spread over the queue: what readers accept of them tells the
-    rate among all, however few are judged. None: 0.1 with `operating_point: conformal`, else 0."""
+    rate among all, however few are judged. A review keeps the one that it opened with. None: 0.1 with
+    `operating_point: conformal`, else 0."""
     lease_minutes: float = Field(default=15.0, gt=0)
     """How long a proposal served to one client is kept from the others."""
     propagate: int = Field(default=0, ge=0)
     """Members of a cluster of alike proposals, on average (at least 5). Readers judge three of each; if all three are
-    accepted, the others count as accepted without a look, marked as such (expand/clusters.py). 0: every proposal is
-    judged."""
+    accepted, the others count as accepted without a look, marked as such (expand/clusters.py). Clusters are formed when
+    a review opens, with `order: risk` and `review: every_round` alone. 0: every proposal is judged."""
     bulk_accept: bool = False
     """The desk offers to accept all that a sheet shows at once; each verdict is marked as one of many."""
     edits: Literal["refuse", "promote"] = "refuse"

@@ -237,7 +237,7 @@ def get_earlier(case_id: str, reviewer: Annotated[str, Query(max_length=200)] = 
     return [
         Earlier(round=one.round, proposal=one.sha256, slices=list(one.slices), state=one.state)
         for one in reversed(known)
-        if one.proposal_id != newest.proposal_id
+        if (one.round, one.chance) < (newest.round, newest.chance)
     ]
 
 
