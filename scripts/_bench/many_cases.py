@@ -65,6 +65,7 @@ def fill(recursion: Recursion, *, side: int = SIDE, model: str = MODEL) -> None:
                 "case_id": one.case_id,
                 "round": 0,
                 "sha256": label.sha256,
+                "chance": 0,
                 "model_sha256": model,
                 "file": file,
                 "made_as": ProposalState.OPEN,

@@ -72,7 +72,7 @@ def fingerprint(
     if method["training"]["replay_share"] == 0:
         del method["training"]["replay_share"]
     if method["pretrain"] == "none":
-        del method["pretrain"], method["training"]["tune_epochs"]
+        del method["pretrain"], method["training"]["tune_epochs"], method["training"]["tune_learning_rate"]
     method["training"]["crop_to_head"] = method["training"].pop("crop_to_region")
     task = settings.task.model_dump(mode="json", include={"classes", "windows", "region"})
     if task["region"] == "head":
