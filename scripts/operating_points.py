@@ -10,22 +10,22 @@ the unseen synthetic slices, or on the latter alone, as in a study without a mas
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import nn
 
 from real_slices import REPOSITORY, TAU, RealSlice, measured, read_slices
-from recursive_expand.cases import Geometry, Volume
+from recursive_expand.expand.calibration_set import Known
 from recursive_expand.expand.operating_point import GRID, safe_threshold
 from recursive_expand.expand.threshold_choice import best_thresholds
-from recursive_expand.expand.threshold_sweep import Source, SweptSlice, marked_and_wrong
+from recursive_expand.expand.threshold_sweep import Source, SweptSlice, marked_and_wrong, proposed_at
 from recursive_expand.segment.network import build_network
 from recursive_expand.segment.predict import Predictor
+from recursive_expand.segment.slice_volume import slice_volume
 from recursive_expand.segment.unseen import unseen_examples
 from recursive_expand.settings import Settings, load_settings
 
@@ -33,33 +33,25 @@ Thresholds = Mapping[str, float]
 FIXED = (0.5, 0.2, 0.1)
 
 
-def swept(
-    settings: Settings, network: nn.Module, known: Sequence[tuple[str, Volume, NDArray[np.uint8]]], source: Source
-) -> list[SweptSlice]:
-    """(patient, slice, its true mask) at every threshold of the grid."""
-    classes = settings.task.classes
-    counts = np.zeros((len(known), 2, len(GRID), len(classes)), np.int64)
-    for place, threshold in enumerate(GRID):
-        predictor = Predictor(settings.changed(foreground_threshold=dict.fromkeys(classes, threshold)), network)
-        volumes = ((str(n), volume) for n, (_, volume, _) in enumerate(known))
-        for n, (_, prediction) in enumerate(predictor.propose_volumes(volumes)):
-            counts[n, :, place] = marked_and_wrong(prediction.mask[0], known[n][2], len(classes))
-    return [
-        SweptSlice(patient, source, marked, wrong)
-        for (patient, _, _), (marked, wrong) in zip(known, counts, strict=True)
-    ]
+def swept(settings: Settings, network: nn.Module, slices: Sequence[Known], source: Source) -> list[SweptSlice]:
+    """Slices at every threshold of the grid."""
+    classes = len(settings.task.classes)
+    counts = {one.key: np.zeros((2, len(GRID), classes), np.int64) for one in slices}
+    for place, one, masks in proposed_at(GRID, settings, network, slices):
+        counts[one.key][:, place] = marked_and_wrong(masks[0], one.truth[0], classes)
+    return [SweptSlice(one.patient or one.key, source, *counts[one.key]) for one in slices]
 
 
-def synthetic(settings: Settings) -> list[tuple[str, Volume, NDArray[np.uint8]]]:
+def synthetic(settings: Settings) -> Iterator[Known]:
     """The unseen synthetic slices, each a patient."""
-    found = []
     for example in unseen_examples(settings):
         assert example.spacing is not None
-        affine = np.diag([-example.spacing[1], -example.spacing[0], 5.0, 1.0])
-        rows, columns = example.hu.shape
-        volume = Volume(example.hu[None], Geometry.of((columns, rows, 1), affine))
-        found.append((example.key, volume, example.target))
-    return found
+        yield Known(example.key, None, slice_volume(example.hu, example.spacing), example.target[None], [None])
+
+
+def known(one: RealSlice) -> Known:
+    """A real slice as one of the locked share."""
+    return Known(one.name, one.patient, one.volume, one.mask[None], [None])
 
 
 def chosen(settings: Settings, kind: str, slices: Sequence[SweptSlice]) -> Thresholds:
@@ -109,8 +101,8 @@ def main() -> None:
     network.load_state_dict(load_file(asked.weights))
     slices = read_slices(asked.data / "ct_ich_v1_slices", settings.task.classes, None)
     patients = sorted({one.patient for one in slices})
-    real = swept(settings, network, [(one.patient, one.volume, one.mask) for one in slices], "locked")
-    unseen = swept(settings, network, synthetic(settings), "synthetic")
+    real = swept(settings, network, [known(one) for one in slices], "locked")
+    unseen = swept(settings, network, list(synthetic(settings)), "synthetic")
     of_patient = {patient: [one for one in slices if one.patient == patient] for patient in patients}
     for threshold in FIXED:
         fixed = dict.fromkeys(settings.task.classes, threshold)

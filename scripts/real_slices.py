@@ -37,13 +37,14 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY / "lib"))
 
 from recursive_expand.archives.images import read_volume  # noqa: E402
-from recursive_expand.cases import Geometry, Volume  # noqa: E402
+from recursive_expand.cases import Volume  # noqa: E402
 from recursive_expand.expand.labelled_slices import MINED_FROM  # noqa: E402
 from recursive_expand.expand.unchanged import class_dice  # noqa: E402
 from recursive_expand.importers.dicom import DicomImporter  # noqa: E402
 from recursive_expand.importers.head_size import spacing_of_heads  # noqa: E402
 from recursive_expand.importers.pictures import read_binary_mask, read_grey  # noqa: E402
 from recursive_expand.importers.runner import run_import  # noqa: E402
+from recursive_expand.segment.cleaned import cleaned  # noqa: E402
 from recursive_expand.segment.composites import CleanSlice, painted_examples, pasted_examples  # noqa: E402
 from recursive_expand.segment.examples import IGNORE, LABELLED, Example  # noqa: E402
 from recursive_expand.segment.metrics import Counts  # noqa: E402
@@ -52,9 +53,8 @@ from recursive_expand.segment.predict import Predictor  # noqa: E402
 from recursive_expand.segment.pretrain import pretrained  # noqa: E402
 from recursive_expand.segment.regions.registry import region_named  # noqa: E402
 from recursive_expand.segment.replay import replay_count, replay_examples  # noqa: E402
-from recursive_expand.segment.rims import drop_rims  # noqa: E402
 from recursive_expand.segment.second_chance import Kind, second_chance  # noqa: E402
-from recursive_expand.segment.specks import drop_specks  # noqa: E402
+from recursive_expand.segment.slice_volume import slice_volume  # noqa: E402
 from recursive_expand.segment.train import train  # noqa: E402
 from recursive_expand.settings import Settings, load_settings  # noqa: E402
 
@@ -96,10 +96,8 @@ def read_slices(folder: Path, classes: Sequence[str], spacing: float | None) -> 
     for name, image in hu.items():
         marked = read_binary_mask(folder / "masks" / f"{name}.png")
         regions = known[known["slice"] == name]
-        geometry = Geometry.of((*image.shape[::-1], 1), np.diag([-mm, -mm, 5.0, 1.0]))
-        found.append(
-            RealSlice(name, regions["patient"].iloc[0], Volume(image[None], geometry), _typed(marked, regions, classes))
-        )
+        volume = slice_volume(image, (mm, mm))
+        found.append(RealSlice(name, regions["patient"].iloc[0], volume, _typed(marked, regions, classes)))
     return found
 
 
@@ -163,8 +161,7 @@ def second_looks(settings: Settings, network: nn.Module, slices: Sequence[RealSl
             continue
         rejected, there = rejected + 1, there + np.count_nonzero((first > 0) & true)
         mask = second_chance(first, prediction.ignore[0], kind)
-        mask = drop_specks(mask, min_pixels=refinement.min_area / math.prod(spacing))
-        mask = drop_rims(mask, np.asarray(one.volume.hu[0]), spacing, min_depth=refinement.min_depth)
+        mask = cleaned(mask, one.volume.hu[0], spacing, refinement)
         if mask.any() and class_dice(mask, first) < settings.method.unchanged_dice:
             masks.append((np.count_nonzero(mask), np.count_nonzero((mask > 0) & true)))
     accepted = [(marked, right) for marked, right in masks if 1 - right / marked <= TAU]
@@ -236,7 +233,9 @@ def with_clean_slices(
     if training.clean_slices == "false_positives":
         assert start is not None, "mined negatives want a start that marks something"
         predictor, order = Predictor(settings, start), order[: MINED_FROM * most]
-        marked = {i: np.count_nonzero(predictor.predict(_volume(clean[i])).mask) for i in order}
+        marked = {
+            i: np.count_nonzero(predictor.predict(slice_volume(clean[i].hu, clean[i].spacing)).mask) for i in order
+        }
         order.sort(key=lambda i: -marked[i])
     return examples + [
         Example(
@@ -244,11 +243,6 @@ def with_clean_slices(
         )
         for i in order[:most]
     ]
-
-
-def _volume(one: CleanSlice) -> Volume:
-    rows, columns = one.hu.shape
-    return Volume(one.hu[None], Geometry.of((columns, rows, 1), np.diag([-one.spacing[1], -one.spacing[0], 5.0, 1.0])))
 
 
 def clean_head(folder: Path) -> Volume:

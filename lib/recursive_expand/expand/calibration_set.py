@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recursive_expand.cases import Geometry, LabelMap, Role, Volume
+from recursive_expand.cases import LabelMap, Role, Volume
 from recursive_expand.expand.progress import Progress
 from recursive_expand.expand.recursion import Recursion
 from recursive_expand.expand.snapshots import round_predictor
@@ -16,11 +16,11 @@ from recursive_expand.expand.triage import triage_features
 from recursive_expand.ledger import CalibrationSlice, CaseRecord, RoundRecord
 from recursive_expand.segment.constrain import AllowedClasses
 from recursive_expand.segment.predict import Prediction
+from recursive_expand.segment.slice_volume import slice_volume
 from recursive_expand.segment.unseen import unseen_count, unseen_examples
 
 MOST_LOCKED = 256
 """Slices of the locked share that are looked at: more would tell little more."""
-_THICKNESS_MM = 5.0
 
 
 @dataclass(frozen=True)
@@ -103,12 +103,9 @@ def known_volumes(recursion: Recursion, locked: Sequence[CaseRecord]) -> Iterato
         yield Known(case.case_id, case.patient or case.case_id, recursion.volume(case.case_id), truth, allowed)
     for n, example in enumerate(unseen_examples(recursion.settings)):
         assert example.spacing is not None
-        affine = np.diag([-example.spacing[1], -example.spacing[0], _THICKNESS_MM, 1.0])
-        rows, columns = example.hu.shape
-        geometry = Geometry.of((columns, rows, 1), affine)
         truth = example.target[None]
         allowed = _labels(truth, classes, labelled=_falls_in(share, n))
-        yield Known(example.key, None, Volume(example.hu[None], geometry), truth, allowed)
+        yield Known(example.key, None, slice_volume(example.hu, example.spacing), truth, allowed)
 
 
 def _falls_in(share: float, n: int) -> bool:

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from recursive_expand.expand.frozen import frozen_label
 from recursive_expand.expand.recursion import Recursion
 from recursive_expand.ledger import Candidate, Cluster, ProposalRecord, RoundRecord
+from recursive_expand.settings.review import FEWEST as FEWEST
 
 VERIFIED = 3
 """Members of a cluster that readers are asked about (Papadopoulos et al., 2021)."""
-FEWEST = 5
-"""Smaller clusters spare too little."""
 LEAST_SCORE = 0.7
 """Predicted acceptance from which on a proposal may be in a cluster. On phantoms 13 % of round 1's proposals that
 followed were wrong without a limit, 3 % with this one; in round 0, whose predictions rest on few slices, it keeps

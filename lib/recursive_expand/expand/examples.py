@@ -63,7 +63,7 @@ def build_examples(
     wanted = training_set.rejected if recursion.settings.method.training.rejects == "not_confident" else ()
     for rejected in wanted:
         volume = recursion.volume(rejected.case_id)
-        masks = _frozen_slices(recursion, _proposal(recursion, rejected))[list(rejected.slices)]
+        masks = _frozen_slices(recursion, rejected.proposal(recursion.ledger))[list(rejected.slices)]
         regions = np.where(masks > 0, np.uint8(REJECTED), np.uint8(IGNORE))
         targets = _keep(recursion, round_index, f"{rejected.case_id}.{rejected.proposal_sha256}.rejected", regions)
         examples += [
@@ -150,7 +150,7 @@ def _example(
 def _accepted_targets(
     recursion: Recursion, accepted: AcceptedSlices, volume: Volume, predict: PredictSlices | None
 ) -> NDArray[np.uint8]:
-    proposal = _proposal(recursion, accepted)
+    proposal = accepted.proposal(recursion.ledger)
     if predict is not None and not taught_as_accepted(recursion.settings.method.training, accepted):
         masks = predict(accepted.case_id, volume, accepted.slices)
     else:
@@ -169,12 +169,6 @@ def _as_accepted(recursion: Recursion, accepted: AcceptedSlices, proposal: Propo
         # Where g disagrees with f, the mask is at odds with the probabilities.
         masks[frozen_ignore(recursion.workspace, proposal)[numbers] | (masks != frozen)] = IGNORE
     return masks
-
-
-def _proposal(recursion: Recursion, slices: AcceptedSlices) -> ProposalRecord:
-    proposal = recursion.ledger.proposals.of_round(slices.case_id, slices.round, sha256=slices.proposal_sha256)
-    assert proposal is not None
-    return proposal
 
 
 def _frozen_slices(recursion: Recursion, proposal: ProposalRecord) -> NDArray[np.uint8]:

@@ -64,9 +64,7 @@ def refined_slices(recursion: Recursion, accepted: AcceptedSlices) -> NDArray[np
 def _refine(recursion: Recursion, accepted: AcceptedSlices) -> str:
     """Refine the accepted slices of one proposal; returns the refined mask's SHA-256, its file being durable."""
     task, refinement = recursion.settings.task, recursion.settings.method.refinement
-    sha256 = accepted.proposal_sha256
-    proposal = recursion.ledger.proposals.of_round(accepted.case_id, accepted.round, sha256=sha256)
-    assert proposal is not None
+    proposal = accepted.proposal(recursion.ledger)
     frozen = frozen_label(recursion.workspace, proposal, task.classes)
     volume = recursion.volume(accepted.case_id)
     smallest = refinement.min_area / math.prod(volume.geometry.spacing[1:])

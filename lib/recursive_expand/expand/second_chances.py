@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +14,8 @@ from recursive_expand.expand.frozen import frozen_ignore, frozen_label
 from recursive_expand.expand.queue import order_for_review
 from recursive_expand.expand.recursion import Recursion
 from recursive_expand.ledger import OutdatedDraft, ProposalRecord, ProposalState, Rejected, RoundRecord
-from recursive_expand.segment.rims import drop_rims
+from recursive_expand.segment.cleaned import cleaned
 from recursive_expand.segment.second_chance import second_chance
-from recursive_expand.segment.specks import drop_specks
 
 logger = logging.getLogger(__name__)
 
@@ -83,13 +81,10 @@ def _propose(recursion: Recursion, rejected: Rejected) -> ProposalRecord:
     ignore = frozen_ignore(recursion.workspace, first)
     volume = recursion.volume(first.case_id)
     spacing = volume.geometry.spacing[1:]
-    smallest = method.refinement.min_area / math.prod(spacing)
     slices = np.zeros_like(label.slices)
     for number in rejected.slices:
         mask = second_chance(label.slices[number], ignore[number], method.second_chance)
-        mask = drop_specks(mask, min_pixels=smallest)
-        hu = np.asarray(volume.hu[number])
-        slices[number] = drop_rims(mask, hu, spacing, min_depth=method.refinement.min_depth)
+        slices[number] = cleaned(mask, np.asarray(volume.hu[number]), spacing, method.refinement)
     known = {one.slice: one.confidence for one in recursion.ledger.proposals.marked(first.proposal_id)}
     confidence = np.full(len(slices), np.nan, np.float32)
     for number in rejected.slices:

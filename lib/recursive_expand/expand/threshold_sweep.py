@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from recursive_expand.errors import InputError
 from recursive_expand.expand.calibration_set import Known, judged_before, known_volumes, locked_cases
@@ -17,6 +18,7 @@ from recursive_expand.expand.progress import Progress
 from recursive_expand.expand.recursion import Recursion, choose_device
 from recursive_expand.ledger import RoundRecord, VerdictRecord
 from recursive_expand.segment.predict import Predictor
+from recursive_expand.settings import Settings
 
 MOST_SLICES = 128
 """Slices of the locked share, and of judged ones: each is proposed at every threshold."""
@@ -76,26 +78,43 @@ def sweep(
     for asked, model in ((known, round_.model), (judged, round_.base_model)):
         if not asked:
             continue
-        network = recursion.network(model)
-        for place, threshold in enumerate(thresholds):
-            at = {} if threshold is None else dict.fromkeys(classes, threshold)
-            predictor = Predictor(recursion.settings.changed(foreground_threshold=at), network, choose_device())
-            volumes = ((one.key, one.volume) for one in asked)
-            predictions = predictor.propose_volumes(volumes, {one.key: one.allowed for one in asked})
-            for one, (_, prediction) in zip(asked, predictions, strict=True):
-                for number, mask in enumerate(prediction.mask):
-                    if asked is judged or not before.get(f"{one.key}:{number}", False):
-                        key = (one.key, number, asked is judged)
-                        count = counts.setdefault(key, np.zeros((2, len(thresholds), len(classes)), np.int64))
-                        count[:, place] = marked_and_wrong(mask, one.truth[number], len(classes))
-                done += len(prediction.mask)
-                progress.step(done, "slices")
+        for place, one, masks in proposed_at(thresholds, recursion.settings, recursion.network(model), asked):
+            for number, mask in enumerate(masks):
+                if asked is judged or not before.get(f"{one.key}:{number}", False):
+                    key = (one.key, number, asked is judged)
+                    count = counts.setdefault(key, np.zeros((2, len(thresholds), len(classes)), np.int64))
+                    count[:, place] = marked_and_wrong(mask, one.truth[number], len(classes))
+            done += len(masks)
+            progress.step(done, "slices")
     patients = {one.key: one.patient for one in (*known, *judged)}
     return [
         SweptSlice(patients[key] or key, "judged" if of_review else "locked" if patients[key] else "synthetic", *count)
         for (key, _, of_review), count in counts.items()
         if count[0].any()
     ]
+
+
+def proposed_at(
+    thresholds: Sequence[float | None], settings: Settings, network: nn.Module, asked: Sequence[Known]
+) -> Iterator[tuple[int, Known, NDArray[np.uint8]]]:
+    """Propose on volumes at one threshold after the other.
+
+    Args:
+        thresholds: of all classes; None: where a class is more probable than background.
+        settings: all others.
+        network: f.
+        asked: the volumes.
+
+    Yields:
+        (the threshold's place, the volume, its masks).
+    """
+    allowed = {one.key: one.allowed for one in asked}
+    for place, threshold in enumerate(thresholds):
+        at = {} if threshold is None else dict.fromkeys(settings.task.classes, threshold)
+        predictor = Predictor(settings.changed(foreground_threshold=at), network, choose_device())
+        predictions = predictor.propose_volumes(((one.key, one.volume) for one in asked), allowed)
+        for one, (_, prediction) in zip(asked, predictions, strict=True):
+            yield place, one, prediction.mask
 
 
 def marked_and_wrong(

@@ -19,7 +19,7 @@ from recursive_expand.expand.labelled_slices import (
     unmarked_slices,
 )
 from recursive_expand.expand.locked import locked_patients, patient_of
-from recursive_expand.ledger import Judgement, Ledger, Propagated, RoundRecord
+from recursive_expand.ledger import Judgement, Ledger, Propagated, ProposalRecord, RoundRecord
 from recursive_expand.ledger.chain import canonical
 from recursive_expand.settings import Method
 
@@ -38,6 +38,12 @@ class AcceptedSlices:
     slices: tuple[int, ...]
     new: bool = False
     refined_sha256: str | None = None
+
+    def proposal(self, ledger: Ledger) -> ProposalRecord:
+        """The proposal."""
+        found = ledger.proposals.of_round(self.case_id, self.round, sha256=self.proposal_sha256)
+        assert found is not None
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """As the ledger keeps it; what earlier versions did not know is left out where it is not used."""

@@ -63,8 +63,7 @@ def validate_accepted(recursion: Recursion, predictor: Predictor, held_out: Sequ
     unknown: dict[tuple[str, int], NDArray[np.bool_]] = {}
     allowed: dict[str, AllowedClasses] = {}
     for one in held_out:
-        proposal = recursion.ledger.proposals.of_round(one.case_id, one.round, sha256=one.proposal_sha256)
-        assert proposal is not None
+        proposal = one.proposal(recursion.ledger)
         label = frozen_label(recursion.workspace, proposal, task.classes)
         rejected = rejected_region(recursion, proposal)
         for number in one.slices:

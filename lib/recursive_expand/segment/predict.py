@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from recursive_expand.cases import AIR_HU, Volume
 from recursive_expand.segment.box import Box
+from recursive_expand.segment.cleaned import cleaned
 from recursive_expand.segment.constrain import AllowedClasses, SliceProbabilities, constrain
 from recursive_expand.segment.context import seen_slices
 from recursive_expand.segment.metrics import Counts
@@ -24,8 +25,6 @@ from recursive_expand.segment.network import fold_batch_norm, size_multiple
 from recursive_expand.segment.refine import refine
 from recursive_expand.segment.regions.registry import region_named
 from recursive_expand.segment.resample import to_native, to_working, working_shape
-from recursive_expand.segment.rims import drop_rims
-from recursive_expand.segment.specks import drop_specks
 from recursive_expand.segment.threads import available_cores, one_thread_per_operation
 from recursive_expand.segment.windows import apply_windows
 from recursive_expand.settings import Settings
@@ -220,7 +219,8 @@ class Predictor:
         if self._settings.method.flips:
             views.append(self._logits(self._network, hu.flip(-1), shape).flip(-1))
         views += [self._logits(snapshot, hu, shape) for snapshot in self._snapshots]
-        return torch.stack([to_native(view, native) for view in views], dim=1)
+        at_home = [to_native(view, native) for view in views]
+        return torch.stack(at_home, dim=1) if len(at_home) > 1 else at_home[0][:, None]
 
     def _logits(self, network: nn.Module, hu: Tensor, shape: tuple[int, int]) -> Tensor:
         """A network on (B, S, *shape) HU: (B, K + 1, *shape) on the device."""
@@ -267,8 +267,7 @@ class Predictor:
         mask, min_pixels = found.mask, refinement.min_area / math.prod(cut.taken.spacing)
         if refinement.refine == "before_review":
             mask = refine(mask, cut.hu, refinement, self._settings.task.windows[0], min_pixels=min_pixels)
-        mask = drop_specks(mask, min_pixels=min_pixels)
-        mask = drop_rims(mask, cut.hu, cut.taken.spacing, min_depth=refinement.min_depth)
+        mask = cleaned(mask, cut.hu, cut.taken.spacing, refinement)
         ignore = found.ignore_band(mask, training.confident_background, training.confident_foreground)
         cut.box.write(out.mask[number], mask)
         cut.box.write(out.ignore[number], ignore)

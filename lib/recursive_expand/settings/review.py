@@ -8,6 +8,9 @@ from pydantic import Field, field_validator
 
 from recursive_expand.settings.section import Section
 
+FEWEST = 5
+"""Members of the smallest cluster of alike proposals (`Review.propagate`): smaller ones spare too little."""
+
 
 class Review(Section):
     """How readers judge proposals. Changes count at once, also for a round that is under way."""
@@ -44,8 +47,8 @@ class Review(Section):
     @field_validator("propagate")
     @classmethod
     def _members(cls, propagate: int) -> int:
-        if 0 < propagate < 5:
-            raise ValueError("must be 0 or at least 5: three of a cluster are judged all the same")
+        if 0 < propagate < FEWEST:
+            raise ValueError(f"must be 0 or at least {FEWEST}: three of a cluster are judged all the same")
         return propagate
 
     @field_validator("train", mode="before")
