@@ -52,7 +52,7 @@ from recursive_expand.segment.network import build_network  # noqa: E402
 from recursive_expand.segment.predict import Predictor  # noqa: E402
 from recursive_expand.segment.pretrain import pretrained  # noqa: E402
 from recursive_expand.segment.regions.registry import region_named  # noqa: E402
-from recursive_expand.segment.replay import replay_count, replay_examples  # noqa: E402
+from recursive_expand.segment.replay import replay_examples, replay_heads  # noqa: E402
 from recursive_expand.segment.second_chance import Kind, second_chance  # noqa: E402
 from recursive_expand.segment.slice_volume import slice_volume  # noqa: E402
 from recursive_expand.segment.train import train  # noqa: E402
@@ -181,12 +181,13 @@ def tuned(
     if start is not None:
         network.load_state_dict(start.state_dict())
     examples = [*masked(slices), *more]
-    examples += replay_examples(settings, replay_count(settings, len(examples)), 0)
+    epochs = training.epochs if start is None else training.tune_epochs
+    examples += replay_examples(settings, replay_heads(settings, len(examples), epochs), 0)
     train(
         settings,
         network,
         examples,
-        epochs=training.epochs if start is None else training.tune_epochs,
+        epochs=epochs,
         learning_rate=training.learning_rate if start is None else training.tune_learning_rate,
         round_index=0,
     )

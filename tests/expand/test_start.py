@@ -109,7 +109,10 @@ def test_synthetic_slices_are_replayed_among_the_others(without_masks, decide_al
     decide_all(recursion, VerdictKind.ACCEPT)
     round_1 = run_round(recursion)
     trained_on = TrainingSet.from_json(recursion.ledger.rounds.training_set(1))
-    examples = build_examples(recursion.under(round_1), trained_on, 1, None)
-    synthetic = [one for one in examples if one.key.startswith("synthetic:1:")]
-    assert 2 * len(synthetic) == len(examples) > 0
-    assert all(one.with_dice for one in synthetic)
+    progress = Progress(recursion.workspace.progress)
+    examples = build_examples(recursion.under(round_1), trained_on, 1, None, epochs=3, progress=progress)
+    synthetic = [one for one in examples if one.synthetic]
+    assert len(synthetic) == 3 * (len(examples) - len(synthetic)) > 0  # for each epoch its own
+    assert all(one.with_dice and one.key.startswith("synthetic:1:") for one in synthetic)
+    shown = read_progress(recursion.workspace.progress)
+    assert (shown.stage, shown.done, shown.total) == ("painting synthetic heads", len(synthetic), len(synthetic))

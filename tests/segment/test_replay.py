@@ -5,14 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recursive_expand.segment.replay import replay_count, replay_examples
+from recursive_expand.segment.replay import MOST_HEADS, replay_examples, replay_heads
 
 
-@pytest.mark.parametrize(("share", "others", "number"), [(0.5, 30, 30), (0.25, 30, 10), (0.0, 30, 0), (0.5, 0, 0)])
-def test_the_share_is_of_all_slices(make_settings, share, others, number):
+@pytest.mark.parametrize(
+    ("share", "others", "heads"),
+    [(0.5, 30, 120), (0.25, 30, 40), (0.0, 30, 0), (0.5, 0, 0), (0.5, 1000, MOST_HEADS), (0.5, 5000, 5000)],
+)
+def test_every_epoch_has_new_heads_until_enough_are_painted(make_settings, share, others, heads):
     settings = make_settings(pretrain="synthetic", replay_share=share)
-    assert replay_count(settings, others) == number
-    assert replay_count(settings.changed(pretrain="none"), others) == 0
+    assert replay_heads(settings, others, 4) == heads
+    assert replay_heads(settings.changed(pretrain="none"), others, 4) == 0
 
 
 def test_each_round_has_its_own_slices_the_same_every_time(make_settings):
@@ -23,5 +26,5 @@ def test_each_round_has_its_own_slices_the_same_every_time(make_settings):
         np.array_equal(a.hu, b.hu) and np.array_equal(a.target, b.target) for a, b in zip(first, again, strict=True)
     )
     assert not any(np.array_equal(a.hu, b.hu) for a, b in zip(first, later, strict=True))
-    assert all(one.with_dice and one.spacing == (4.0, 4.0) for one in first)
+    assert all(one.with_dice and one.spacing == (4.0, 4.0) and one.synthetic for one in first)
     assert set(np.unique([one.target for one in first])) <= {0, 1, 2, 255}

@@ -70,6 +70,33 @@ def test_an_interrupted_training_ends_with_the_same_bits(
     assert not first.training
 
 
+def test_every_epoch_sees_other_synthetic_slices_after_an_interruption_too(
+    monkeypatch, make_settings, network, examples, tmp_path
+):
+    monkeypatch.setattr(train_module, "SECONDS_BETWEEN_CHECKPOINTS", 0)
+    settings = make_settings(pretrain="synthetic", replay_share=0.5)
+    real, made = (
+        examples[:1],
+        [dataclasses.replace(one, key=f"s{n}", synthetic=True) for n, one in enumerate(examples[1:3])],
+    )
+    seen = []
+    make_batch = train_module.make_batch
+    monkeypatch.setattr(
+        train_module,
+        "make_batch",
+        lambda ones, *a, **k: (seen.append({one.key for one in ones}), make_batch(ones, *a, **k))[1],
+    )
+
+    def interrupt(epoch, epochs, loss):
+        raise Interrupted
+
+    arguments = {"epochs": 2, "checkpoint": tmp_path / "round.safetensors", **RUN}
+    with pytest.raises(Interrupted):
+        train(settings, copy.deepcopy(network), [*real, *made], on_epoch=interrupt, **arguments)
+    train(settings, network, [*real, *made], **arguments)
+    assert seen == [{real[0].key, "s0"}, {real[0].key, "s1"}]
+
+
 def test_the_learning_rate_of_later_rounds_falls_along_half_a_cosine(monkeypatch, make_settings, network, examples):
     rates = []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from recursive_expand.archives.atomic import atomic_path
 from recursive_expand.cases import Volume
 from recursive_expand.expand.frozen import frozen_ignore, frozen_label
+from recursive_expand.expand.progress import Progress
 from recursive_expand.expand.recursion import Recursion
 from recursive_expand.expand.refined import refined_slices
 from recursive_expand.expand.second_chances import rejected_region
@@ -22,16 +24,25 @@ from recursive_expand.segment.composites import CleanSlice, painted_examples, pa
 from recursive_expand.segment.context import seen_slices
 from recursive_expand.segment.examples import IGNORE, LABELLED, REJECTED, Example
 from recursive_expand.segment.regions.registry import region_named
-from recursive_expand.segment.replay import replay_count, replay_examples
+from recursive_expand.segment.replay import replay_examples, replay_heads
+
+_PORTION = 64
+"""Synthetic slices that are written at a time."""
 
 
 def build_examples(
-    recursion: Recursion, training_set: TrainingSet, round_index: int, predict: PredictSlices | None
+    recursion: Recursion,
+    training_set: TrainingSet,
+    round_index: int,
+    predict: PredictSlices | None,
+    *,
+    epochs: int = 1,
+    progress: Progress | None = None,
 ) -> list[Example]:
     """Examples of a round: pixel slices with cross-entropy + Dice (in round 0 as `Training.dice_loss` says), accepted,
     joined and clean ones with cross-entropy alone; of rejected ones the rejected region; clean ones with bleeds painted
-    or pasted in; others with their labels alone; with a pretrained start synthetic slices among them. None without a
-    slice of the archive.
+    or pasted in; others with their labels alone; with a pretrained start synthetic slices among them, others in every
+    epoch. None without a slice of the archive.
 
     Targets are kept as memory-mapped files, so that memory does not grow with the number of slices.
 
@@ -40,6 +51,8 @@ def build_examples(
         training_set: what the round trains on.
         round_index: the round.
         predict: what `targets: previous` and `targets: teacher` take their targets from; None in round 0.
+        epochs: of the training.
+        progress: shows how many of the synthetic slices are painted.
     """
     shutil.rmtree(recursion.workspace.targets(round_index), ignore_errors=True)
     examples = []
@@ -75,7 +88,9 @@ def build_examples(
         examples += [_example(recursion, case_id, volume, n, background) for n in numbers]
     examples += _composites(recursion, training_set, round_index, examples)
     examples += _labelled(recursion, training_set, round_index)
-    return examples + _replayed(recursion, round_index, replay_count(recursion.settings, len(examples)))
+    return examples + _replayed(
+        recursion, round_index, replay_heads(recursion.settings, len(examples), epochs), progress
+    )
 
 
 def _composites(
@@ -120,14 +135,22 @@ def _labelled(recursion: Recursion, training_set: TrainingSet, round_index: int)
     return examples
 
 
-def _replayed(recursion: Recursion, round_index: int, number: int) -> list[Example]:
+def _replayed(recursion: Recursion, round_index: int, number: int, progress: Progress | None) -> list[Example]:
     """Synthetic slices on memory-mapped files."""
     if not number:
         return []
-    made = list(replay_examples(recursion.settings, number, round_index))
-    images = _keep(recursion, round_index, "synthetic.images", np.stack([one.hu for one in made]))
-    targets = _keep(recursion, round_index, "synthetic.targets", np.stack([one.target for one in made]))
-    return [replace(one, hu=hu, target=mask) for one, hu, mask in zip(made, images, targets, strict=True)]
+    if progress is not None:
+        progress.begin("painting synthetic heads", number)
+    made = replay_examples(recursion.settings, number, round_index)
+    kept: list[Example] = []
+    while portion := list(islice(made, _PORTION)):
+        name = f"synthetic.{len(kept)}"
+        images = _keep(recursion, round_index, f"{name}.images", np.stack([one.hu for one in portion]))
+        targets = _keep(recursion, round_index, f"{name}.targets", np.stack([one.target for one in portion]))
+        kept += [replace(one, hu=hu, target=mask) for one, hu, mask in zip(portion, images, targets, strict=True)]
+        if progress is not None:
+            progress.step(len(kept), "slices")
+    return kept
 
 
 def _example(

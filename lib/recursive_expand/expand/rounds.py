@@ -183,10 +183,11 @@ def _train_and_publish(
     started = time.monotonic()
     training, device = recursion.settings.method.training, choose_device()
     training_set = TrainingSet.from_json(recursion.ledger.rounds.training_set(round_.round))
-    examples = build_examples(recursion, training_set, round_.round, target_predictor(recursion, round_))
     first = round_.base_model is None
     fresh = first and recursion.settings.method.pretrain == "none"
     epochs = training.epochs if fresh else training.tune_epochs if first else training.later_epochs
+    predict = target_predictor(recursion, round_)
+    examples = build_examples(recursion, training_set, round_.round, predict, epochs=epochs, progress=progress)
 
     def on_epoch(epoch: int, total: int, loss: float) -> None:
         progress.step(epoch, f"epochs, loss {loss:.4f}")

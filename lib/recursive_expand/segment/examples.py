@@ -35,6 +35,7 @@ class Example:
         neighbours: what f sees besides: the `Method.context` slices before it and those after it, by position, each of
             the shape of `hu`; empty where it has none: then it is its own neighbour.
         labels: whether the slice shows each of the K classes, where that is all that is known of it; empty otherwise.
+        synthetic: whether it is of a synthetic head: of these every epoch sees others.
     """
 
     key: str
@@ -45,6 +46,7 @@ class Example:
     accepted: bool = False
     neighbours: tuple[NDArray[np.int16], ...] = ()
     labels: tuple[bool, ...] = ()
+    synthetic: bool = False
 
     def __post_init__(self) -> None:
         if self.hu.ndim != 2 or self.hu.shape != self.target.shape:
@@ -75,6 +77,8 @@ def examples_sha256(examples: Sequence[Example]) -> str:
         losses = f"{example.with_dice} {example.accepted}"
         if example.labels:
             losses += f" {example.labels}"
+        if example.synthetic:
+            losses += " synthetic"
         digest.update(f"{example.key} {example.hu.shape} {losses} {example.spacing}\n".encode())
         digest.update(np.ascontiguousarray(example.target).data)
     return digest.hexdigest()

@@ -29,4 +29,4 @@ def synthetic_examples(
     table, pixel = class_table(settings).numpy(), synthetic_spacing(settings)
     made = VariedSlices(settings.method.seed, number, 1, pixel, first=first).stream(processes)
     for n, (hu, mask) in enumerate(chain.from_iterable(made)):
-        yield Example(f"{name}:{n}", hu, table[mask], with_dice=True, spacing=(pixel, pixel))
+        yield Example(f"{name}:{n}", hu, table[mask], with_dice=True, spacing=(pixel, pixel), synthetic=True)

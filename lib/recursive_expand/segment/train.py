@@ -18,6 +18,7 @@ from recursive_expand.errors import RecursiveExpandError
 from recursive_expand.segment.batches import Batch, WorkingGrid, epoch_order, make_batch, training_box
 from recursive_expand.segment.box import Box
 from recursive_expand.segment.checkpoint import TrainingState, fingerprint, load_checkpoint, save_checkpoint
+from recursive_expand.segment.epochs import seen_in_epoch
 from recursive_expand.segment.examples import Example
 from recursive_expand.segment.losses import IGNORE, segmentation_loss
 from recursive_expand.segment.slice_label_loss import LABELLED, slice_label_loss
@@ -191,14 +192,14 @@ def _batches(
 ) -> Iterator[Batch]:
     """This process's batches of an epoch, made a few ahead of their use."""
     method = settings.method
-    order = epoch_order(
-        len(examples), method.training.batch_size, seed=method.seed, round_index=round_index, epoch=epoch
-    )
+    seen = seen_in_epoch(settings, examples, epoch)
+    order = epoch_order(len(seen), method.training.batch_size, seed=method.seed, round_index=round_index, epoch=epoch)
     # Every process must take as many steps as the others: the first batches fill the last ones' gaps.
     steps = -(-len(order) // world_size)
     mine = [order[(step * world_size + rank) % len(order)] for step in range(steps)]
 
-    def make(indices: list[int]) -> Batch:
+    def make(places: list[int]) -> Batch:
+        indices = [seen[place] for place in places]
         return make_batch(
             [examples[i] for i in indices],
             [boxes[i] for i in indices],

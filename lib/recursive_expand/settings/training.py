@@ -23,7 +23,7 @@ class Training(Section):
     later_learning_rate: float = Field(default=1e-3, gt=0)
     """The paper names no learning rate; this is Adam's own default. With 1e-4 the paper's three epochs teach too
     little, with round 0's 2e-3 the rounds swing."""
-    tune_learning_rate: float = Field(default=1e-4, gt=0)
+    tune_learning_rate: float = Field(default=3e-4, gt=0)
     """Adam's, in every round of an f with a pretrained start. Its rate fell to nothing while it learned from synthetic
     heads: at the rate of an f with fresh weights the few slices of a round undo more than they teach."""
     later_schedule: Literal["constant", "cosine"] = "constant"
@@ -56,7 +56,8 @@ class Training(Section):
     """Rejected slices: not trained on, or their rejected region is pushed below `confident_foreground` and nothing
     else of them is trained on."""
     replay_share: float = Field(default=0.0, ge=0, le=0.9)
-    """With a pretrained start: share of the slices of every round, round 0 included, that are synthetic."""
+    """With a pretrained start: share of the slices of every epoch, round 0's included, that are synthetic. Every epoch
+    has new ones, until 2,000 are painted."""
     confident_foreground: float = Field(default=0.7, ge=0, le=1)
     """Foreground probability above which a pixel is confident foreground."""
     confident_background: float = Field(default=0.3, ge=0, le=1)
