@@ -97,6 +97,39 @@ def test_every_epoch_sees_other_synthetic_slices_after_an_interruption_too(
     assert seen == [{real[0].key, "s0"}, {real[0].key, "s1"}]
 
 
+def test_a_pretrained_f_rests_on_the_batch_statistics_of_the_last_epochs(
+    monkeypatch, make_settings, network, examples, tmp_path
+):
+    monkeypatch.setattr(train_module, "SECONDS_BETWEEN_CHECKPOINTS", 0)
+    settings, first = make_settings(pretrain="synthetic"), copy.deepcopy(network)
+    settings_of_fresh = make_settings(pretrain="none")
+
+    def interrupt(epoch, epochs, loss):
+        if epoch == 7:
+            raise Interrupted
+
+    arguments = {"epochs": 8, "learning_rate": 1e-2, "round_index": 1}
+    with pytest.raises(Interrupted):
+        train(
+            settings,
+            copy.deepcopy(first),
+            examples,
+            checkpoint=tmp_path / "c.safetensors",
+            on_epoch=interrupt,
+            **arguments,
+        )
+    resumed, fresh = copy.deepcopy(first), copy.deepcopy(first)
+    train(settings, resumed, examples, checkpoint=tmp_path / "c.safetensors", **arguments)
+    train(settings, network, examples, **arguments)
+    assert weights_bytes(resumed) == weights_bytes(network)
+    train(settings_of_fresh, fresh, examples, **arguments)
+    weights, without = network.state_dict(), fresh.state_dict()
+    assert all(torch.equal(weights[name], without[name]) for name, _ in network.named_parameters())
+    steps = {int(value) for name, value in weights.items() if name.endswith("num_batches_tracked")}
+    assert steps == {2 * -(-len(examples) // settings.method.training.batch_size)}  # of the last two epochs
+    assert not all(torch.equal(weights[name], without[name]) for name in weights if name.endswith("running_mean"))
+
+
 def test_the_learning_rate_of_later_rounds_falls_along_half_a_cosine(monkeypatch, make_settings, network, examples):
     rates = []
 

@@ -88,10 +88,11 @@ def _calibrated(
 def _glare(hu: NDArray[np.float32], pixel: float, rng: np.random.Generator) -> NDArray[np.float32]:
     """Bone makes what lies beside it brighter, most where it is thick: hardened and scattered rays.
 
-    On a real head without blood the brain is 13 HU brighter 3 mm from the skull than 15 mm from it, at the vertex 16.
+    How much differs between scanners: 3 to 4 mm from the skull the brain is 6 HU brighter than in the middle on the slices
+    of CT-ICH, 14 to 17 on a head of another maker, and up to 19 at its vertex (medians, from what is below 98 HU on).
     """
     bone = np.clip((hu - 200) / 600, 0, 1).astype(np.float32)
-    return gaussian_filter(bone, rng.uniform(2, 10) / pixel) * np.float32(85 * rng.beta(1, 1.8))
+    return gaussian_filter(bone, rng.uniform(2, 10) / pixel) * np.float32(150 * rng.beta(1, 2))
 
 
 def _streaks(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:

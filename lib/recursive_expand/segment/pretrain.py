@@ -20,6 +20,7 @@ from recursive_expand.archives.atomic import write_atomic
 from recursive_expand.errors import InputError, RecursiveExpandError
 from recursive_expand.phantom import CLASSES
 from recursive_expand.phantom.varied_stream import Slice, VariedSlices
+from recursive_expand.segment.batch_statistics import follow_statistics, gather_statistics
 from recursive_expand.segment.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from recursive_expand.segment.context import repeated
 from recursive_expand.segment.losses import IGNORE, segmentation_loss
@@ -42,7 +43,9 @@ COARSE, COARSE_SHARE = 1.4, 0.5
 WARM_UP = 0.05
 """Share of the steps in which the learning rate rises; then it falls along half a cosine."""
 SECONDS_BETWEEN_CHECKPOINTS = 20.0
-_VERSION = 2
+SETTLING = 0.1
+"""The last share of the chunks, over which batch statistics are gathered."""
+_VERSION = 3
 _LIBRARIES = ("torch", "monai", "numpy", "scipy")
 
 OnStep = Callable[[int, int, float], None]
@@ -141,11 +144,14 @@ def pretrain(
     parts = _parts(settings, device)
     sizes = [part.chunk_size(number) for part in parts for number in range(part.chunks)]
     network.train()
+    settling = int(len(sizes) * (1 - SETTLING))  # from this chunk on
     written = time.monotonic()
     try:
         with deterministic(device):
             for chunk in _chunks(parts, processes, len(losses)):
                 seen, total, loss_sum = sum(sizes[: len(losses)]), sum(sizes), torch.zeros((), device=device)
+                if len(losses) >= settling:
+                    gather_statistics(network, anew=len(losses) == settling)
                 for hu, mask in _batches(chunk, settings, _batch_size(settings, device)):
                     for group in optimizer.param_groups:
                         group["lr"] = training.learning_rate * share_of_rate(seen / total)
@@ -173,6 +179,7 @@ def pretrain(
                     on_step(seen, total, losses[-1])
     finally:
         torch.set_num_threads(before)
+        follow_statistics(network)
     return network.cpu().eval()
 
 

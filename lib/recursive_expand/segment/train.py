@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from recursive_expand.errors import RecursiveExpandError
+from recursive_expand.segment.batch_statistics import follow_statistics, gather_statistics
 from recursive_expand.segment.batches import Batch, WorkingGrid, epoch_order, make_batch, training_box
 from recursive_expand.segment.box import Box
 from recursive_expand.segment.checkpoint import TrainingState, fingerprint, load_checkpoint, save_checkpoint
@@ -30,6 +31,8 @@ from recursive_expand.settings import Settings
 
 SECONDS_BETWEEN_CHECKPOINTS = 3.0
 """A checkpoint is written after an epoch unless the last one is younger than this; after the last epoch, always."""
+SETTLING = 0.25
+"""The last share of the epochs of an f with a pretrained start, over which batch statistics are gathered."""
 _BATCHES_AHEAD = 4
 
 OnEpoch = Callable[[int, int, float], None]
@@ -105,8 +108,11 @@ def train(
     model = DistributedDataParallel(network) if world_size > 1 else network
     written = time.monotonic()
     kept = snapshot_epochs(epochs, settings.method.snapshots)
+    settling = epochs if settings.method.pretrain == "none" else int(epochs * (1 - SETTLING))
     with deterministic(device), _readers(_BATCHES_AHEAD if device.type == "cuda" else 1) as readers:
         for epoch in range(len(losses), epochs):
+            if epoch >= settling:
+                gather_statistics(network, anew=epoch == settling)
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate * _share_of_rate(settings, round_index, epoch, epochs)
             batches = _batches(settings, examples, boxes, grid, readers, round_index, epoch, rank, world_size)
@@ -126,6 +132,7 @@ def train(
                 written = time.monotonic()
             if on_epoch and rank == 0:
                 on_epoch(epoch + 1, epochs, losses[-1])
+    follow_statistics(network)
     network.eval()
     return losses
 
