@@ -88,8 +88,8 @@ def _calibrated(
 def _glare(hu: NDArray[np.float32], pixel: float, rng: np.random.Generator) -> NDArray[np.float32]:
     """Bone makes what lies beside it brighter, most where it is thick: hardened and scattered rays.
 
-    How much differs between scanners: 3 to 4 mm from the skull the brain is 6 HU brighter than in the middle on the slices
-    of CT-ICH, 14 to 17 on a head of another maker, and up to 19 at its vertex (medians, from what is below 98 HU on).
+    Scanners differ in it: 3 to 4 mm from the skull the brain is 3 to 12 HU brighter than in its middle on the patients
+    of CT-ICH (medians), 14 on a head of another maker's scanner, and 19 on that one's worst slices.
     """
     bone = np.clip((hu - 200) / 600, 0, 1).astype(np.float32)
     return gaussian_filter(bone, rng.uniform(2, 10) / pixel) * np.float32(150 * rng.beta(1, 2))
