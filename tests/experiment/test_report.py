@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Self
@@ -20,7 +21,14 @@ from recursive_expand.errors import InputError
 from recursive_expand.experiment.compare import comparison_tables
 from recursive_expand.experiment.config import ExperimentConfig
 from recursive_expand.experiment.evaluation import VARIANTS
-from recursive_expand.experiment.figures import acceptance, box_plots, calibration, risk_coverage
+from recursive_expand.experiment.figures import (
+    acceptance,
+    box_plots,
+    calibration,
+    dice_per_round,
+    expansion,
+    risk_coverage,
+)
 from recursive_expand.experiment.layout import CONFIG, RESULT, write_csv
 from recursive_expand.experiment.metrics import ANY
 from recursive_expand.experiment.overlays import Shown, choose, choose_found, newly_found
@@ -116,7 +124,6 @@ def test_f_alone_leads_where_the_paper_measures_f(made_up: ExperimentConfig) -> 
     assert "paper: the network alone (f); no g: the network refined (f, then g)" in compared.caption
     figure = box_plots(results, "paper")
     assert figure.get_suptitle().endswith("f alone")
-    plt.close(figure)
 
 
 def test_only_patients_with_a_class_count_for_it(made_up: ExperimentConfig) -> None:
@@ -236,9 +243,28 @@ def test_the_page_is_the_template_filled_with_the_tables(made_up: ExperimentConf
     assert page.texts("td") == [cell for table in tables for row in table.rows for cell in row]
     assert page.rules == sum(len(table.rules) for table in tables)
     assert page.images == [figure.name for section in sections for figure in section.figures]
-    for section in sections:
-        for figure in section.figures:
-            plt.close(figure.figure)
+    assert plt.get_fignums() == []  # pyplot, which would keep every figure, knows none
+
+
+def test_many_presets_are_drawn_in_rows_and_told_apart(made_up: ExperimentConfig) -> None:
+    results = load_results(made_up.output)
+    many = [f"without ingredient {n}" for n in range(9)]
+    tables = {
+        name: pd.concat([getattr(results, name).query("preset == 'paper'").assign(preset=preset) for preset in many])
+        for name in ("rounds", "verdicts", "patients")
+    }
+    [paper] = [preset for preset in results.config.presets if preset.name == "paper"]
+    presets = [paper.model_copy(update={"name": name}) for name in many]
+    runs = [{**results.runs[0], "preset": name} for name in many]
+    crowd = replace(results, config=results.config.model_copy(update={"presets": presets}), runs=runs, **tables)
+    assert crowd.presets == many
+    [axis] = acceptance(crowd).axes
+    assert len({bars.patches[0].get_facecolor() for bars in axis.containers}) == len(many) and not axis.texts
+    for figure in (calibration(crowd), risk_coverage(crowd), expansion(crowd), dice_per_round(crowd)):
+        assert figure.get_figwidth() < 16
+        shown = [axis for axis in figure.axes if axis.get_visible()]
+        assert [axis.get_title() for axis in shown] == many
+        assert [bool(axis.get_ylabel()) for axis in shown] == [n % 4 == 0 for n in range(9)]
 
 
 def test_what_is_shown_is_escaped(made_up: ExperimentConfig, tmp_path: Path) -> None:
@@ -275,7 +301,7 @@ def test_a_run_without_proposals_is_reported(made_up: ExperimentConfig, tmp_path
     results = load_results(tmp_path / "out")
     assert not len(results.verdicts)
     for figure in (acceptance, calibration, risk_coverage):
-        plt.close(figure(results))
+        assert figure(results).axes
 
 
 def test_a_table_that_was_changed_is_not_reported(made_up: ExperimentConfig, tmp_path: Path) -> None:

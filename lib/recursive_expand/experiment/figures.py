@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
+import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -28,6 +28,8 @@ BEFORE, AFTER = "#e08a1e", "#b3242b"
 """The paper's colours: orange before the recursion, red after it."""
 SERIES = ("#1f5f99", "#b3242b", "#3a7d44", "#7b4f9d", "#8a6d3b", "#5b6770")
 """Colours of presets and classes."""
+FEW_PRESETS, PANELS_IN_A_ROW = 3, 4
+"""Of how many presets every bar can have its number; how many have panels side by side."""
 SOURCES = {
     "trained_pixel": ("expert masks", "#5b6770"),
     "trained_accepted": ("accepted", "#3a7d44"),
@@ -56,9 +58,8 @@ STYLE: dict[Any, Any] = {
 def box_plots(results: Results, preset: str) -> Figure:
     """Every metric before and after, one row of panels per test set (the paper's Figures 2 and 8)."""
     tests = list(results.config.tests)
-    figure, axes = plt.subplots(
-        len(tests), len(METRICS), figsize=(1.75 * len(METRICS), 2.7 * len(tests)), squeeze=False, layout="constrained"
-    )
+    figure = Figure(figsize=(1.75 * len(METRICS), 2.7 * len(tests)), layout="constrained")
+    axes = figure.subplots(len(tests), len(METRICS), squeeze=False)
     for row, test_set in enumerate(tests):
         patients = results.patients
         chosen = patients[
@@ -78,7 +79,7 @@ def box_plots(results: Results, preset: str) -> Figure:
 
 def expansion(results: Results) -> Figure:
     """Training slices of each round by source, as means over seeds: how far the training set grew."""
-    figure, axes = _panels(results.presets)
+    figure, axes = _panels(results.presets, "training slices")
     rounds = results.rounds
     sources = {name: shown for name, shown in SOURCES.items() if name in rounds}  # earlier versions knew fewer
     for axis, preset in zip(axes, results.presets, strict=True):
@@ -93,14 +94,13 @@ def expansion(results: Results) -> Figure:
             axis.annotate(f"{top:.0f}{fewer}", (index, top), ha="center", va="bottom", fontsize=7)
         _rounds_axis(axis, preset)
         axis.margins(y=0.15)
-    axes[0].set_ylabel("training slices")
     _legend_below(figure, axes[0], len(sources))
     return figure
 
 
 def dice_per_round(results: Results) -> Figure:
     """Dice of every round's model on the validation cases and on the test sets; lines are means over seeds."""
-    figure, axes = _panels(results.presets)
+    figure, axes = _panels(results.presets, "Dice, any bleed")
     for axis, preset in zip(axes, results.presets, strict=True):
         rounds = results.rounds[results.rounds.preset == preset]
         held_out = bool(rounds.validation_held_out.astype(bool).all())
@@ -120,21 +120,24 @@ def dice_per_round(results: Results) -> Figure:
         _rounds_axis(axis, preset)
         axis.set_ylim(0, 1)
         axis.legend(fontsize=7, loc="lower right")
-    axes[0].set_ylabel("Dice, any bleed")
     return figure
 
 
 def acceptance(results: Results) -> Figure:
     """Share of the reviewed slices that were accepted, by class, over all rounds and seeds."""
-    figure, axis = plt.subplots(figsize=(8.5, 3.2), layout="constrained")
-    regions = [*results.classes, "all"]
+    regions, few = [*results.classes, "all"], len(results.presets) <= FEW_PRESETS
+    figure = Figure(figsize=(8.5 if few else 15, 3.2 if few else 4.2), layout="constrained")
+    axis = figure.subplots()
+    colours = SERIES if few else matplotlib.color_sequences["tab20"]
     width = 0.8 / max(len(results.presets), 1)
     for number, preset in enumerate(results.presets):
         verdicts = _verdicts(results, preset)
         found = [verdicts if region == "all" else verdicts[verdicts.region == region] for region in regions]
         places = np.arange(len(regions)) + (number - (len(results.presets) - 1) / 2) * width
         shares = [float(one.accepted.mean()) if len(one) else 0.0 for one in found]
-        axis.bar(places, shares, width * 0.92, color=SERIES[number % len(SERIES)], label=preset)
+        axis.bar(places, shares, width * 0.92, color=colours[number % len(colours)], label=preset)
+        if not few:  # there is no room for numbers; the table has them
+            continue
         for at, share, one in zip(places, shares, found, strict=True):
             text = f"{share:.0%}\nof {len(one)}" if len(one) else "none"
             axis.annotate(text, (at, share), ha="center", va="bottom", fontsize=6)
@@ -144,13 +147,13 @@ def acceptance(results: Results) -> Figure:
     axis.yaxis.set_major_formatter(PercentFormatter(1))
     axis.set_ylabel("accepted slices")
     if len(results.presets) > 1:
-        axis.legend(ncols=len(results.presets), loc="upper center", bbox_to_anchor=(0.5, 1.15))
+        _legend_below(figure, axis, min(len(results.presets), PANELS_IN_A_ROW))
     return figure
 
 
 def calibration(results: Results) -> Figure:
     """Predicted against observed acceptance: are 80 % of the slices with a score of 0.8 accepted?"""
-    figure, axes = _panels(results.presets, size=(3.2, 3.2))
+    figure, axes = _panels(results.presets, "share accepted", size=(3.2, 3.2))
     for axis, preset in zip(axes, results.presets, strict=True):
         verdicts = _verdicts(results, preset)
         axis.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle=":")
@@ -161,13 +164,12 @@ def calibration(results: Results) -> Figure:
             text = f"calibration error {error:.3f}\n{len(verdicts)} slices, {bins.n.mean():.0f} a bin"
             axis.text(0.03, 0.97, text, transform=axis.transAxes, fontsize=8, va="top")
         axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="score (mean of the bin)", title=preset, aspect="equal")
-    axes[0].set_ylabel("share accepted")
     return figure
 
 
 def risk_coverage(results: Results) -> Figure:
     """Share of rejected slices among those with the highest scores, by how many are taken."""
-    figure, axes = _panels(results.presets, size=(3.4, 3))
+    figure, axes = _panels(results.presets, "risk: share rejected among them", size=(3.4, 3))
     for axis, preset in zip(axes, results.presets, strict=True):
         verdicts = _verdicts(results, preset)
         if len(verdicts):
@@ -182,7 +184,6 @@ def risk_coverage(results: Results) -> Figure:
         axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="coverage: share of the reviewed slices", title=preset)
         axis.xaxis.set_major_formatter(PercentFormatter(1))
         axis.yaxis.set_major_formatter(PercentFormatter(1))
-    axes[0].set_ylabel("risk: share rejected among them")
     return figure
 
 
@@ -202,13 +203,19 @@ def _boxes(axis: Axes, values: Sequence[np.ndarray]) -> None:
     axis.set_xticks([0, 1], ["before", "after"])
 
 
-def _panels(presets: Sequence[str], size: tuple[float, float] = (3.6, 3.0)) -> tuple[Figure, Sequence[Axes]]:
-    """One panel per preset, side by side on a common scale."""
-    width = max(size[0] * len(presets), 4)
-    figure, axes = plt.subplots(
-        1, len(presets), figsize=(width, size[1]), sharey=True, squeeze=False, layout="constrained"
-    )
-    return figure, list(axes[0])
+def _panels(
+    presets: Sequence[str], label: str, size: tuple[float, float] = (3.6, 3.0)
+) -> tuple[Figure, Sequence[Axes]]:
+    """One panel per preset on a common scale, a few in a row; those at the left tell what the scale is."""
+    columns = min(len(presets), PANELS_IN_A_ROW)
+    rows = -(-len(presets) // max(columns, 1))
+    figure = Figure(figsize=(max(size[0] * columns, 4), size[1] * rows), layout="constrained")
+    axes = list(figure.subplots(rows, columns, sharey=True, squeeze=False).flat)
+    for axis in axes[len(presets) :]:
+        axis.set_visible(False)
+    for axis in axes[::columns]:
+        axis.set_ylabel(label)
+    return figure, axes[: len(presets)]
 
 
 def _curve(

@@ -8,7 +8,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -203,9 +202,8 @@ def draw(shown: list[Shown], title: str, *, view: dict[str, Any]) -> Figure:
         title: the figure's.
         view: name of the `region` that pictures are cropped to, `level` and `width` of the window in HU.
     """
-    figure, axes = plt.subplots(
-        3, len(shown), figsize=(1.8 * len(shown) + 0.4, 5.6), squeeze=False, layout="constrained"
-    )
+    figure = Figure(figsize=(1.8 * len(shown) + 0.4, 5.6), layout="constrained")
+    axes = figure.subplots(3, len(shown), squeeze=False)
     low, high = view["level"] - view["width"] / 2, view["level"] + view["width"] / 2
     for column, one in enumerate(shown):
         box = _crop(one.hu, view["region"])

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-import matplotlib.pyplot as plt
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 from PIL import Image
@@ -35,10 +34,9 @@ def write_report(folder: Path) -> Path:
         InputError: the folder holds no experiment, or none of its runs is done.
     """
     results = load_results(folder)
-    matplotlib.use("Agg")  # needs no screen
     for name in ("tables", "figures"):
         (folder / name).mkdir(exist_ok=True)
-    with plt.rc_context(STYLE):
+    with matplotlib.rc_context(STYLE):
         sections = [_write_section(section, folder) for section in report_sections(results)]
     page = _template().render(title=results.config.title, lead=_lead(results), sections=sections)
     write_atomic(folder / REPORT, page.encode())
@@ -74,7 +72,6 @@ def _write_figure(drawn: NamedFigure, folder: Path) -> dict[str, str]:
     png = _with_palette(_rendered(drawn.figure, "png"))
     write_atomic(folder / f"{drawn.name}.png", png)
     write_atomic(folder / f"{drawn.name}.svg", _rendered(drawn.figure, "svg"))
-    plt.close(drawn.figure)
     source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
     return {"name": drawn.name, "caption": drawn.caption, "source": source}
 
