@@ -37,7 +37,7 @@ TABLE: dict[str, dict[str, tuple[Any, Any]]] = {
         "pretrain_seed": (0, 0),
         "flips": (False, False),
         "snapshots": (0, 0),
-        "foreground_threshold": (None, 0.3),
+        "foreground_threshold": (None, 0.2),
         "operating_point": ("fixed", "fixed"),
         "conformal_alpha": (0.3, 0.3),
         "conformal_delta": (0.1, 0.1),

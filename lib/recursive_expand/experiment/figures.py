@@ -90,7 +90,7 @@ def expansion(results: Results) -> Figure:
             axis.bar(means.index, means[source], bottom=bottom, color=colour, label=label, width=0.7)
             bottom += means[source].to_numpy()
         for index, top in zip(means.index, bottom, strict=True):
-            fewer = f"\n{seeds[index]} seeds" if seeds[index] < seeds.max() else ""
+            fewer = f"\n{seeds[index]} of {seeds.max()} seeds" if seeds[index] < seeds.max() else ""
             axis.annotate(f"{top:.0f}{fewer}", (index, top), ha="center", va="bottom", fontsize=7)
         _rounds_axis(axis, preset)
         axis.margins(y=0.15)
