@@ -1,6 +1,6 @@
 """What f reaches on real slices: without one real mask, and tuned on the other patients'.
 
-    python scripts/real_slices.py [--leave-one-out] [--conf KEY VALUE ...] [--weights FILE] [--csv FILE]
+    python scripts/real_slices.py [--leave-one-out] [--round] [--conf KEY VALUE ...] [--weights FILE] [--csv FILE]
 
 With `--clean-head halved` every second slice of the clean head is known to be clean when f is tuned: bleeds are painted
 and pasted into it as `painted_share` and `pasted_share` say, and with `--negatives` it joins as background as
@@ -62,6 +62,8 @@ WINDOW = (40, 120)
 """Level and width of the pictures, HU."""
 TAU = 0.35
 """Largest share of wrong voxels in a mask that an expert accepts."""
+SPLITS = (("patient-1", "patient-3", "patient-5"), ("patient-1", "patient-2", "patient-3", "patient-4"))
+"""Patients on whose slices f proposes in `after_a_round`; the others are measured on."""
 CPU = torch.device("cpu")
 
 
@@ -176,22 +178,64 @@ def tuned(
     settings: Settings, start: nn.Module | None, slices: Sequence[RealSlice], more: Sequence[Example]
 ) -> nn.Module:
     """Round 0 as the product trains it, without the locked share, with these examples besides."""
-    torch.manual_seed(settings.method.seed)
+    training = settings.method.training
+    epochs = training.epochs if start is None else training.tune_epochs
+    return _taught(settings, start, [*masked(slices), *more], epochs, 0)
+
+
+def _taught(
+    settings: Settings, start: nn.Module | None, examples: Sequence[Example], epochs: int, round_index: int
+) -> nn.Module:
+    """f after a round on these examples and the replay."""
+    torch.manual_seed(settings.method.seed + round_index)
     network, training = build_network(settings), settings.method.training
     if start is not None:
         network.load_state_dict(start.state_dict())
-    examples = [*masked(slices), *more]
-    epochs = training.epochs if start is None else training.tune_epochs
-    examples += replay_examples(settings, replay_heads(settings, len(examples), epochs), 0)
+    replay = replay_examples(settings, replay_heads(settings, len(examples), epochs), round_index)
     train(
         settings,
         network,
-        examples,
+        [*examples, *replay],
         epochs=epochs,
         learning_rate=training.learning_rate if start is None else training.tune_learning_rate,
-        round_index=0,
+        round_index=round_index,
     )
     return network
+
+
+def after_a_round(settings: Settings, start: nn.Module, slices: Sequence[RealSlice]) -> list[str]:
+    """Lines of a table: f before and after a round of what an expert accepts, on other patients and on the same ones.
+
+    f proposes on the slices of some patients with their labels; what has at most TAU wrong voxels, the type counts, is
+    accepted. Both splits of `SPLITS` together.
+    """
+    rows: dict[str, list[dict[str, object]]] = {}
+    for asked in SPLITS:
+        same = [one for one in slices if one.patient in asked]
+        others = [one for one in slices if one.patient not in asked]
+        network = _taught(settings, start, accepted(settings, start, same), settings.method.training.later_epochs, 1)
+        for when, f in (("before", start), ("after", network)):
+            rows.setdefault(f"others, {when}", []).extend(measured(settings, f, others))
+            rows.setdefault(f"the same, {when}", []).extend(measured(settings, f, same))
+    return [told(title, found) for title, found in sorted(rows.items(), key=lambda one: one[0], reverse=True)]
+
+
+def accepted(settings: Settings, network: nn.Module, slices: Iterable[RealSlice]) -> list[Example]:
+    """What an expert accepts of f's proposals, as the product learns from it."""
+    predictor, classes, found = Predictor(settings, network), settings.task.classes, []
+    for one in slices:
+        names = frozenset(classes[value - 1] for value in np.unique(one.mask) if value)
+        prediction = predictor.predict(one.volume, [names])
+        mask = prediction.mask[0]
+        marked = np.count_nonzero(mask)
+        if marked and np.count_nonzero((mask > 0) & (mask != one.mask)) / marked <= TAU:
+            target = np.where(prediction.ignore[0], np.uint8(IGNORE), mask)
+            spacing = one.volume.geometry.spacing[1:]
+            found.append(
+                Example(f"{one.name}:0", one.volume.hu[0], target, with_dice=False, spacing=spacing, accepted=True)
+            )
+    print(f"{len(found)} accepted")
+    return found
 
 
 def masked(slices: Iterable[RealSlice]) -> list[Example]:
@@ -269,6 +313,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=REPOSITORY.parent / "shared" / "data")
     parser.add_argument("--leave-one-out", action="store_true", help="tune on all patients but one, in turn")
+    parser.add_argument("--round", action="store_true", help="what a round of accepted slices teaches")
     parser.add_argument("--patients", nargs="+", help="leave out these alone")
     parser.add_argument("--masked", type=int, help="patients with masks among those that are tuned on")
     parser.add_argument("--clean-head", choices=["measured", "halved"], default="measured", help="what it is for")
@@ -298,6 +343,8 @@ def main() -> None:
         print(f"clean head: {marked_ml(settings, start, head, unknown):.1f} mL marked", flush=True)
         if asked.second_chance:
             print(*(second_looks(settings, start, slices, kind) for kind in get_args(Kind)), sep="\n")
+    if asked.round and start is not None:
+        print(*after_a_round(settings, start, slices), sep="\n", flush=True)
     if asked.leave_one_out:
         rows, marked, began = [], [], time.process_time()
         patients = sorted({one.patient for one in slices})
