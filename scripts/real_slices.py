@@ -40,6 +40,7 @@ from recursive_expand.archives.images import read_volume  # noqa: E402
 from recursive_expand.cases import Volume  # noqa: E402
 from recursive_expand.expand.labelled_slices import MINED_FROM  # noqa: E402
 from recursive_expand.expand.unchanged import class_dice  # noqa: E402
+from recursive_expand.experiment.expert import judge  # noqa: E402
 from recursive_expand.importers.dicom import DicomImporter  # noqa: E402
 from recursive_expand.importers.head_size import spacing_of_heads  # noqa: E402
 from recursive_expand.importers.pictures import read_binary_mask, read_grey  # noqa: E402
@@ -217,7 +218,7 @@ def after_a_round(settings: Settings, start: nn.Module, slices: Sequence[RealSli
         for when, f in (("before", start), ("after", network)):
             rows.setdefault(f"others, {when}", []).extend(measured(settings, f, others))
             rows.setdefault(f"the same, {when}", []).extend(measured(settings, f, same))
-    return [told(title, found) for title, found in sorted(rows.items(), key=lambda one: one[0], reverse=True)]
+    return [told(title, rows[title]) for title in sorted(rows, reverse=True)]
 
 
 def accepted(settings: Settings, network: nn.Module, slices: Iterable[RealSlice]) -> list[Example]:
@@ -226,10 +227,8 @@ def accepted(settings: Settings, network: nn.Module, slices: Iterable[RealSlice]
     for one in slices:
         names = frozenset(classes[value - 1] for value in np.unique(one.mask) if value)
         prediction = predictor.predict(one.volume, [names])
-        mask = prediction.mask[0]
-        marked = np.count_nonzero(mask)
-        if marked and np.count_nonzero((mask > 0) & (mask != one.mask)) / marked <= TAU:
-            target = np.where(prediction.ignore[0], np.uint8(IGNORE), mask)
+        if prediction.mask.any() and judge(one.mask[None], prediction.mask, tau=TAU).verdict == "accept":
+            target = np.where(prediction.ignore[0], np.uint8(IGNORE), prediction.mask[0])
             spacing = one.volume.geometry.spacing[1:]
             found.append(
                 Example(f"{one.name}:0", one.volume.hu[0], target, with_dice=False, spacing=spacing, accepted=True)

@@ -208,7 +208,7 @@ def _panels(
 ) -> tuple[Figure, Sequence[Axes]]:
     """One panel per preset on a common scale, a few in a row; those at the left tell what the scale is."""
     columns = min(len(presets), PANELS_IN_A_ROW)
-    rows = -(-len(presets) // max(columns, 1))
+    rows = -(-len(presets) // columns)
     figure = Figure(figsize=(max(size[0] * columns, 4), size[1] * rows), layout="constrained")
     axes = list(figure.subplots(rows, columns, sharey=True, squeeze=False).flat)
     for axis in axes[len(presets) :]:
