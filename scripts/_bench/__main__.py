@@ -25,7 +25,7 @@ from _bench.report import Section, as_json, table
 from _bench.scale import FULL, QUICK, Scale
 from _bench.start import measure_start
 from _bench.train import measure_train
-from recursive_expand.segment.threads import available_cores
+from recursive_expand.settings.machine import available_cores
 
 WIDTH = 150
 """Columns of the tables where they go into a file."""

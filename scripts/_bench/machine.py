@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from recursive_expand.segment.predict import has_fast_half
-from recursive_expand.segment.threads import available_cores
+from recursive_expand.settings.machine import available_cores
 
 
 def machine(threads: int) -> dict[str, Any]:

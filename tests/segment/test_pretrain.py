@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -74,6 +76,13 @@ def test_a_second_study_starts_at_once(short, tmp_path, monkeypatch):
 )
 def test_the_key_holds_what_decides_the_weights(short, change, matters):
     assert (pretraining_key(short.changed(**change), CPU) != pretraining_key(short, CPU)) == matters
+
+
+def test_the_key_holds_the_code_that_decides_the_weights(short, monkeypatch):
+    before = pretraining_key(short, CPU)
+    assert all(Path(pretrain.__file__).with_name(f"{name}.py").is_file() for name in pretrain._DECIDING)
+    monkeypatch.setattr(pretrain, "_DECIDING", pretrain._DECIDING[:-1])
+    assert pretraining_key(short, CPU) != before
 
 
 def test_bleeds_that_the_task_does_not_name_are_ignored(short):

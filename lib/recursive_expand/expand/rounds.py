@@ -45,7 +45,6 @@ from recursive_expand.ledger import OutdatedTrainingSet, RoundRecord, RoundState
 from recursive_expand.ledger.chain import canonical
 from recursive_expand.ledger.rounds import OVER
 from recursive_expand.segment.multi_gpu import spawn_training
-from recursive_expand.segment.threads import available_cores
 from recursive_expand.segment.weights import save_weights
 from recursive_expand.settings import Settings
 
@@ -172,7 +171,7 @@ def _machine(settings: Settings) -> dict[str, Any]:
     """What the bits of the weights depend on besides the settings; no part of the round's hash."""
     return {
         "device": str(choose_device()),
-        "threads": settings.machine.threads or available_cores(),
+        "threads": settings.machine.cores,
         "torch": torch.__version__,
     }
 

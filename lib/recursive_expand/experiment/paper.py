@@ -21,8 +21,8 @@ from recursive_expand.importers.report import OnProgress, no_progress
 from recursive_expand.importers.rsna import RsnaImporter, Sampling
 from recursive_expand.importers.runner import run_import
 from recursive_expand.importers.typed_masks import Multi
-from recursive_expand.segment.threads import available_cores
 from recursive_expand.settings import load_settings, preset_names
+from recursive_expand.settings.machine import available_cores
 
 PER_CLASS, NONE = 1497, 300
 """Slices of RSNA of each class and without blood (appendix A, Table 2)."""

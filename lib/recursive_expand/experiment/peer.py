@@ -19,7 +19,6 @@ from recursive_expand.experiment.evaluation import measure
 from recursive_expand.experiment.layout import PATIENTS, PEER, PEERS, write_csv
 from recursive_expand.experiment.nnunet_format import PredictionFiles, images_folder, write_raw
 from recursive_expand.experiment.recursion import OnMessage
-from recursive_expand.segment.threads import available_cores
 from recursive_expand.settings import load_settings
 
 NNUNET = "nnunet"
@@ -60,7 +59,7 @@ def run_nnunet(
         root = write_raw(data, classes, folder / "raw")
         pairs = [(root / images_folder(name), folder / "predictions" / slug(name)) for name in config.tests]
         on_message(f"nnU-Net, seed {seed}: training for {minutes:g} minutes of CPU time")
-        threads = settings.machine.threads or available_cores()
+        threads = settings.machine.cores
         said = _drive(python, folder, seed, minutes, threads, pairs)
         rows = _measured(config, data, classes, folder)
         write_csv(folder / PATIENTS, rows)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import affine_transform, gaussian_filter, zoom
 
 from recursive_expand.phantom.scanner import HU_RANGE
+from recursive_expand.phantom.streams import SPLINE_SD, spline_weights
 from recursive_expand.phantom.varied_head import Painted
 
 WINDOWED = 0.5
@@ -48,6 +49,7 @@ def acquire(painted: Painted, rng: np.random.Generator) -> tuple[NDArray[np.int1
         hu = _resampled(hu, rng.uniform(0.5, 0.95))
     if rng.random() < WINDOWED:
         hu = _windowed(hu, rng)
+    hu = _misread(hu, rng)
     return np.clip(np.rint(hu), *HU_RANGE).astype(np.int16), mask
 
 
@@ -93,6 +95,19 @@ def _glare(hu: NDArray[np.float32], pixel: float, rng: np.random.Generator) -> N
     """
     bone = np.clip((hu - 200) / 600, 0, 1).astype(np.float32)
     return gaussian_filter(bone, rng.uniform(2, 10) / pixel) * np.float32(150 * rng.beta(1, 2))
+
+
+def _misread(hu: NDArray[np.floating], rng: np.random.Generator) -> NDArray[np.floating]:
+    """Whoever made the values again guessed the picture's window a little wrong, and shading was left in the slice.
+
+    Where soft tissue's scale is less sure than any scanner's, f has to judge blood by what lies beside it.
+    """
+    body = np.clip((hu + 500) / 400, 0, 1)
+    offset = rng.uniform(-8, 8) + (np.clip(hu, -60, 120) - 35) * rng.uniform(-0.25, 0.25)
+    if rng.random() < 0.7:
+        along_y, along_x = (spline_weights(np.linspace(1, 5, length), 7) for length in hu.shape)
+        offset += along_y @ rng.normal(0, 6.5 / SPLINE_SD**2, (7, 7)) @ along_x.T
+    return hu + body * offset
 
 
 def _streaks(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # Standard deviation of a cubic B-spline sum of unit normals along one axis, averaged over a lattice cell.
-_SPLINE_SD = 0.692
+SPLINE_SD = 0.692
 
 
 def stream(seed: int, name: str, *index: int) -> np.random.Generator:
@@ -61,7 +61,7 @@ class SmoothField:
             for c, low, n in zip(coordinates, self.low, self.lattice.shape, strict=True)
         )
         plane = np.tensordot(along_z[0], self.lattice, axes=1)
-        return (along_y @ plane @ along_x.T / _SPLINE_SD**3).astype(np.float32)
+        return (along_y @ plane @ along_x.T / SPLINE_SD**3).astype(np.float32)
 
 
 def spline_weights(position: NDArray[np.floating], points: int, *, periodic: bool = False) -> NDArray[np.float64]:

@@ -89,14 +89,14 @@ def fingerprint(
 def save_checkpoint(
     path: Path, identity: str, state: TrainingState, network: nn.Module, optimizer: torch.optim.Optimizer
 ) -> None:
-    """Write weights, Adam's moments and the state as one safetensors file, atomically: no pickle.
+    """Write weights, the optimizer's moments and the state as one safetensors file, atomically: no pickle.
 
     Args:
         path: the file; its folder must exist.
         identity: the training's `fingerprint`.
         state: how far it is.
         network: what is trained, not wrapped.
-        optimizer: its Adam.
+        optimizer: its own.
     """
     tensors = {_NETWORK + name: value for name, value in network.state_dict().items()}
     for number, moments in optimizer.state_dict()["state"].items():
@@ -132,10 +132,14 @@ def load_checkpoint(
     except (OSError, SafetensorError):
         return None
     network.load_state_dict({n.removeprefix(_NETWORK): v for n, v in tensors.items() if n.startswith(_NETWORK)})
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     moments: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         if name.startswith(_ADAM):
             number, kind = name.removeprefix(_ADAM).split(".")
+            weight = weights[int(number)]
+            if value.shape == weight.shape:  # a fused optimizer goes through both as they lie in memory
+                value = torch.empty_like(weight, dtype=value.dtype).copy_(value)
             moments.setdefault(int(number), {})[kind] = value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
     return TrainingState(tuple(stored["losses"]), stored["scaler"])

@@ -107,8 +107,8 @@ def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
         Scalar in 0..1; 0 where the targets are all background.
     """
     counted = (target != IGNORE).unsqueeze(1)
-    truth = torch.where(target == IGNORE, 0, target).long()
-    one_hot = functional.one_hot(truth, logits.shape[1]).movedim(-1, 1) * counted
+    values = torch.arange(logits.shape[1], dtype=target.dtype, device=target.device).view(1, -1, 1, 1)
+    one_hot = (target.unsqueeze(1) == values).to(logits.dtype)
     per_class = DiceLoss(include_background=False, batch=True, reduction="none")(
         logits.softmax(1) * counted, one_hot
     ).flatten()

@@ -25,7 +25,7 @@ from recursive_expand.segment.network import fold_batch_norm, size_multiple
 from recursive_expand.segment.refine import refine
 from recursive_expand.segment.regions.registry import region_named
 from recursive_expand.segment.resample import to_native, to_working, working_shape
-from recursive_expand.segment.threads import available_cores, one_thread_per_operation
+from recursive_expand.segment.threads import one_thread_per_operation
 from recursive_expand.segment.windows import apply_windows
 from recursive_expand.settings import Settings
 
@@ -97,7 +97,7 @@ class Predictor:
         self._network = self._ready(network)
         self._snapshots = [self._ready(snapshot) for snapshot in snapshots]
         self._batch_size = batch_size or (_CUDA_BATCH if self._device.type == "cuda" else 1)
-        self._workers = settings.machine.threads or available_cores()
+        self._workers = settings.machine.cores
 
     def _ready(self, network: nn.Module) -> nn.Module:
         folded = fold_batch_norm(network).requires_grad_(False).to(self._device, self._dtype)

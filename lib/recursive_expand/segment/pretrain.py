@@ -24,14 +24,14 @@ from recursive_expand.segment.batch_statistics import follow_statistics, gather_
 from recursive_expand.segment.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from recursive_expand.segment.context import repeated
 from recursive_expand.segment.losses import IGNORE, segmentation_loss
-from recursive_expand.segment.network import build_network, size_multiple
-from recursive_expand.segment.threads import available_cores
+from recursive_expand.segment.muon import Muon
+from recursive_expand.segment.network import build_network, input_channels, size_multiple
 from recursive_expand.segment.train import Precision, deterministic
 from recursive_expand.segment.weights import load_weights, save_weights
 from recursive_expand.segment.windows import apply_windows
 from recursive_expand.settings import Settings
 
-SLICES_ON_CPU, SLICES_ON_GPU = 2000, 20000
+SLICES_ON_CPU, SLICES_ON_GPU = 4000, 24000
 """Slices where `Method.pretrain_slices` is 0: about four minutes on two CPU cores."""
 BATCH_ON_GPU = 8
 """Least number of slices in a step there: an H200 takes as long for four."""
@@ -45,7 +45,8 @@ WARM_UP = 0.05
 SECONDS_BETWEEN_CHECKPOINTS = 20.0
 SETTLING = 0.1
 """The last share of the chunks, over which batch statistics are gathered."""
-_VERSION = 3
+_DECIDING = ("pretrain", "muon", "network", "prelu", "unet2015", "losses", "batch_statistics", "windows")
+"""Modules beside the generator's whose code decides the weights."""
 _LIBRARIES = ("torch", "monai", "numpy", "scipy")
 
 OnStep = Callable[[int, int, float], None]
@@ -103,10 +104,10 @@ def pretraining_key(settings: Settings, device: torch.device) -> str:
     method = settings.method
     digest = hashlib.sha256()
     sources = Path(__file__).parents[1] / "phantom"
-    for path in (Path(__file__), *sorted(sources.glob("*.py"))):
+    here = [Path(__file__).with_name(f"{name}.py") for name in _DECIDING]
+    for path in (*here, *sorted(sources.glob("*.py"))):
         digest.update(path.read_bytes())
     body = {
-        "version": _VERSION,
         "code": digest.hexdigest(),
         "libraries": {name: importlib.metadata.version(name) for name in _LIBRARIES},
         "device": device.type,
@@ -137,7 +138,8 @@ def pretrain(
     torch.set_num_threads(threads)
     torch.manual_seed(settings.method.pretrain_seed)
     network = build_network(settings).to(device).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.Adam(network.parameters(), lr=training.learning_rate)
+    outer = input_channels(settings), len(settings.task.classes) + 1
+    optimizer = Muon(network, training.learning_rate, outer=outer)
     state = (load_checkpoint(checkpoint, key, network, optimizer) if checkpoint else None) or TrainingState()
     precision = Precision(device, state)
     losses = list(state.losses)  # one a chunk
@@ -153,8 +155,7 @@ def pretrain(
                 if len(losses) >= settling:
                     gather_statistics(network, anew=len(losses) == settling)
                 for hu, mask in _batches(chunk, settings, _batch_size(settings, device)):
-                    for group in optimizer.param_groups:
-                        group["lr"] = training.learning_rate * share_of_rate(seen / total)
+                    optimizer.set_share_of_rate(share_of_rate(seen / total))
                     hu = repeated(hu.to(device), settings.method.context)  # a synthetic slice stands alone
                     images = apply_windows(hu, settings.task.windows)
                     with precision.autocast():
@@ -253,7 +254,7 @@ def _threads_and_processes(settings: Settings, device: torch.device) -> tuple[in
     """Threads that train and processes that paint: half of the cores each, for both take about as long; beside a GPU
     all but one paint. A team of threads that shares its cores with anybody spends most of its time waiting for its
     last member."""
-    cores = settings.machine.threads or available_cores()
+    cores = settings.machine.cores
     if device.type == "cuda":
         return 1, max(1, cores - 1)
     threads = max(1, cores // 2)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from recursive_expand.segment.epochs import replay_count
 from recursive_expand.segment.examples import Example
 from recursive_expand.segment.synthetic_examples import synthetic_examples
-from recursive_expand.segment.threads import available_cores
 from recursive_expand.settings import Settings
 
 MOST_HEADS = 2000
@@ -34,5 +33,5 @@ def replay_examples(settings: Settings, number: int, round_index: int) -> Iterat
         round_index: the round.
     """
     first = _FIRST_HEAD + round_index * 10_000_000
-    processes = settings.machine.threads or available_cores()
+    processes = settings.machine.cores
     return synthetic_examples(settings, number, first=first, name=f"synthetic:{round_index}", processes=processes)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from recursive_expand.phantom import CLASSES
 from recursive_expand.segment.examples import Example
 from recursive_expand.segment.synthetic_examples import synthetic_examples
-from recursive_expand.segment.threads import available_cores
 from recursive_expand.settings import Settings
 
 UNSEEN = 128
@@ -31,5 +30,5 @@ def unseen_examples(settings: Settings) -> Iterator[Example]:
     """
     number = unseen_count(settings)
     if number:
-        processes = min(settings.machine.threads or available_cores(), 4)
+        processes = min(settings.machine.cores, 4)
         yield from synthetic_examples(settings, number, first=_FIRST_HEAD, name="synthetic", processes=processes)

@@ -25,8 +25,8 @@ class Method(Section):
     """f's start: `synthetic`, trained on synthetic heads that are made while it trains; `none`, fresh weights; or the
     SHA-256 of an earlier study's weights (`models/<sha256>.safetensors` in its workspace)."""
     pretrain_slices: int = Field(default=0, ge=0)
-    """Synthetic slices, each of a head of its own; 0: 2,000, on a GPU 20,000."""
-    pretrain_epochs: int = Field(default=4, ge=1)
+    """Synthetic slices, each of a head of its own; 0: 4,000, on a GPU 24,000."""
+    pretrain_epochs: int = Field(default=2, ge=1)
     """How often each is seen, every time as another scanner shows it."""
     pretrain_seed: int = Field(default=0, ge=0)
     """Seeds the synthetic heads, apart from `seed`: recursions of all seeds can share a start."""
