@@ -23,7 +23,7 @@ class Muon(torch.optim.Adam):
 
     Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024). A step changes all directions of a
     layer's weights by as much, not mostly the few that gradients agree on. torch.optim.Muon takes matrices alone, and
-    its iteration, made for GPUs, costs two CPU cores five times as much as this one on small matrices.
+    its iteration on the matrix itself costs a CPU core three times as much.
 
     Args:
         network: what it trains.
