@@ -71,7 +71,7 @@ TABLE: dict[str, dict[str, tuple[Any, Any]]] = {
     },
     "training": {
         "epochs": (120, 120),
-        "tune_epochs": (40, 40),
+        "tune_epochs": (15, 15),
         "tune_learning_rate": (0.0003, 0.0003),
         "later_epochs": (3, 20),
         "dice_loss": ("later_rounds", "every_round"),

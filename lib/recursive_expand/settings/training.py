@@ -16,8 +16,9 @@ class Training(Section):
     """Epochs of round 0 from fresh weights (the paper: 120)."""
     later_epochs: int = Field(default=3, ge=1)
     """Epochs of every later round (the paper: 3)."""
-    tune_epochs: int = Field(default=40, ge=1)
-    """Epochs of round 0 with a pretrained start: f is tuned, on the schedule of later rounds."""
+    tune_epochs: int = Field(default=15, ge=1)
+    """Epochs of round 0 with a pretrained start: f is tuned, on the schedule of later rounds. With 40 the masks of four
+    patients cost a tenth of the Dice on a fifth's."""
     learning_rate: float = Field(default=2e-3, gt=0)
     """Adam's, in round 0."""
     later_learning_rate: float = Field(default=1e-3, gt=0)
