@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from recursive_expand.segment.muon import COEFFICIENTS, ITERATIONS, MOST_ROWS, Muon, orthogonalised
+from recursive_expand.segment.network import build_network
 
 
 def _as_published(matrix):
@@ -79,6 +80,56 @@ def test_hidden_convolutions_turn_and_the_rest_is_adam_s(networks):
         made, read = change.shape
         values = torch.linalg.svdvals(change) / (10 * 1e-3 * max(1, made / read) ** 0.5)
         assert float(values[:3].min()) > 0.6 and float(values.max()) < 1.3  # three logits: a gradient of rank 3
+
+
+def test_three_steps_are_those_of_nesterov_s_momentum(networks):
+    """Against the rule as published, on plain matrices."""
+    network, copied = networks
+    optimizer = Muon(network, 1e-3, outer=(2, 3))
+    now, momentum = copied[2].weight.detach().clone(), torch.zeros(16, 72)
+    for step in range(3):
+        gradient = torch.randn(16, 8, 3, 3, generator=torch.Generator().manual_seed(step))
+        network[2].weight.grad = gradient.clone()
+        optimizer.step()
+        momentum = 0.95 * momentum + 0.05 * gradient.flatten(1)
+        update = _as_published(0.95 * momentum + 0.05 * gradient.flatten(1)).float()
+        now -= 10 * 1e-3 * update.reshape(now.shape)
+    torch.testing.assert_close(network[2].weight.detach(), now, rtol=0, atol=1e-4)
+
+
+def test_a_closure_is_asked_first_and_its_loss_returned(networks):
+    network, other = networks
+    one, two = (Muon(n, 1e-3, outer=(2, 3)) for n in (network, other))
+    for _ in range(2):
+
+        def closure():
+            one.zero_grad()
+            torch.manual_seed(1)
+            loss = network(torch.randn(2, 2, 9, 9)).square().mean()
+            loss.backward()
+            return loss
+
+        assert one.step(closure).item() > 0
+        _learn(other, two)
+    assert all(torch.equal(a, b) for a, b in zip(network.parameters(), other.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(("kind", "hidden"), [("residual", {"down": 5, "up": 1}), ("unet2015", {"down": 9, "up": 2})])
+def test_hidden_convolutions_of_our_networks(make_settings, kind, hidden):
+    """All but those that read the images (2 channels) and make the logits (3)."""
+    network = build_network(make_settings(network={"kind": kind, "channels": (4, 8, 16)}))
+    down, up = Muon(network, 1e-3, outer=(2, 3)).param_groups[1:]
+    assert {"down": len(down["params"]), "up": len(up["params"])} == hidden
+    assert not any({2, 3} & {*w.shape[:2]} for w in down["params"] + up["params"])
+
+
+def test_weights_that_are_held_stay(networks):
+    network, _ = networks
+    network[2].weight.requires_grad_(False)
+    before = network[2].weight.clone()
+    optimizer = Muon(network, 1e-3, outer=(2, 3))
+    _learn(network, optimizer)
+    assert torch.equal(network[2].weight, before) and network[2].weight not in optimizer.state
 
 
 def test_a_share_of_the_rate_is_one_of_all_rates(networks):

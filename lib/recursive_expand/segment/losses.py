@@ -101,7 +101,8 @@ def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
 
     Args:
         logits: (B, K + 1, H, W).
-        target: (B, H, W) integer class values 0..K, or IGNORE.
+        target: (B, H, W) integer class values 0..K, or IGNORE; any other value counts as a class of its own that f
+            never names.
 
     Returns:
         Scalar in 0..1; 0 where the targets are all background.

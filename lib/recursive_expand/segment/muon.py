@@ -28,7 +28,8 @@ class Muon(torch.optim.Adam):
     Args:
         network: what it trains.
         learning_rate: Adam's.
-        outer: how many channels images and logits have: convolutions with as many on a side are left to Adam.
+        outer: how many channels images and logits have: convolutions with as many on a side are left to Adam, a
+            hidden one that happens to have as many included.
     """
 
     def __init__(self, network: nn.Module, learning_rate: float, *, outer: Collection[int]) -> None:
@@ -42,7 +43,7 @@ class Muon(torch.optim.Adam):
             {"params": [w for w in hidden if id(w) not in turned], "initial_lr": RATE * learning_rate, "made": 0},
             {"params": [w for w in hidden if id(w) in turned], "initial_lr": RATE * learning_rate, "made": 1},
         ]
-        super().__init__(groups, lr=learning_rate, fused=weights[0].device.type == "cpu")
+        super().__init__(groups, lr=learning_rate, fused=weights[0].device.type == "cpu" or None)
         self.set_share_of_rate(1.0)
 
     def set_share_of_rate(self, share: float) -> None:
@@ -53,16 +54,22 @@ class Muon(torch.optim.Adam):
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
         """Change the weights by their gradients, once."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
         for group in self.param_groups:
             if "made" in group:
                 for weights in group["params"]:
                     self._step(weights, group)
-        return super().step(closure)
+        super().step()
+        return loss
 
     def _step(self, weights: Tensor, group: dict[str, Any]) -> None:
-        gradient, state = weights.grad, self.state[weights]
+        gradient = weights.grad
         if gradient is None:
             return
+        state = self.state[weights]
         if not state:
             state |= {"step": torch.zeros(()), "momentum_buffer": torch.zeros_like(gradient)}  # Adam looks for "step"
         state["step"] += 1

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 
@@ -27,6 +28,7 @@ class _OnCPU(torch.autograd.Function):
         return functional.leaky_relu(values, ctx.slope)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         (values,) = ctx.saved_tensors
         below = (gradient * values.clamp(max=0)).sum()

@@ -45,7 +45,18 @@ WARM_UP = 0.05
 SECONDS_BETWEEN_CHECKPOINTS = 20.0
 SETTLING = 0.1
 """The last share of the chunks, over which batch statistics are gathered."""
-_DECIDING = ("pretrain", "muon", "network", "prelu", "unet2015", "losses", "batch_statistics", "windows")
+_DECIDING = (
+    "pretrain",
+    "muon",
+    "network",
+    "prelu",
+    "unet2015",
+    "losses",
+    "batch_statistics",
+    "windows",
+    "context",
+    "train",
+)
 """Modules beside the generator's whose code decides the weights."""
 _LIBRARIES = ("torch", "monai", "numpy", "scipy")
 
@@ -100,7 +111,8 @@ def _load(network: nn.Module, path: Path) -> bool:
 
 
 def pretraining_key(settings: Settings, device: torch.device) -> str:
-    """SHA-256 of all that decides the weights: settings, generator, libraries, kind of device, threads."""
+    """SHA-256 of all that decides the weights: settings, code of generator, network, losses and optimizer, libraries,
+    kind of device, threads."""
     method = settings.method
     digest = hashlib.sha256()
     sources = Path(__file__).parents[1] / "phantom"

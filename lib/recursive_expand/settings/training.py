@@ -20,7 +20,8 @@ class Training(Section):
     """Epochs of round 0 with a pretrained start: f is tuned, on the schedule of later rounds. With 40 the masks of four
     patients cost a tenth of the Dice on a fifth's."""
     learning_rate: float = Field(default=2e-3, gt=0)
-    """Adam's, in round 0."""
+    """Adam's, in round 0 of an f with fresh weights, and of a start from synthetic heads, whose orthogonalised steps go
+    at ten times the rate (`segment/muon.py`)."""
     later_learning_rate: float = Field(default=1e-3, gt=0)
     """The paper names no learning rate; this is Adam's own default. With 1e-4 the paper's three epochs teach too
     little, with round 0's 2e-3 the rounds swing."""
