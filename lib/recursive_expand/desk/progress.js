@@ -50,7 +50,7 @@ function show(status) {
     ...secondLooks(status.second_looks),
     "Cases": Object.entries(status.cases).map(([role, number]) => `${number} ${role}`).join(", "),
     "Labels to write": status.outbox.waiting ? `${status.outbox.waiting}${status.outbox.failing ? `, ${status.outbox.failing} failing: ${status.outbox.error ?? ""}` : ""}` : "none",
-    "Foretold": status.foretold ? `${Math.round(status.foretold.slices)} new slices in round ${status.foretold.round} (${(100 * status.foretold.share).toFixed(1)} %)` : "–",
+    "Foretold": status.foretold ? `${Math.round(status.foretold.slices)} new slices in round ${status.foretold.round}${share(status.foretold)}` : "–",
     "Next step": status.step.replaceAll("_", " "),
     "Preset": status.preset,
     "Free on disk": `${status.disk_free_gb} GB`,
@@ -159,6 +159,11 @@ function table(id, head, lines) {
   $(id).replaceChildren($(id).caption, header, body);
 }
 
+// Of a round that trained on no slice, or on fewer than it brings, a share says nothing.
+function share(foretold) {
+  return foretold.share < 1 ? ` (${(100 * foretold.share).toFixed(1)} %)` : "";
+}
+
 function plot(id, title, across, data, names, top) {
   const before = plots.get(id);
   if (before?.title === title) return before.plot.setData(data);
@@ -176,7 +181,7 @@ function plot(id, title, across, data, names, top) {
       width: Math.max(240, holder.clientWidth),
       height: 230,
       legend: { show: names.length > 1 },
-      scales: { x: { time: false }, y: { range: (_, low, high) => [Math.min(0, low ?? 0), top ?? ((high || 1) * 1.08)] } },
+      scales: { x: { time: false, range: ({ data: [at] }, low, high) => (at.length === 1 ? [at[0], at[0] + 1] : [low, high]) }, y: { range: (_, low, high) => [Math.min(0, low ?? 0), top ?? ((high || 1) * 1.08)] } },
       axes: [{ ...axis, label: across, labelSize: 22, size: 34, incrs: whole ? [1, 2, 5, 10, 20, 50, 100] : undefined }, { ...axis, size: 48, space: 34 }],
       series: [{ label: across }, ...names.map((label, i) => ({ label, stroke: COLOURS[(i + 1) % COLOURS.length], width: 2, points: { show: data[0].length < 40 } }))],
     },

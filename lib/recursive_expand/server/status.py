@@ -158,7 +158,7 @@ def read_status(recursion: Recursion, conductor: Conductor) -> Status:
 def _foretold(foretold: Foretold | None, offer_end: float) -> ForetoldStatus | None:
     if foretold is None:
         return None
-    slices, share = round(foretold.slices, 1), round(foretold.share, 4)
+    slices, share = round(foretold.slices, 3), round(foretold.share, 4)
     return ForetoldStatus(round=foretold.round, slices=slices, share=share, offers_end=share < offer_end)
 
 
