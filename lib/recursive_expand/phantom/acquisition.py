@@ -33,7 +33,7 @@ def acquire(painted: Painted, rng: np.random.Generator) -> tuple[NDArray[np.int1
     pixel = painted.pixel
     if rng.random() < 0.06:
         hu = _moved(hu, rng, pixel)
-    body = np.clip((hu + 500) / 400, 0, 1)
+    body = _body(hu)
     hu = gaussian_filter(hu, rng.uniform(0.15, 1.1) / pixel)
     mask = np.where(hu > DENSEST_BLOOD_HU, 0, mask).astype(np.uint8)
     sharpening = rng.uniform(0, 0.9) if rng.random() < 0.5 else 0.0
@@ -53,6 +53,11 @@ def acquire(painted: Painted, rng: np.random.Generator) -> tuple[NDArray[np.int1
         hu = _windowed(hu, rng)
     hu = _misread(hu, rng)
     return np.clip(np.rint(hu), *HU_RANGE).astype(np.int16), mask
+
+
+def _body(hu: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Where the head is, 0..1: nothing of what shades or shifts it is seen in air."""
+    return np.clip((hu + 500) / 400, 0, 1)
 
 
 def _posed(
@@ -103,7 +108,7 @@ def _shaded(hu: NDArray[np.floating], rng: np.random.Generator) -> NDArray[np.fl
     """Shading of some 6 HU that nobody corrected, smooth over a quarter of the slice."""
     along_y, along_x = (spline_weights(np.linspace(1, 5, length), 7) for length in hu.shape)
     shading = along_y @ rng.normal(0, 6.5 / SPLINE_SD**2, (7, 7)) @ along_x.T
-    return hu + np.clip((hu + 500) / 400, 0, 1) * shading
+    return hu + _body(hu) * shading
 
 
 def _misread(hu: NDArray[np.floating], rng: np.random.Generator) -> NDArray[np.floating]:
@@ -112,8 +117,8 @@ def _misread(hu: NDArray[np.floating], rng: np.random.Generator) -> NDArray[np.f
     What was equal stays equal, as the plateaus at the window's ends. Where the scale is less sure than any scanner's, f
     has to judge blood by what lies beside it.
     """
-    body = np.clip((hu + 500) / 400, 0, 1)
-    return hu + body * (rng.uniform(-8, 8) + (np.clip(hu, -60, 120) - 35) * rng.uniform(-0.25, 0.25))
+    offset = rng.uniform(-8, 8) + (np.clip(hu, -60, 120) - 35) * rng.uniform(-0.25, 0.25)
+    return hu + _body(hu) * offset
 
 
 def _streaks(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:

@@ -76,9 +76,9 @@ class Muon(torch.optim.Adam):
         momentum = state["momentum_buffer"]
         momentum.lerp_(gradient, 1 - MOMENTUM)
         update = gradient.lerp(momentum, MOMENTUM).permute(0, 2, 3, 1)  # Nesterov's; as channels_last lies in memory
-        rows = update.reshape(len(update), -1) if group["made"] == 0 else update.reshape(-1, update.shape[-1]).T
-        made, read = rows.shape
-        change = orthogonalised(rows) if group["made"] == 0 else orthogonalised(rows).T
+        change = orthogonalised(update.flatten(1) if group["made"] == 0 else update.flatten(0, 2))
+        made = weights.shape[group["made"]]
+        read = weights.numel() / made
         change = change.reshape(update.shape).permute(0, 3, 1, 2)
         weights.add_(change, alpha=-group["lr"] * max(1.0, made / read) ** 0.5)
         weights.grad = None  # Adam passes over it
