@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 
 import numpy as np
@@ -77,9 +78,11 @@ def test_spacing_is_given_as_slice_row_column():
     assert geometry.shape == (6, 5, 4)
 
 
-@given(SHAPES, st.integers(0, 2**32 - 1))
-def test_the_hash_does_not_depend_on_memory_order(shape, seed):
-    mask = np.random.default_rng(seed).integers(0, 6, shape).astype(np.uint8)
+@given(SHAPES, st.sampled_from([0.0, 0.1, 1.0]), st.integers(0, 2**32 - 1))
+def test_the_hash_does_not_depend_on_memory_order(shape, filled, seed):
+    rng = np.random.default_rng(seed)
+    mask = (rng.integers(0, 6, shape) * (rng.random(shape) < filled)).astype(np.uint8)
+    assert voxel_sha256(mask) == hashlib.sha256("x".join(map(str, shape)).encode() + b"\n" + mask.tobytes()).hexdigest()
     assert voxel_sha256(np.asfortranarray(mask)) == voxel_sha256(mask)
     padded = np.zeros((*shape[:2], 2 * shape[2]), np.uint8)
     padded[..., ::2] = mask
@@ -120,6 +123,8 @@ def test_a_label_map_is_the_same_from_native_voxels_and_from_slices(shape, permu
     assert again.sha256 == whole.sha256 == voxel_sha256(native)
     assert whole.filled == tuple(k for k in range(geometry.shape[0]) if whole.slices[k].any())
     assert whole.voxels() == {name: n for v, name in enumerate(CLASSES, 1) if (n := int((native == v).sum()))}
+    counts = {k: {name: int((whole.slices[k] == v).sum()) for v, name in enumerate(CLASSES, 1)} for k in whole.filled}
+    assert whole.slice_voxels() == {k: {name: n for name, n in by.items() if n} for k, by in counts.items()}
     assert again.native.flags.c_contiguous or again.native.flags.f_contiguous
 
 

@@ -256,8 +256,21 @@ def voxel_sha256(mask: NDArray[np.uint8]) -> str:
     if mask.dtype != np.uint8:
         raise TypeError(f"a mask is hashed as uint8, not {mask.dtype}")
     digest = hashlib.sha256(("x".join(map(str, mask.shape)) + "\n").encode())
-    digest.update(np.ascontiguousarray(mask).data)
+    digest.update(_in_c_order(mask).data)
     return digest.hexdigest()
+
+
+def _in_c_order(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The mask itself or a copy, C-contiguous. Turning an array over goes through memory in leaps, and most of a mask is
+    background: only the box of its foreground is turned."""
+    if mask.flags.c_contiguous:
+        return mask
+    out = np.zeros(mask.shape, mask.dtype)
+    filled = [np.flatnonzero(mask.any(axis=(axis - 1, axis - 2))) for axis in range(3)]
+    if filled[0].size:
+        box = tuple(slice(numbers[0], numbers[-1] + 1) for numbers in filled)
+        out[box] = mask[box]
+    return out
 
 
 @dataclass(frozen=True, eq=False)
@@ -291,7 +304,7 @@ class LabelMap:
         if native.shape != self.geometry.native_shape:
             raise ValueError(f"an array of {native.shape} does not fit an image of {self.geometry.native_shape}")
         if not (native.flags.c_contiguous or native.flags.f_contiguous):
-            native = np.ascontiguousarray(native)
+            native = np.asfortranarray(native)
         native = native.view()
         native.flags.writeable = False
         object.__setattr__(self, "native", native)
@@ -299,8 +312,11 @@ class LabelMap:
 
     @classmethod
     def from_slices(cls, slices: NDArray[np.uint8], geometry: Geometry, classes: Collection[str] = ()) -> LabelMap:
-        """The label map of a (slices, rows, columns) uint8 array; the voxels are copied unless they lie native."""
-        return cls(np.ascontiguousarray(geometry.orientation.to_native(slices)), geometry, tuple(classes))
+        """The label map of a (slices, rows, columns) uint8 array; the voxels are copied unless they lie native.
+
+        In Fortran order, as files have them: in nearly all scans a slice lies together in memory then.
+        """
+        return cls(np.asfortranarray(geometry.orientation.to_native(slices)), geometry, tuple(classes))
 
     @classmethod
     def background(cls, geometry: Geometry, classes: Collection[str] = ()) -> LabelMap:
@@ -375,8 +391,13 @@ class LabelMap:
 
     @cached_property
     def _counts(self) -> NDArray[np.int64]:
-        """(slices, 256) voxels by slice and value; slice by slice, since `bincount` makes int64 of what it counts."""
-        return np.stack([np.bincount(plane.ravel(), minlength=256) for plane in self.slices])
+        """(slices, 256) voxels by slice and value; the foreground alone, since `bincount` makes int64 of what it counts."""
+        counts = np.zeros((len(self.slices), 256), np.int64)
+        for number, plane in enumerate(self.slices):
+            foreground = plane[plane > 0]
+            counts[number] = np.bincount(foreground, minlength=256)
+            counts[number, 0] = plane.size - foreground.size
+        return counts
 
     def _name(self, value: int) -> str:
         if value > len(self.classes):

@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from recursive_expand.cases import LabelMap
 from recursive_expand.ledger import CalibrationSlice, Candidate, Features, JudgedProposal
+from recursive_expand.segment.box import Box
 
 PRIOR_VERDICTS = 10
 """Verdicts that weigh as much as the whole calibration set."""
@@ -35,8 +36,13 @@ def triage_features(
         return None
     mask = label.slices
     area = np.count_nonzero(mask) * math.prod(label.geometry.spacing[1:])
-    components = sum(ndimage.label(mask[number], np.ones((3, 3)))[1] for number in filled)
+    components = sum(_components(mask[number]) for number in filled)
     return Features(math.log(area), components, _mean(flip_dice[filled]), _mean(snapshot_dice[filled]))
+
+
+def _components(mask: NDArray[np.uint8]) -> int:
+    """Connected components (8 neighbours) of the foreground of a slice (R, C) that has some."""
+    return int(ndimage.label(mask[Box.around(mask).area], np.ones((3, 3)))[1])
 
 
 def acceptance_scores(
