@@ -261,8 +261,11 @@ def voxel_sha256(mask: NDArray[np.uint8]) -> str:
 
 
 def _in_c_order(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The mask itself or a copy, C-contiguous. Turning an array over goes through memory in leaps, and most of a mask is
-    background: only the box of its foreground is turned."""
+    """The mask itself or a copy, C-contiguous.
+
+    Turning an array over goes through memory in leaps, and most of a mask is background: only the box of its foreground
+    is turned.
+    """
     if mask.flags.c_contiguous:
         return mask
     out = np.zeros(mask.shape, mask.dtype)
@@ -391,7 +394,7 @@ class LabelMap:
 
     @cached_property
     def _counts(self) -> NDArray[np.int64]:
-        """(slices, 256) voxels by slice and value; the foreground alone, since `bincount` makes int64 of what it counts."""
+        """(slices, 256) voxels by slice and value; `bincount` sees the foreground alone, of which it makes int64."""
         counts = np.zeros((len(self.slices), 256), np.int64)
         for number, plane in enumerate(self.slices):
             foreground = plane[plane > 0]
