@@ -45,6 +45,7 @@ from recursive_expand.importers.dicom import DicomImporter  # noqa: E402
 from recursive_expand.importers.head_size import spacing_of_heads  # noqa: E402
 from recursive_expand.importers.pictures import read_binary_mask, read_grey  # noqa: E402
 from recursive_expand.importers.runner import run_import  # noqa: E402
+from recursive_expand.segment.as_precise import as_precise  # noqa: E402
 from recursive_expand.segment.cleaned import cleaned  # noqa: E402
 from recursive_expand.segment.composites import CleanSlice, painted_examples, pasted_examples  # noqa: E402
 from recursive_expand.segment.examples import IGNORE, LABELLED, Example  # noqa: E402
@@ -208,16 +209,21 @@ def after_a_round(settings: Settings, start: nn.Module, slices: Sequence[RealSli
     """Lines of a table: f before and after a round of what an expert accepts, on other patients and on the same ones.
 
     f proposes on the slices of some patients with their labels; what has at most TAU wrong voxels, the type counts, is
-    accepted. Both splits of `SPLITS` together.
+    accepted. Both splits of `SPLITS` together; with `operating_point: steady` the round's own thresholds.
     """
     rows: dict[str, list[dict[str, object]]] = {}
     for asked in SPLITS:
         same = [one for one in slices if one.patient in asked]
         others = [one for one in slices if one.patient not in asked]
         network = _taught(settings, start, accepted(settings, start, same), settings.method.training.later_epochs, 1)
-        for when, f in (("before", start), ("after", network)):
-            rows.setdefault(f"others, {when}", []).extend(measured(settings, f, others))
-            rows.setdefault(f"the same, {when}", []).extend(measured(settings, f, same))
+        then = settings
+        if settings.method.operating_point == "steady":
+            thresholds, _ = as_precise(settings, network, start, CPU)
+            then = settings.changed(foreground_threshold=thresholds)
+            print(f"thresholds {sorted(set(thresholds.values()))}")
+        for when, under, f in (("before", settings, start), ("after", then, network)):
+            rows.setdefault(f"others, {when}", []).extend(measured(under, f, others))
+            rows.setdefault(f"the same, {when}", []).extend(measured(under, f, same))
     return [told(title, rows[title]) for title in sorted(rows, reverse=True)]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from recursive_expand.errors import InputError
-from recursive_expand.expand import calibration_set, rounds
+from recursive_expand.expand import calibration_set, operating_point, rounds
 from recursive_expand.expand.frozen import frozen_label
 from recursive_expand.expand.operating_point import GRID, choose_operating_point, safe_threshold
 from recursive_expand.expand.progress import Progress
@@ -15,6 +15,7 @@ from recursive_expand.expand.threshold_sweep import SweptSlice
 from recursive_expand.ledger import RoundState, VerdictKind
 from recursive_expand.segment.examples import Example
 from recursive_expand.segment.predict import Predictor
+from recursive_expand.segment.weights import save_weights
 from recursive_expand.server.reports import iter_round_reports
 
 
@@ -142,8 +143,34 @@ def test_the_choice_follows_from_ledger_model_and_settings_alone(choosing, decid
     assert choosing.ledger.audit.verify() is None
 
 
-def test_a_fixed_operating_point_chooses_nothing(reviewing):
-    round_0 = reviewing.ledger.rounds.current()
+def test_a_steady_point_holds_each_model_against_the_first(recursion, changed, decide_all, monkeypatch, tmp_path):
+    steady = changed(recursion, operating_point="steady", foreground_threshold={"intraparenchymal": 0.3}, gate=False)
+    round_0 = run_round(steady)
+    assert round_0.thresholds == {"intraparenchymal": 0.3} and round_0.report["operating_point"]["precision"] is None
+    asked = []
+
+    def followed(settings, network, reference, _device, *, on_slice):
+        asked.extend(save_weights(one, tmp_path / "weights.safetensors") for one in (network, reference))
+        on_slice(1, 1)
+        return {"intraparenchymal": 0.02}, 0.6
+
+    monkeypatch.setattr(operating_point, "as_precise", followed)
+    decide_all(steady, VerdictKind.ACCEPT)
+    round_1 = run_round(steady)
+    assert asked == [round_1.model, round_0.model] and round_1.model != round_0.model
+    assert round_1.thresholds == {"intraparenchymal": 0.02} and round_1.report["operating_point"]["precision"] == 0.6
+    assert steady.ledger.audit.verify() is None
+
+
+def test_without_a_threshold_a_steady_point_changes_nothing(recursion, changed, decide_all):
+    steady = changed(recursion, operating_point="steady")
+    run_round(steady)
+    decide_all(steady, VerdictKind.ACCEPT)
+    assert run_round(steady).thresholds == {}
+
+
+def test_a_fixed_operating_point_chooses_nothing(recursion, changed):
+    round_0 = run_round(changed(recursion, operating_point="fixed"))
     assert round_0.thresholds is None and "operating_point" not in round_0.report
 
 

@@ -38,7 +38,7 @@ TABLE: dict[str, dict[str, tuple[Any, Any]]] = {
         "flips": (False, False),
         "snapshots": (0, 0),
         "foreground_threshold": (None, 0.1),
-        "operating_point": ("fixed", "fixed"),
+        "operating_point": ("fixed", "steady"),
         "conformal_alpha": (0.3, 0.3),
         "conformal_delta": (0.1, 0.1),
         "proposing_area": ("as_trained", "as_trained"),

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from recursive_expand.expand.progress import Progress
-from recursive_expand.expand.recursion import Recursion
+from recursive_expand.expand.recursion import Recursion, choose_device
 from recursive_expand.expand.risk_control import fewest_patients, lowest_safe
 from recursive_expand.expand.threshold_choice import best_thresholds
 from recursive_expand.expand.threshold_sweep import SweptSlice, sweep
 from recursive_expand.ledger import RoundRecord
+from recursive_expand.segment.as_precise import as_precise
 from recursive_expand.settings import Method
 
 GRID = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.97)
@@ -30,11 +31,14 @@ def choose_operating_point(recursion: Recursion, round_: RoundRecord, progress: 
         progress: shows the slices that are looked at.
 
     Returns:
-        `thresholds` by class (a class without one is proposed where it is more probable than background), `patients`
-        that were looked at by source, and, with `operating_point: conformal`, `promised`: the share of acceptance that
-        is, or None where too few patients tell.
+        `thresholds` by class (a class without one is proposed where it is more probable than background). With
+        `operating_point: steady`, the `precision` of the first model, or None where nothing was looked at; else the
+        `patients` that were looked at by source, and, with `conformal`, `promised`: the share of acceptance that is, or
+        None where too few patients tell.
     """
     method, classes = recursion.settings.method, recursion.settings.task.classes
+    if method.operating_point == "steady":
+        return _as_the_first_model(recursion, round_, progress)
     configured = method.thresholds(classes)
     thresholds: list[float | None] = [*sorted({*GRID, *(one for one in configured if one is not None)})]
     if None in configured:
@@ -53,6 +57,24 @@ def choose_operating_point(recursion: Recursion, round_: RoundRecord, progress: 
         "patients": {name: len({one.patient for one in swept if one.source == name}) for name in sources},
         **told,
     }
+
+
+def _as_the_first_model(recursion: Recursion, round_: RoundRecord, progress: Progress) -> dict[str, Any]:
+    """The thresholds at which the round's model is about as precise as the first one is at the configured ones."""
+    models = [one.model for one in recursion.ledger.rounds.all() if one.round <= round_.round and one.model is not None]
+    settings = recursion.settings
+    if models[0] == models[-1]:
+        configured = zip(settings.task.classes, settings.method.thresholds(settings.task.classes), strict=True)
+        return {"thresholds": {name: one for name, one in configured if one is not None}, "precision": None}
+
+    def on_slice(done: int, total: int) -> None:
+        if done == 1:
+            progress.begin("choosing thresholds", total)
+        progress.step(done, "slices")
+
+    network, first = recursion.network(models[-1]), recursion.network(models[0])
+    thresholds, precision = as_precise(settings, network, first, choose_device(), on_slice=on_slice)
+    return {"thresholds": thresholds, "precision": precision}
 
 
 def safe_threshold(

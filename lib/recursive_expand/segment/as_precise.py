@@ -1,0 +1,90 @@
+"""The thresholds at which one f is as precise as another, told by synthetic slices that neither has seen.
+
+Training on makes f surer: at an equal probability it marks more, and more of that is wrong.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import nn
+
+from recursive_expand.segment.predict import Predictor
+from recursive_expand.segment.slice_volume import slice_volume
+from recursive_expand.segment.unseen import unseen_examples
+from recursive_expand.settings import Settings
+
+SHIFTS = (-1.5, 3.0)
+"""By how much thresholds may move, in log-odds."""
+HALVINGS = 4
+TRUST = 0.5
+"""Thresholds go half of the way, as in expand/threshold_choice.py: f has learned from the likes of these slices."""
+
+
+def as_precise(
+    settings: Settings,
+    network: nn.Module,
+    reference: nn.Module,
+    device: torch.device,
+    *,
+    on_slice: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[dict[str, float], float | None]:
+    """Move thresholds towards those at which f is as precise as the reference at the configured ones.
+
+    Precision is that of all pixels together, after g, whatever the class. All thresholds move alike, in log-odds.
+
+    Args:
+        settings: under which both propose; `Method.foreground_threshold` is the reference's.
+        network: f.
+        reference: another f.
+        device: where both run.
+        on_slice: (slices done, of how many).
+
+    Returns:
+        (thresholds by class name, the precision that is aimed at); the configured ones and None where there are no
+        unseen slices, no thresholds, or the reference marks nothing.
+    """
+    configured = {
+        name: threshold
+        for name, threshold in zip(
+            settings.task.classes, settings.method.thresholds(settings.task.classes), strict=True
+        )
+        if threshold is not None
+    }
+    examples = list(unseen_examples(settings)) if configured else []
+    total, done = (HALVINGS + 1) * len(examples), 0
+
+    def precision(f: nn.Module, shift: float) -> float | None:
+        nonlocal done
+        predictor = Predictor(settings.changed(foreground_threshold=_moved(configured, shift)), f, device)
+        volumes = ((one.key, slice_volume(one.hu, one.spacing)) for one in examples if one.spacing is not None)
+        marked = right = 0
+        for one, (_, prediction) in zip(examples, predictor.propose_volumes(volumes), strict=True):
+            mask = prediction.mask[0]
+            marked += np.count_nonzero(mask)
+            right += np.count_nonzero((mask > 0) & (one.target > 0))
+            done += 1
+            on_slice(done, total)
+        return right / marked if marked else None
+
+    aim = precision(reference, 0.0) if examples else None
+    if aim is None:
+        return configured, None
+    low, high = SHIFTS
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        reached = precision(network, middle)
+        if reached is None or reached >= aim:
+            high = middle
+        else:
+            low = middle
+    return _moved(configured, TRUST * (low + high) / 2), aim
+
+
+def _moved(thresholds: dict[str, float], shift: float) -> dict[str, float]:
+    """Each threshold, so far away in log-odds."""
+    odds = {name: math.log(one / (1 - one)) + shift for name, one in thresholds.items()}
+    return {name: round(1 / (1 + math.exp(-one)), 4) for name, one in odds.items()}
