@@ -261,7 +261,7 @@ def voxel_sha256(mask: NDArray[np.uint8]) -> str:
 
 
 def _in_c_order(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The mask itself or a copy, C-contiguous.
+    """The (i, j, k) mask itself or a copy, C-contiguous.
 
     Turning an array over goes through memory in leaps, and most of a mask is background: only the box of its foreground
     is turned.
@@ -315,9 +315,10 @@ class LabelMap:
 
     @classmethod
     def from_slices(cls, slices: NDArray[np.uint8], geometry: Geometry, classes: Collection[str] = ()) -> LabelMap:
-        """The label map of a (slices, rows, columns) uint8 array; the voxels are copied unless they lie native.
+        """The label map of a (slices, rows, columns) uint8 array.
 
-        In Fortran order, as files have them: in nearly all scans a slice lies together in memory then.
+        Its voxels lie in Fortran order, as files have them: in nearly all scans a slice lies together in memory then.
+        An array that lies so already is taken up, not copied: it belongs to the label map from then on.
         """
         return cls(np.asfortranarray(geometry.orientation.to_native(slices)), geometry, tuple(classes))
 

@@ -151,10 +151,11 @@ def test_a_steady_point_holds_each_model_against_the_first(recursion, changed, d
 
     def followed(settings, network, reference, _device, *, on_slice):
         asked.extend(save_weights(one, tmp_path / "weights.safetensors") for one in (network, reference))
-        on_slice(1, 1)
+        on_slice(1)
         return {"intraparenchymal": 0.02}, 0.6
 
     monkeypatch.setattr(operating_point, "as_precise", followed)
+    monkeypatch.setattr(operating_point, "unseen_count", lambda _settings: 1)
     decide_all(steady, VerdictKind.ACCEPT)
     round_1 = run_round(steady)
     assert asked == [round_1.model, round_0.model] and round_1.model != round_0.model

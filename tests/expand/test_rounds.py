@@ -474,6 +474,13 @@ def test_the_network_and_the_windows_stay_those_that_the_recursion_began_with(ex
     assert "keeps the network that it began with" in caplog.text
 
 
+def test_f_stays_one_that_began_with_fresh_weights(expanded, changed, caplog):
+    """A threshold of one from synthetic heads would let it mark noise, and slices like theirs be replayed to it."""
+    round_1 = run_round(changed(expanded, pretrain="synthetic", foreground_threshold=0.1))
+    assert round_1.config["method"]["pretrain"] == "none" and round_1.thresholds == {}
+    assert "keeps the pretrain that it began with: none" in caplog.text
+
+
 def test_a_verdict_taken_back_while_the_training_set_is_built_is_not_trained_on(expanded, changed, monkeypatch):
     """The conductor reopens a converged review, since cases were added, while a person's round begins elsewhere."""
     closed = close_review(expanded, expanded.ledger.rounds.current(), converged=True)

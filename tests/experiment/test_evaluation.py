@@ -80,17 +80,23 @@ def test_f_alone_is_the_model_without_g(reviewing) -> None:
     assert not np.array_equal(both, alone)
 
 
-def test_f_alone_keeps_specks_and_f_then_g_refines_whenever_experts_see_it(reviewing) -> None:
+def test_f_alone_keeps_specks_and_rims_and_f_then_g_refines_whenever_experts_see_it(reviewing) -> None:
     (round_,) = read_run(reviewing.workspace, CLASSES).rounds
     volume, settings = reviewing.volume("t0"), reviewing.settings
     masks = {}
-    for name, changes in {"none": {}, "specks": {"min_area": 1e6}, "late": {"mode": "grow", "scale": 300.0}}.items():
+    kinds: dict[str, dict[str, object]] = {
+        "none": {},
+        "specks": {"min_area": 1e6},
+        "rims": {"min_depth": 1e3},
+        "late": {"mode": "grow", "scale": 300.0},
+    }
+    for name, changes in kinds.items():
         config = settings.changed(refine="after_review", **changes).round_config()
         of_round = replace(round_, record=replace(round_.record, config=config))
         for variant in VARIANTS:
             masks[name, variant] = predictor_of(settings, of_round, variant).predict(volume).mask
-    assert masks["none", "f"].any() and not masks["specks", "f+g"].any()
-    assert all(np.array_equal(masks[name, "f"], masks["none", "f"]) for name in ("specks", "late"))
+    assert masks["none", "f"].any() and not masks["specks", "f+g"].any() and not masks["rims", "f+g"].any()
+    assert all(np.array_equal(masks[name, "f"], masks["none", "f"]) for name in ("specks", "rims", "late"))
     assert not np.array_equal(masks["late", "f+g"], masks["late", "f"])
 
 

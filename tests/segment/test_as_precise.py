@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from recursive_expand.segment import as_precise as module
-from recursive_expand.segment.as_precise import HALVINGS, SHIFTS, TRUST, as_precise
+from recursive_expand.segment.as_precise import HALVINGS, LOOKS, SHIFTS, TRUST, as_precise
 from recursive_expand.segment.examples import Example
 
 CPU = torch.device("cpu")
@@ -48,11 +48,11 @@ def test_thresholds_follow_half_of_the_way(trained, unseen, by):
     settings, network = trained
     settings = settings.changed(pretrain="synthetic", foreground_threshold={"epidural": 0.2, "subdural": 0.3})
     seen = []
-    found, aim = as_precise(settings, Surer(network, by), network, CPU, on_slice=lambda *at: seen.append(at))
+    found, aim = as_precise(settings, Surer(network, by), network, CPU, on_slice=seen.append)
     assert 0 < aim < 1 and set(found) == {"epidural", "subdural"}
     for name, before in (("epidural", 0.2), ("subdural", 0.3)):
         assert log_odds(found[name]) - log_odds(before) == pytest.approx(TRUST * by, abs=RESOLUTION)
-    assert seen == [(n + 1, (HALVINGS + 1) * 6) for n in range((HALVINGS + 1) * 6)]
+    assert seen == list(range(1, LOOKS * 6 + 1))
 
 
 def test_where_nothing_tells_thresholds_stay(trained, unseen, monkeypatch):
@@ -64,3 +64,11 @@ def test_where_nothing_tells_thresholds_stay(trained, unseen, monkeypatch):
     assert as_precise(settings.changed(pretrain="none"), network, network, CPU) == ({}, None)
     monkeypatch.setattr(module, "unseen_examples", lambda _settings: iter(()))
     assert as_precise(configured, Surer(network, 1.0), network, CPU) == (both, None)
+
+
+@pytest.mark.parametrize("configured", [0.00001, 0.9999999])
+def test_what_is_chosen_is_a_threshold(trained, unseen, configured):
+    settings, network = trained
+    settings = settings.changed(pretrain="synthetic", foreground_threshold=configured)
+    found, _ = as_precise(settings, Surer(network, 4.0), network, CPU)
+    settings.changed(foreground_threshold=found)

@@ -13,7 +13,8 @@ from recursive_expand.expand.risk_control import fewest_patients, lowest_safe
 from recursive_expand.expand.threshold_choice import best_thresholds
 from recursive_expand.expand.threshold_sweep import SweptSlice, sweep
 from recursive_expand.ledger import RoundRecord
-from recursive_expand.segment.as_precise import as_precise
+from recursive_expand.segment.as_precise import LOOKS, as_precise
+from recursive_expand.segment.unseen import unseen_count
 from recursive_expand.settings import Method
 
 GRID = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.97)
@@ -62,18 +63,19 @@ def choose_operating_point(recursion: Recursion, round_: RoundRecord, progress: 
 def _as_the_first_model(recursion: Recursion, round_: RoundRecord, progress: Progress) -> dict[str, Any]:
     """The thresholds at which the round's model is about as precise as the first one is at the configured ones."""
     models = [one.model for one in recursion.ledger.rounds.all() if one.round <= round_.round and one.model is not None]
-    settings = recursion.settings
-    if models[0] == models[-1]:
-        configured = zip(settings.task.classes, settings.method.thresholds(settings.task.classes), strict=True)
-        return {"thresholds": {name: one for name, one in configured if one is not None}, "precision": None}
-
-    def on_slice(done: int, total: int) -> None:
-        if done == 1:
-            progress.begin("choosing thresholds", total)
-        progress.step(done, "slices")
-
-    network, first = recursion.network(models[-1]), recursion.network(models[0])
-    thresholds, precision = as_precise(settings, network, first, choose_device(), on_slice=on_slice)
+    settings, slices = recursion.settings, unseen_count(recursion.settings)
+    configured = zip(settings.task.classes, settings.method.thresholds(settings.task.classes), strict=True)
+    thresholds = {name: one for name, one in configured if one is not None}
+    if models[0] == models[-1] or not thresholds or not slices:
+        return {"thresholds": thresholds, "precision": None}
+    progress.begin("choosing thresholds", LOOKS * slices)
+    thresholds, precision = as_precise(
+        settings,
+        recursion.network(models[-1]),
+        recursion.network(models[0]),
+        choose_device(),
+        on_slice=lambda done: progress.step(done, "slices"),
+    )
     return {"thresholds": thresholds, "precision": precision}
 
 

@@ -150,13 +150,17 @@ def _start(recursion: Recursion, before: RoundRecord | None, config: dict[str, A
 
 
 def _config(settings: Settings, before: RoundRecord | None) -> dict[str, Any]:
-    """What a round that begins now runs under: weights go from round to round, so what they have to fit stays."""
+    """What a round that begins now runs under: weights go from round to round, so what they have to fit stays.
+
+    So does how they began: an f that knows a few scans alone marks noise at the threshold of one from synthetic heads.
+    """
     config = settings.round_config()
     if before is None or before.imported:
         return config
     earlier = settings.under(before.config).round_config()
     for section, name in (
         ("method", "network"),
+        ("method", "pretrain"),
         ("method", "working_spacing"),
         ("method", "context"),
         ("task", "windows"),

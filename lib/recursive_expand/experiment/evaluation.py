@@ -58,7 +58,7 @@ def predictor_of(settings: Settings, round_: RunRound, variant: str) -> Predicto
         InputError: the weights' file is missing or differs from the ledger's record.
     """
     settings = settings.under(round_.record.config, round_.record.thresholds)
-    alone = {"mode": "off", "min_area": 0.0}
+    alone = {"mode": "off", "min_area": 0.0, "min_depth": 0.0}
     settings = settings.changed(**(alone if variant == "f" else {"refine": "before_review"}))
     network = build_network(settings)
     load_weights(network, round_.weights, round_.model)

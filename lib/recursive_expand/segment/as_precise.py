@@ -20,6 +20,8 @@ from recursive_expand.settings import Settings
 SHIFTS = (-1.5, 3.0)
 """By how much thresholds may move, in log-odds."""
 HALVINGS = 4
+LOOKS = HALVINGS + 1
+"""How often each slice is looked at: once by the reference."""
 TRUST = 0.5
 """Thresholds go half of the way, as in expand/threshold_choice.py: f has learned from the likes of these slices."""
 
@@ -30,18 +32,19 @@ def as_precise(
     reference: nn.Module,
     device: torch.device,
     *,
-    on_slice: Callable[[int, int], None] = lambda done, total: None,
+    on_slice: Callable[[int], None] = lambda done: None,
 ) -> tuple[dict[str, float], float | None]:
     """Move thresholds towards those at which f is as precise as the reference at the configured ones.
 
-    Precision is that of all pixels together, after g, whatever the class. All thresholds move alike, in log-odds.
+    Precision is that of all pixels of what is proposed, together and whatever the class. All thresholds move alike, in
+    log-odds, down as well as up, and no further than `SHIFTS`.
 
     Args:
         settings: under which both propose; `Method.foreground_threshold` is the reference's.
         network: f.
         reference: another f.
         device: where both run.
-        on_slice: (slices done, of how many).
+        on_slice: slices done, of `LOOKS` times `unseen_count`.
 
     Returns:
         (thresholds by class name, the precision that is aimed at); the configured ones and None where there are no
@@ -55,19 +58,20 @@ def as_precise(
         if threshold is not None
     }
     examples = list(unseen_examples(settings)) if configured else []
-    total, done = (HALVINGS + 1) * len(examples), 0
+    scans = [(one.key, one.hu, one.spacing) for one in examples if one.spacing is not None]  # all have one
+    done = 0
 
     def precision(f: nn.Module, shift: float) -> float | None:
         nonlocal done
         predictor = Predictor(settings.changed(foreground_threshold=_moved(configured, shift)), f, device)
-        volumes = ((one.key, slice_volume(one.hu, one.spacing)) for one in examples if one.spacing is not None)
+        volumes = ((key, slice_volume(hu, spacing)) for key, hu, spacing in scans)
         marked = right = 0
         for one, (_, prediction) in zip(examples, predictor.propose_volumes(volumes), strict=True):
             mask = prediction.mask[0]
             marked += np.count_nonzero(mask)
             right += np.count_nonzero((mask > 0) & (one.target > 0))
             done += 1
-            on_slice(done, total)
+            on_slice(done)
         return right / marked if marked else None
 
     aim = precision(reference, 0.0) if examples else None
@@ -85,6 +89,8 @@ def as_precise(
 
 
 def _moved(thresholds: dict[str, float], shift: float) -> dict[str, float]:
-    """Each threshold, so far away in log-odds."""
+    """Each threshold, so far away in log-odds, and a probability still."""
+    if not shift:
+        return thresholds
     odds = {name: math.log(one / (1 - one)) + shift for name, one in thresholds.items()}
-    return {name: round(1 / (1 + math.exp(-one)), 4) for name, one in odds.items()}
+    return {name: min(max(round(1 / (1 + math.exp(-one)), 4), 1e-4), 1 - 1e-4) for name, one in odds.items()}
