@@ -291,6 +291,14 @@ def test_a_folder_of_0_1_0_is_reported(made_up: ExperimentConfig, tmp_path: Path
     assert trace_table(results).rows == trace_table(load_results(made_up.output)).rows
 
 
+def test_a_start_from_the_phantoms_own_generator_is_told(made_up: ExperimentConfig, tmp_path: Path) -> None:
+    shutil.copytree(made_up.output, tmp_path / "out")
+    assert "one generator" not in write_report(tmp_path / "out").read_text()
+    for path in (tmp_path / "out" / "runs").glob(f"no-g/*/{RESULT}"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"pretrain": "synthetic"}))
+    assert "taught no g before the first round come from one generator" in write_report(tmp_path / "out").read_text()
+
+
 def test_a_run_without_proposals_is_reported(made_up: ExperimentConfig, tmp_path: Path) -> None:
     shutil.copytree(made_up.output, tmp_path / "out")
     for path in (tmp_path / "out" / "runs").glob("*/*/verdicts.csv"):

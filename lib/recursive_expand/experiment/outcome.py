@@ -64,6 +64,7 @@ def write_outcome(run: Run, *, recorded: RunRecord | None = None, on_message: On
         "experiment_sha256": run.experiment.sha256(),
         "data_sha256": run.data.sha256,
         "lead": lead(run.settings),
+        "pretrain": run.settings.method.pretrain,
         "classes": list(classes),
         "view": {"region": task.region, **task.windows[0].model_dump()},
         "cases": {role: recorded.roles[role] for role in Role},
@@ -75,6 +76,7 @@ def write_outcome(run: Run, *, recorded: RunRecord | None = None, on_message: On
                 "promoted": one.record.promoted,
                 "training_set_sha256": one.record.training_set_sha256,
                 "config_sha256": one.record.config_sha256,
+                "thresholds": one.record.thresholds,
             }
             for one in rounds
         ],
