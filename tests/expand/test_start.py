@@ -10,11 +10,13 @@ from recursive_expand.errors import InputError
 from recursive_expand.expand import start
 from recursive_expand.expand.due import NothingToDo, check_something_to_do
 from recursive_expand.expand.examples import build_examples
+from recursive_expand.expand.operating_point import choose_operating_point
 from recursive_expand.expand.progress import Progress, read_progress
 from recursive_expand.expand.rounds import run_round
 from recursive_expand.expand.start import first_network
 from recursive_expand.expand.training_set import TrainingSet
 from recursive_expand.ledger import RoundState, VerdictKind
+from recursive_expand.segment import unseen
 from recursive_expand.segment.weights import weights_bytes
 
 
@@ -84,6 +86,18 @@ def test_scans_alone_are_proposed_judged_and_learnt_from(without_masks, taught, 
     assert round_1.promoted and round_1.model != round_0.model
     assert round_1.report["training_slices"]["accepted"] > 0
     assert recursion.ledger.audit.verify() is None
+
+
+def test_thresholds_follow_f_from_its_start(without_masks, decide_all, monkeypatch):
+    monkeypatch.setattr(unseen, "UNSEEN", 6)
+    recursion = without_masks(accepted_validation_share=0, working_spacing=4.0, foreground_threshold=0.3)
+    assert run_round(recursion).thresholds == dict.fromkeys(recursion.settings.task.classes, 0.3)
+    decide_all(recursion, VerdictKind.ACCEPT)
+    round_1 = run_round(recursion)
+    (threshold,) = set(round_1.thresholds.values())
+    assert 0 < threshold < 1 and round_1.report["operating_point"]["precision"] is not None
+    again = choose_operating_point(recursion, round_1, Progress(recursion.workspace.progress))
+    assert again["thresholds"] == round_1.thresholds and recursion.ledger.audit.verify() is None
 
 
 def test_masks_that_make_f_forget_its_start_do_not_replace_it(recursion, reopen, taught):

@@ -95,8 +95,8 @@ def _lead(results: Results) -> str:
     known = sorted({run["preset"] for run in results.runs if run.get("pretrain", "none") != "none"})
     if config.studies.phantom is not None and known:
         runs += (
-            f" These scans and the heads that taught {', '.join(known)} before the first round come from one generator, "
-            "which flatters: --conf pretrain none begins with fresh weights."
+            f" These scans and the heads that taught {', '.join(known)} before the first round come from one "
+            "generator, which flatters: --conf pretrain none begins with fresh weights."
         )
     if config.reviewers == "people":
         return f"{runs} People reviewed, in the order of the queue."
