@@ -64,8 +64,7 @@ def _as_the_first_model(recursion: Recursion, round_: RoundRecord, progress: Pro
     """The thresholds at which the round's model is about as precise as the first one is at the configured ones."""
     models = [one.model for one in recursion.ledger.rounds.all() if one.round <= round_.round and one.model is not None]
     settings, slices = recursion.settings, unseen_count(recursion.settings)
-    configured = zip(settings.task.classes, settings.method.thresholds(settings.task.classes), strict=True)
-    thresholds = {name: one for name, one in configured if one is not None}
+    thresholds = settings.method.thresholds_by_class(settings.task.classes)
     if models[0] == models[-1] or not thresholds or not slices:
         return {"thresholds": thresholds, "precision": None}
     progress.begin("choosing thresholds", LOOKS * slices)

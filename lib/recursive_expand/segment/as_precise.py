@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from recursive_expand.cases import Volume
+from recursive_expand.segment.examples import Example
 from recursive_expand.segment.predict import Predictor
 from recursive_expand.segment.slice_volume import slice_volume
 from recursive_expand.segment.unseen import unseen_examples
@@ -50,21 +52,14 @@ def as_precise(
         (thresholds by class name, the precision that is aimed at); the configured ones and None where there are no
         unseen slices, no thresholds, or the reference marks nothing.
     """
-    configured = {
-        name: threshold
-        for name, threshold in zip(
-            settings.task.classes, settings.method.thresholds(settings.task.classes), strict=True
-        )
-        if threshold is not None
-    }
+    configured = settings.method.thresholds_by_class(settings.task.classes)
     examples = list(unseen_examples(settings)) if configured else []
-    scans = [(one.key, one.hu, one.spacing) for one in examples if one.spacing is not None]  # all have one
     done = 0
 
     def precision(f: nn.Module, shift: float) -> float | None:
         nonlocal done
         predictor = Predictor(settings.changed(foreground_threshold=_moved(configured, shift)), f, device)
-        volumes = ((key, slice_volume(hu, spacing)) for key, hu, spacing in scans)
+        volumes = ((one.key, _volume(one)) for one in examples)
         marked = right = 0
         for one, (_, prediction) in zip(examples, predictor.propose_volumes(volumes), strict=True):
             mask = prediction.mask[0]
@@ -86,6 +81,11 @@ def as_precise(
         else:
             low = middle
     return _moved(configured, TRUST * (low + high) / 2), aim
+
+
+def _volume(example: Example) -> Volume:
+    assert example.spacing is not None
+    return slice_volume(example.hu, example.spacing)
 
 
 def _moved(thresholds: dict[str, float], shift: float) -> dict[str, float]:

@@ -117,3 +117,8 @@ class Method(Section):
         if isinstance(threshold, Mapping):
             return tuple(threshold.get(name) for name in classes)
         return (threshold if self.pretrain != "none" else None,) * len(classes)
+
+    def thresholds_by_class(self, classes: Sequence[str]) -> dict[str, float]:
+        """The same by name, of the classes that have one."""
+        pairs = zip(classes, self.thresholds(classes), strict=True)
+        return {name: threshold for name, threshold in pairs if threshold is not None}
