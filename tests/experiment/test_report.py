@@ -212,7 +212,7 @@ def test_the_page_holds_everything_and_links_to_nothing(made_up: ExperimentConfi
     shutil.copytree(made_up.output, tmp_path / "out")
     page = write_report(tmp_path / "out").read_text()
     sources = re.findall(r'(?:src|href)="([^"]*)"', page)
-    assert sources and all(source.startswith(("data:image/png;base64,", "#")) for source in sources)
+    assert sources and all(source.startswith(("data:image/webp;base64,", "#")) for source in sources)
     assert "http" not in re.sub(r'src="[^"]*"', "", page)
     figures = {path.stem for path in (tmp_path / "out" / "figures").glob("*.png")}
     assert {
@@ -226,7 +226,7 @@ def test_the_page_holds_everything_and_links_to_nothing(made_up: ExperimentConfi
     } < figures
     assert "overlay-paper-held-out-improved" in figures
     assert figures == {path.stem for path in (tmp_path / "out" / "figures").glob("*.svg")}
-    assert page.count("data:image/png") == len(figures)
+    assert page.count("data:image/webp") == len(figures)
     assert (tmp_path / "out" / "tables" / "table1-paper.tex").is_file()
 
 
