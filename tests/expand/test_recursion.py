@@ -40,7 +40,7 @@ def test_workspace_and_ledger_lie_where_they_are_wanted(reviewing, reopen, tmp_p
 def test_a_round_goes_on_under_its_own_settings_and_the_reviewers_present_ones(reviewing, changed):
     later = changed(reviewing, later_epochs=7, lease_minutes=3, threads=2)
     under = later.under(reviewing.ledger.rounds.current())
-    assert under.settings.method == reviewing.settings.method
+    assert under.settings.method == reviewing.settings.changed(foreground_threshold={}).method  # it chose none
     assert (under.settings.review, under.settings.machine) == (later.settings.review, later.settings.machine)
     assert under.lock("u0") is reviewing.lock("u0")  # the same labels are written
 
