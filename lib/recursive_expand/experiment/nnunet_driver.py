@@ -69,7 +69,7 @@ def main(root: Path, seed: int, minutes: float, threads: int, predicted: list[tu
         trainer.network,
         trainer.plans_manager,
         trainer.configuration_manager,
-        None,
+        [trainer.network.state_dict()],
         dataset,
         type(trainer).__name__,
         trainer.inference_allowed_mirroring_axes,
