@@ -16,7 +16,7 @@ from recursive_expand.segment.constrain import AllowedClasses
 from recursive_expand.segment.losses import IGNORE
 from recursive_expand.segment.predict import Predictor
 from recursive_expand.segment.weights import mean_weights
-from recursive_expand.settings import Training
+from recursive_expand.settings import F_ALONE, Training
 
 PredictSlices = Callable[[str, Volume, tuple[int, ...]], NDArray[np.uint8]]
 """(case id, volume, slice numbers) -> masks (slices, rows, columns), with IGNORE where they should teach nothing."""
@@ -52,8 +52,10 @@ def taught_as_accepted(training: Training, accepted: AcceptedSlices) -> bool:
 def _previous(recursion: Recursion, round_: RoundRecord) -> PredictSlices | None:
     if round_.base_model is None:
         return None
-    without_g = recursion.settings.changed(mode="off", min_area=0.0, min_depth=0.0)
-    return _predict_by(recursion, Predictor(without_g, recursion.network(round_.base_model), choose_device()))
+    return _predict_by(
+        recursion,
+        Predictor(recursion.settings.changed(**F_ALONE), recursion.network(round_.base_model), choose_device()),
+    )
 
 
 def _teacher(recursion: Recursion, round_: RoundRecord) -> PredictSlices | None:

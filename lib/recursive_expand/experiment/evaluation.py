@@ -21,7 +21,7 @@ from recursive_expand.experiment.test_sets import TestCase
 from recursive_expand.segment.network import build_network
 from recursive_expand.segment.predict import Prediction, Predictor
 from recursive_expand.segment.weights import load_weights
-from recursive_expand.settings import Settings
+from recursive_expand.settings import F_ALONE, Settings
 
 VARIANTS = ("f+g", "f")
 """What is measured: f, then g; and the network alone, with nothing dropped or added."""
@@ -58,8 +58,7 @@ def predictor_of(settings: Settings, round_: RunRound, variant: str) -> Predicto
         InputError: the weights' file is missing or differs from the ledger's record.
     """
     settings = settings.under(round_.record.config, round_.record.thresholds)
-    alone = {"mode": "off", "min_area": 0.0, "min_depth": 0.0}
-    settings = settings.changed(**(alone if variant == "f" else {"refine": "before_review"}))
+    settings = settings.changed(**(F_ALONE if variant == "f" else {"refine": "before_review"}))
     network = build_network(settings)
     load_weights(network, round_.weights, round_.model)
     return Predictor(settings, network, choose_device())

@@ -4,7 +4,7 @@ from recursive_expand.settings.machine import Machine
 from recursive_expand.settings.method import Method
 from recursive_expand.settings.network import Network
 from recursive_expand.settings.pacs import PacsSettings
-from recursive_expand.settings.refinement import Refinement
+from recursive_expand.settings.refinement import F_ALONE, Refinement
 from recursive_expand.settings.review import Review
 from recursive_expand.settings.settings import Settings
 from recursive_expand.settings.task import Code, Task, Window
@@ -12,6 +12,7 @@ from recursive_expand.settings.task_file import load_settings, preset_names
 from recursive_expand.settings.training import Training
 
 __all__ = [
+    "F_ALONE",
     "Code",
     "Machine",
     "Method",

@@ -8,6 +8,9 @@ from pydantic import Field, field_validator
 
 from recursive_expand.settings.section import Section
 
+F_ALONE: dict[str, Any] = {"mode": "off", "min_area": 0.0, "min_depth": 0.0}
+"""For `Settings.changed`: what f marks, nothing refined and nothing dropped."""
+
 
 class Refinement(Section):
     """g: Felzenszwalb-Huttenlocher (2004) on each component's box; the paper's section 3, second stage."""
