@@ -25,8 +25,7 @@ from recursive_expand.expand.threshold_choice import best_thresholds
 from recursive_expand.expand.threshold_sweep import Source, SweptSlice, marked_and_wrong, proposed_at
 from recursive_expand.segment.network import build_network
 from recursive_expand.segment.predict import Predictor
-from recursive_expand.segment.slice_volume import slice_volume
-from recursive_expand.segment.unseen import unseen_examples
+from recursive_expand.segment.unseen import example_volume, unseen_examples
 from recursive_expand.settings import Settings, load_settings
 
 Thresholds = Mapping[str, float]
@@ -45,8 +44,7 @@ def swept(settings: Settings, network: nn.Module, slices: Sequence[Known], sourc
 def synthetic(settings: Settings) -> Iterator[Known]:
     """The unseen synthetic slices, each a patient."""
     for example in unseen_examples(settings):
-        assert example.spacing is not None
-        yield Known(example.key, None, slice_volume(example.hu, example.spacing), example.target[None], [None])
+        yield Known(example.key, None, example_volume(example), example.target[None], [None])
 
 
 def known(one: RealSlice) -> Known:

@@ -16,8 +16,7 @@ from recursive_expand.expand.triage import triage_features
 from recursive_expand.ledger import CalibrationSlice, CaseRecord, RoundRecord
 from recursive_expand.segment.constrain import AllowedClasses
 from recursive_expand.segment.predict import Prediction
-from recursive_expand.segment.slice_volume import slice_volume
-from recursive_expand.segment.unseen import unseen_count, unseen_examples
+from recursive_expand.segment.unseen import example_volume, unseen_count, unseen_examples
 
 MOST_LOCKED = 256
 """Slices of the locked share that are looked at: more would tell little more."""
@@ -102,10 +101,9 @@ def known_volumes(recursion: Recursion, locked: Sequence[CaseRecord]) -> Iterato
         allowed = _labels(truth, classes, labelled=_falls_in(share, n))
         yield Known(case.case_id, case.patient or case.case_id, recursion.volume(case.case_id), truth, allowed)
     for n, example in enumerate(unseen_examples(recursion.settings)):
-        assert example.spacing is not None
         truth = example.target[None]
         allowed = _labels(truth, classes, labelled=_falls_in(share, n))
-        yield Known(example.key, None, slice_volume(example.hu, example.spacing), truth, allowed)
+        yield Known(example.key, None, example_volume(example), truth, allowed)
 
 
 def _falls_in(share: float, n: int) -> bool:

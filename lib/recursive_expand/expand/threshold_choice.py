@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recursive_expand.expand.threshold_sweep import SweptSlice
+from recursive_expand.segment.log_odds import log_odds, threshold_at
 
 PRIOR_PATIENTS = 10
 """Patients whose weight the configured threshold has; and all synthetic slices together."""
@@ -64,7 +65,7 @@ def best_thresholds(
             continue
         first, joint, own = (_log_odds(thresholds[place]) for place in (start[k], together[k], chosen[k]))
         moved = first + evidence.trust() * (joint - first) + evidence.trust(k, start) * (own - joint)
-        found.append(round(1 / (1 + math.exp(-moved)), 4))
+        found.append(threshold_at(moved))
     return tuple(found)
 
 
@@ -124,4 +125,4 @@ def _with(places: NDArray[np.int64], k: int, place: int) -> NDArray[np.int64]:
 
 def _log_odds(threshold: float | None) -> float:
     """Without a threshold a class has to be as probable as background: much as at 0.5."""
-    return 0.0 if threshold is None else math.log(threshold / (1 - threshold))
+    return 0.0 if threshold is None else log_odds(threshold)

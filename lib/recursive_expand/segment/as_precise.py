@@ -5,18 +5,15 @@ Training on makes f surer: at an equal probability it marks more, and more of th
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import nn
 
-from recursive_expand.cases import Volume
-from recursive_expand.segment.examples import Example
+from recursive_expand.segment.log_odds import log_odds, threshold_at
 from recursive_expand.segment.predict import Predictor
-from recursive_expand.segment.slice_volume import slice_volume
-from recursive_expand.segment.unseen import unseen_examples
+from recursive_expand.segment.unseen import example_volume, unseen_examples
 from recursive_expand.settings import Settings
 
 SHIFTS = (-1.5, 3.0)
@@ -59,7 +56,7 @@ def as_precise(
     def precision(f: nn.Module, shift: float) -> float | None:
         nonlocal done
         predictor = Predictor(settings.changed(foreground_threshold=_moved(configured, shift)), f, device)
-        volumes = ((one.key, _volume(one)) for one in examples)
+        volumes = ((one.key, example_volume(one)) for one in examples)
         marked = right = 0
         for one, (_, prediction) in zip(examples, predictor.propose_volumes(volumes), strict=True):
             mask = prediction.mask[0]
@@ -83,14 +80,8 @@ def as_precise(
     return _moved(configured, TRUST * (low + high) / 2), aim
 
 
-def _volume(example: Example) -> Volume:
-    assert example.spacing is not None
-    return slice_volume(example.hu, example.spacing)
-
-
 def _moved(thresholds: dict[str, float], shift: float) -> dict[str, float]:
     """Each threshold, so far away in log-odds, and a probability still."""
     if not shift:
         return thresholds
-    odds = {name: math.log(one / (1 - one)) + shift for name, one in thresholds.items()}
-    return {name: min(max(round(1 / (1 + math.exp(-one)), 4), 1e-4), 1 - 1e-4) for name, one in odds.items()}
+    return {name: threshold_at(log_odds(one) + shift) for name, one in thresholds.items()}

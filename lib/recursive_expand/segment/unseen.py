@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from recursive_expand.cases import Volume
 from recursive_expand.phantom import CLASSES
 from recursive_expand.segment.examples import Example
+from recursive_expand.segment.slice_volume import slice_volume
 from recursive_expand.segment.synthetic_examples import synthetic_examples
 from recursive_expand.settings import Settings
 
@@ -32,3 +34,9 @@ def unseen_examples(settings: Settings) -> Iterator[Example]:
     if number:
         processes = min(settings.machine.cores, 4)
         yield from synthetic_examples(settings, number, first=_FIRST_HEAD, name="synthetic", processes=processes)
+
+
+def example_volume(example: Example) -> Volume:
+    """An example that knows its spacing, as a scan of one slice."""
+    assert example.spacing is not None
+    return slice_volume(example.hu, example.spacing)
