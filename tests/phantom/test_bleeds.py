@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from skimage.morphology import convex_hull_image
 
 from recursive_expand.phantom import CLASSES, Phantom, Tissue, make_head, make_slice
 from recursive_expand.phantom.bleeds import Epidural, Intraventricular, Subdural, draw_bleed
+from recursive_expand.phantom.canvas import Plane
 from recursive_expand.phantom.outline import ANGLES, Outline
 from recursive_expand.settings import load_settings
 
@@ -92,17 +94,19 @@ def test_an_epidural_lens_is_biconvex() -> None:
 
 
 def test_subdural_blood_stays_on_its_side_and_epidural_ends_where_it_says() -> None:
-    ring = Outline.draw(1).at(50)
+    axis = np.zeros(1, np.float32)
+    plane = Plane(axis[:, None], axis[:, None], 50.0, 1.0, axis, axis)
+    ring = Outline.draw(1).on(plane)
     common = {"side": 1, "level": 50.0, "hu": 65.0, "mixed": 0.0, "angle": 0.0}
-    crescent = Subdural(**common, half=140, thickest=9, height=40).thickness(z=50, ring=ring)
+    crescent = Subdural(**common, half=140, thickest=9, height=40).thickness(ring)
     right = np.r_[0 : ANGLES // 4, ANGLES * 3 // 4 : ANGLES]
     assert not crescent[right].any()
     lens = Epidural(**common, half=25, thickest=14, height=25, swelling=0)
-    thickness = lens.thickness(z=50, ring=ring)
+    thickness = lens.thickness(ring)
     length = np.ptp(ring.arc[thickness > 0])
     assert length == pytest.approx(50, abs=1)
     assert thickness.max() == pytest.approx(14, abs=0.1)
-    assert not lens.thickness(z=76, ring=ring).any()
+    assert not lens.thickness(replace(ring, height=76.0)).any()
 
 
 def test_layered_blood_is_in_the_back_of_the_ventricles() -> None:

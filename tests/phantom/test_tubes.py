@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -12,6 +12,7 @@ from recursive_expand.phantom.tubes import deepen
 mm = st.floats(-90, 90, width=32)
 
 
+@settings(deadline=None)  # it compiles
 @given(
     x=arrays(np.float32, (5, 4), elements=mm),
     y=arrays(np.float32, (5, 4), elements=mm),

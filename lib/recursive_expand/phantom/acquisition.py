@@ -10,6 +10,10 @@ from recursive_expand.phantom.scanner import HU_RANGE
 from recursive_expand.phantom.streams import SPLINE_SD, spline_weights
 from recursive_expand.phantom.varied_head import Painted
 
+CUT_OFF = 0.1
+"""Share of slices whose field of view is smaller than the head's box."""
+FIELD_MM = (175.0, 225.0)
+"""Its width."""
 WINDOWED = 0.5
 """Share of slices that are pictures of a display window: their values end there, and are of 8 bits."""
 WINDOWS = ((-20.0, 100.0), (0.0, 80.0), (-160.0, 240.0), (-60.0, 140.0), (-100.0, 150.0), (0.0, 100.0))
@@ -52,6 +56,9 @@ def acquire(painted: Painted, rng: np.random.Generator) -> tuple[NDArray[np.int1
     if rng.random() < WINDOWED:
         hu = _windowed(hu, rng)
     hu = _misread(hu, rng)
+    if rng.random() < CUT_OFF:
+        outside = _outside_the_field(hu.shape, pixel, rng)
+        hu, mask = np.where(outside, hu.min(), hu), np.where(outside, 0, mask).astype(np.uint8)
     return np.clip(np.rint(hu), *HU_RANGE).astype(np.int16), mask
 
 
@@ -109,6 +116,14 @@ def _shaded(hu: NDArray[np.floating], rng: np.random.Generator) -> NDArray[np.fl
     along_y, along_x = (spline_weights(np.linspace(1, 5, length), 7) for length in hu.shape)
     shading = along_y @ rng.normal(0, 6.5 / SPLINE_SD**2, (7, 7)) @ along_x.T
     return hu + _body(hu) * shading
+
+
+def _outside_the_field(shape: tuple[int, ...], pixel: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """What a field of view that is too small leaves out: a circle's or a square's surroundings, filled as air is."""
+    row, column = (np.array(shape) - 1) / 2 + rng.uniform(-6, 6, 2) / pixel
+    down, across = np.abs(np.arange(shape[0]) - row)[:, None], np.abs(np.arange(shape[1]) - column)[None, :]
+    far = np.hypot(down, across) if rng.random() < 0.7 else np.maximum(down, across)
+    return far * pixel > rng.uniform(*FIELD_MM) / 2
 
 
 def _misread(hu: NDArray[np.floating], rng: np.random.Generator) -> NDArray[np.floating]:

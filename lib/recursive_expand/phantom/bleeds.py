@@ -62,8 +62,8 @@ class Bleed:
         """What the bleed pushes aside next to it, if it lies within the brain."""
         return None
 
-    def thickness(self, *, z: float, ring: Ring) -> _Table:
-        """(ANGLES,) mm by which the bleed lifts the brain off the inner table at a height."""
+    def thickness(self, ring: Ring) -> _Table:
+        """(ANGLES,) mm by which the bleed lifts the brain off the inner table."""
         return np.zeros(ANGLES)
 
     def coverage(self, plane: Plane, spaces: Spaces, outer: _Table) -> _Image:
@@ -117,7 +117,7 @@ class _ExtraAxial(Bleed):
         return (ring.arc - ring.arc[start] + total / 2) % total - total / 2
 
     def coverage(self, plane: Plane, spaces: Spaces, outer: _Table) -> _Image:
-        thick = spaces.polar.lookup(self.thickness(z=plane.z, ring=spaces.ring))
+        thick = spaces.polar.lookup(self.thickness(spaces.ring))
         depth = spaces.polar.depth - spaces.polar.lookup(outer)
         return plane.coverage(np.minimum(depth, thick - depth)) * (thick > 0.5)
 
@@ -147,18 +147,18 @@ class Epidural(_ExtraAxial):
             swelling=rng.uniform(4, 9) if rng.random() < 0.7 else 0.0,
         )
 
-    def thickness(self, *, z: float, ring: Ring) -> _Table:
+    def thickness(self, ring: Ring) -> _Table:
         if not ring.inner.any():
             return np.zeros(ANGLES)
-        along = 1 - ((z - self.level) / self.height) ** 2
+        along = 1 - ((ring.height - self.level) / self.height) ** 2
         # Arcs shorten inwards: a plain parabola over the inner table would come to a point.
         return self.thickest * np.clip(along - np.abs(self.arc_from_middle(ring) / self.half) ** 2.8, 0, None)
 
-    def scalp_swelling(self, *, z: float, ring: Ring) -> _Table:
-        """(ANGLES,) thickness of the scalp's haematoma at a height, mm."""
+    def scalp_swelling(self, ring: Ring) -> _Table:
+        """(ANGLES,) thickness of the scalp's haematoma, mm."""
         if not ring.inner.any():
             return np.zeros(ANGLES)
-        along = 1 - ((z - self.level) / (1.6 * self.height)) ** 2
+        along = 1 - ((ring.height - self.level) / (1.6 * self.height)) ** 2
         profile = along - (self.arc_from_middle(ring) / (1.2 * self.half)) ** 2
         return self.swelling * np.sqrt(np.clip(profile, 0, None))
 
@@ -180,15 +180,15 @@ class Subdural(_ExtraAxial):
             height=rng.uniform(30, 45),
         )
 
-    def thickness(self, *, z: float, ring: Ring) -> _Table:
-        along = 1 - ((z - self.level) / self.height) ** 2
-        if not ring.inner.any() or along <= 0:
+    def thickness(self, ring: Ring) -> _Table:
+        along = np.maximum(1 - ((ring.height - self.level) / self.height) ** 2, 0)
+        if not ring.inner.any() or not np.any(along):
             return np.zeros(ANGLES)
         # Towards the vertex the crescent becomes shorter with the skull.
-        half = self.half * np.sqrt(along) * min(1.0, float(ring.inner.mean()) / 68)
+        half = np.maximum(self.half * np.sqrt(along) * min(1.0, float(ring.inner.mean()) / 68), 1e-6)
         arc = self.arc_from_middle(ring)
         profile = np.clip(1 - (np.abs(arc) / half) ** 2.5, 0, None) ** 0.75
-        uneven = 1 + 0.12 * np.sin(arc / 9 + self.level) + 0.08 * np.sin(arc / 5 + z / 11)
+        uneven = 1 + 0.12 * np.sin(arc / 9 + self.level) + 0.08 * np.sin(arc / 5 + ring.height / 11)
         own_side = np.clip((self.side * np.cos(THETA) * ring.inner - 2) / 4, 0, 1)
         return self.thickest * profile * uneven * own_side * along**0.5
 
@@ -337,7 +337,7 @@ class Subarachnoid(Bleed):
                 if "sylvian" not in name or name.startswith(own) or self.both:
                     parts.append(space + grown)
         away = np.abs((THETA - _middle(self.side, self.angle) + np.pi) % (2 * np.pi) - np.pi)
-        reach = self.spread * np.sqrt(max(0.0, 1 - ((plane.z - self.level) / self.height) ** 2))
+        reach = self.spread * np.sqrt(np.maximum(0, 1 - ((spaces.ring.height - self.level) / self.height) ** 2))
         near = spaces.polar.lookup(np.where(away < reach, 1.0, 0.0)) > 0
         # Blood follows the sulci down; in places a film covers the gyri between them.
         deep = near & (spaces.sulcus_share > (0.4 if self.basal else 0.12))
@@ -382,17 +382,16 @@ def draw_bleed(seed: int, kind: str, *, span: tuple[float, float], attempt: int 
     )
 
 
-def pressure_of(bleeds: Sequence[Bleed], *, z: float, ring: Ring) -> Pressure:
-    """What bleeds do to the brain at a height: extra-axial blood lifts it, and large bleeds move the midline.
+def pressure_of(bleeds: Sequence[Bleed], ring: Ring) -> Pressure:
+    """What bleeds do to the brain on a slice: extra-axial blood lifts it, and large bleeds move the midline.
 
     Args:
         bleeds: of the head.
-        z: the slice's height, mm.
-        ring: the outline there.
+        ring: the slice's outline.
     """
     pushing = [bleed for bleed in bleeds if bleed.push]
     return Pressure(
-        thickness=sum((bleed.thickness(z=z, ring=ring) for bleed in bleeds), start=np.zeros(ANGLES)),
+        thickness=sum((bleed.thickness(ring) for bleed in bleeds), start=np.zeros(ANGLES)),
         shift=float(np.clip(-sum(bleed.side * bleed.push for bleed in pushing), -7, 7)),
         level=float(np.mean([bleed.level for bleed in pushing])) if pushing else 0.0,
         bulges=tuple(bleed.bulge for bleed in pushing if bleed.bulge),
@@ -415,4 +414,4 @@ def paint_bleeds(canvas: Canvas, plane: Plane, spaces: Spaces, bleeds: Sequence[
             canvas.paint(swollen, OEDEMA_HU, Tissue.OEDEMA)
         coverage = bleed.coverage(plane, spaces, outer) * spaces.inside
         canvas.paint(coverage, bleed.density(spaces), Tissue.BLOOD, value=bleed.value)
-        outer = outer + bleed.thickness(z=plane.z, ring=spaces.ring)
+        outer = outer + bleed.thickness(spaces.ring)

@@ -104,7 +104,7 @@ def paint_brain(canvas: Canvas, plane: Plane, anatomy: Anatomy, polar: Polar, ri
         plane: the slice.
         anatomy: the head.
         polar: the slice seen from the middle of the brain.
-        ring: the head's outline at this height.
+        ring: the head's outline on this slice.
         pressure: what bleeds do to the brain here.
 
     Returns:
@@ -151,21 +151,19 @@ def _bent(plane: Plane, anatomy: Anatomy) -> Plane:
 
 
 def _displacement(plane: Plane, pressure: Pressure) -> _Image:
-    reach = np.exp(-(((plane.z - pressure.level) / 38) ** 2))
+    reach = np.exp(-(((plane.height - pressure.level) / 38) ** 2))
     moved = pressure.shift * reach * np.exp(-((plane.y / 45) ** 2))
     for bulge in pressure.bulges:
         x, y, z = bulge.centre
-        square = (plane.x - x) ** 2 + (plane.y - y) ** 2 + 1.5 * (plane.z - z) ** 2
+        square = (plane.x - x) ** 2 + (plane.y - y) ** 2 + 1.5 * (plane.height - z) ** 2
         moved = moved + bulge.towards * bulge.radius * np.exp(-square / (1.7 * bulge.radius) ** 2)
     return moved.astype(np.float32)
 
 
 def _has_falx(plane: Plane) -> NDArray[np.bool_]:
-    if plane.z > 64:
-        return np.ones(plane.y.shape, bool)
-    if plane.z < 16:
-        return np.zeros(plane.y.shape, bool)
-    return (plane.y < -40) | (plane.y > (46 if plane.z > 28 else 999))
+    z = plane.height
+    below = (plane.y < -40) | (plane.y > np.where(np.greater(z, 28), 46, 999))
+    return np.where(np.greater(z, 64), True, below & np.greater_equal(z, 16))
 
 
 def _brain_coverage(
@@ -181,7 +179,7 @@ def _brain_coverage(
 
 
 def _sulci(plane: Plane, anatomy: Anatomy, polar: Polar, ring: Ring, depth: _Image) -> tuple[_Image, _Image]:
-    if plane.z < 12 or ring.inner.max() == 0:
+    if plane.heights[1] < 12 or ring.inner.max() == 0:
         return np.full(depth.shape, 99, np.float32), np.zeros(depth.shape, np.float32)
     mean_radius = float(ring.inner.mean())
     along_z = spline_weights(np.array([plane.z / _SULCUS_CELL + 2]), anatomy.sulci.shape[0])[0]
@@ -192,8 +190,8 @@ def _sulci(plane: Plane, anatomy: Anatomy, polar: Polar, ring: Ring, depth: _Ima
     steep = np.hypot(np.gradient(table, axis=0) / step, np.gradient(table, axis=1) / 0.5)
     distance = np.abs(table) / np.maximum(steep, 0.06)
     where = np.stack([polar.angle * np.float32(_TURNS / ANGLES), np.clip(depth, 0, 58) * 2])
-    floor = 13 + 9 * np.clip((plane.z - 60) / 40, 0, 1)
-    share = np.clip(1 - depth / floor, 0, 1) * (depth > -1)
+    floor = 13 + 9 * np.clip((plane.height - 60) / 40, 0, 1)
+    share = np.clip(1 - depth / floor, 0, 1) * (depth > -1) * np.greater_equal(plane.height, 12)
     return map_coordinates(distance.astype(np.float32), where, order=1, mode="grid-wrap"), share.astype(np.float32)
 
 
@@ -207,15 +205,18 @@ def _sulcus_weights(depths: int) -> tuple[NDArray[np.float64], NDArray[np.float6
 def _grey(plane: Plane, depth: _Image, sulci: _Image, share: _Image, midline: _Image, dx: _Image) -> _Image:
     ribbon = np.maximum(4.2 - depth, 3.3 - sulci - 40 * (share <= 0.05))
     ribbon = np.maximum(ribbon, 2.6 - midline + 0.9 * (sulci > 3))
-    if 26 < plane.z < 56:
+    nuclei = plane.between(26, 56)
+    if nuclei.any():
         for side in (-1, 1):
             for centre, radii in _NUCLEI:
                 x, y, z = centre
-                ribbon = np.maximum(ribbon, plane.ellipsoid((side * x, y, z), radii, dx=dx))
-    if plane.z < 14:
+                nucleus = plane.ellipsoid((side * x, y, z), radii, dx=dx)
+                ribbon = np.where(nuclei, np.maximum(ribbon, nucleus), ribbon)
+    grey = np.clip(ribbon / max(1.2, plane.pixel) + 0.5, 0, 1)
+    if plane.heights[0] < 14:
         # Cerebellum and brainstem: little contrast.
-        return np.clip(0.45 + ribbon / 8, 0.2, 0.75).astype(np.float32)
-    return np.clip(ribbon / max(1.2, plane.pixel) + 0.5, 0, 1).astype(np.float32)
+        grey = np.where(np.less(plane.height, 14), np.clip(0.45 + ribbon / 8, 0.2, 0.75), grey)
+    return grey.astype(np.float32)
 
 
 _NUCLEI = (
@@ -237,17 +238,18 @@ def _cisterns(plane: Plane, anatomy: Anatomy, ring: Ring, dx: _Image) -> dict[st
         for part, points in (("opening", opening), ("insula", insular), ("behind", behind)):
             chain = np.array(points, np.float64) * (side, 1, 1, wide)
             found[f"{name} {part}"] = plane.chain(chain, flatten=0.13, dx=dx)
-    if 6 < plane.z < 28:
-        height = max(0.0, 1 - ((plane.z - 18) / 9) ** 2)
+    basal = plane.between(6, 28)
+    if basal.any():
+        height = np.maximum(0, 1 - ((plane.height - 18) / 9) ** 2)
         angle = np.arctan2(plane.x, plane.y + 17)
         star = (9.0 + 1.9 * np.cos(5 * angle)) * height * wide**0.5
         found["suprasellar"] = (star - np.hypot(plane.x, plane.y + 17)).astype(np.float32) - 99 * (height <= 0)
         ring_distance = np.abs(np.hypot(plane.x * 0.95, plane.y - 6) - 17.5)
-        ambient = 1.5 * wide - ring_distance - np.where((plane.y > 0) & (plane.y < 20), 0, 99)
+        ambient = 1.5 * wide - ring_distance - np.where((plane.y > 0) & (plane.y < 20) & basal, 0, 99)
         found["ambient"] = ambient.astype(np.float32)
         smile = np.array([(-10, 21, 20, 1.9), (0, 26, 20, 2.4), (10, 21, 20, 1.9)]) * (1, 1, 1, wide)
         found["quadrigeminal"] = plane.chain(smile, flatten=0.2)
-    if plane.z <= 8:
+    if plane.heights[0] <= 8:
         prepontine = np.array([(-9, -6, 2, 1.6), (0, -8, 2, 2.2), (9, -6, 2, 1.6)]) * (1, 1, 1, wide)
         found["prepontine"] = plane.chain(prepontine, flatten=0.2)
     return found
@@ -259,23 +261,26 @@ def _paint_dura(
     half = 0.6
     thin = min(0.85, 2 * half / plane.pixel + 0.15)
     canvas.paint(plane.coverage(half - midline) * thin * inside, anatomy.dura_hu, Tissue.DURA)
-    if 10 < plane.z < 30:
+    tentorial = plane.between(10, 30)
+    if tentorial.any():
         # The tentorium: a V that opens forwards and closes upwards.
-        apex = 44 - 0.9 * (30 - plane.z)
+        apex = 44 - 0.9 * (30 - plane.height)
         spread = np.abs(plane.x) - (6 + 0.9 * (plane.y - apex))
-        on = (plane.y > apex) & (np.abs(plane.x) > 5)
+        on = (plane.y > apex) & (np.abs(plane.x) > 5) & tentorial
         signed = np.where(on, 0.7 - np.abs(spread) * 0.74, -99).astype(np.float32)
         canvas.paint(plane.coverage(signed) * thin * 0.7 * inside, anatomy.dura_hu, Tissue.DURA)
-    back = float(ring.inner[(ANGLES * 3) // 4])
-    if plane.z > 20 and back > 20:
+    back, front = float(ring.inner[(ANGLES * 3) // 4]), float(ring.inner[ANGLES // 4])
+    if plane.height_at(0.0, back) > 20 and back > 20:
         # The superior sagittal sinus: a triangle on the inner table behind, and above also in front.
-        for y, direction in ((back, 1), (-float(ring.inner[ANGLES // 4]), -1)):
-            if direction < 0 and plane.z < 70:
+        for y, direction in ((back, 1), (-front, -1)):
+            if direction < 0 and plane.height_at(0.0, y) < 70:
                 continue
             inwards = direction * (y - plane.y)
             signed = np.minimum(3.2 - np.abs(plane.x) - 0.55 * inwards, 6 - inwards).astype(np.float32)
             canvas.paint(plane.coverage(signed) * inside, anatomy.sinus_hu, Tissue.DURA)
-    if 12 < plane.z < 26:
+    occipital = plane.between(12, 26)
+    if occipital.any():
         # The transverse sinuses run along the inner table behind.
-        band = np.minimum(3.0 - np.abs(polar.depth - 2.0), np.where(plane.y > 45, 9.0, -99.0)).astype(np.float32)
+        behind = np.where((plane.y > 45) & occipital, 9.0, -99.0)
+        band = np.minimum(3.0 - np.abs(polar.depth - 2.0), behind).astype(np.float32)
         canvas.paint(plane.coverage(band) * inside, anatomy.sinus_hu, Tissue.DURA)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
+from typing import Any, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recursive_expand.phantom.mixing import mix
 from recursive_expand.phantom.tubes import deepen
+
+Coordinates = TypeVar("Coordinates", NDArray[np.float32], NDArray[np.float64])
 
 
 class Tissue(IntEnum):
@@ -43,10 +47,11 @@ class Plane:
     Attributes:
         x: (R, C) float32, mm from the midline.
         y: (R, C) float32, mm from the middle of the brain.
-        z: mm above the orbitomeatal level.
+        z: mm above the orbitomeatal level, where x and y are 0.
         pixel: pixel size, mm.
         rows: (R,) mm along the image's rows, fixed to the patient, for textures.
         columns: (C,) mm along the image's columns.
+        slope: by how much the slice rises along x and y: the tangents of its tilt.
     """
 
     x: NDArray[np.float32]
@@ -55,6 +60,31 @@ class Plane:
     pixel: float
     rows: NDArray[np.float32]
     columns: NDArray[np.float32]
+    slope: tuple[float, float] = (0.0, 0.0)
+
+    @cached_property
+    def height(self) -> float | NDArray[np.float32]:
+        """(R, C) mm above the orbitomeatal level; a number where the slice is level."""
+        return self.height_at(self.x, self.y)
+
+    @cached_property
+    def heights(self) -> tuple[float, float]:
+        """The least and the most height, mm."""
+        return float(np.min(self.height)), float(np.max(self.height))
+
+    def between(self, low: float, high: float) -> NDArray[np.bool_]:
+        """(R, C), or () where the slice is level: which pixels lie between two heights in mm, these not included."""
+        return np.greater(self.height, low) & np.less(self.height, high)
+
+    @overload
+    def height_at(self, x: float, y: float) -> float: ...
+    @overload
+    def height_at(self, x: Coordinates, y: Coordinates) -> float | Coordinates: ...
+    def height_at(self, x: Any, y: Any) -> Any:
+        """Height in mm of places on the slice; a number where it is level."""
+        if not any(self.slope):
+            return self.z
+        return self.z + self.slope[0] * x + self.slope[1] * y
 
     def coverage(self, signed: NDArray[np.float32]) -> NDArray[np.float32]:
         """Share of each pixel that lies inside a border.
@@ -80,7 +110,7 @@ class Plane:
         out = np.full(self.x.shape, -99.0, np.float32)
         reach = points[:, 3].max() + 10
         low, high = points[:, :3].min(0) - reach, points[:, :3].max(0) + reach
-        if not low[2] - reach <= self.z <= high[2] + reach:
+        if self.heights[1] < low[2] - reach or self.heights[0] > high[2] + reach:
             return out
         push = 0.0 if dx is None else float(np.abs(dx).max())
         near = (self.x > low[0] - push) & (self.x < high[0] + push) & (self.y > low[1]) & (self.y < high[1])
@@ -91,7 +121,8 @@ class Plane:
         x, y = self.x[box], self.y[box]
         if dx is not None:
             x = x - dx[box]
-        deepen(out[box], x, y, self.z, points, flatten)
+        z = self.height if isinstance(self.height, float) else self.height[box]
+        deepen(out[box], x, y, z, points, flatten)
         return out
 
     def ellipsoid(
@@ -108,7 +139,7 @@ class Plane:
             radii: along x, y, z in mm.
             dx: how far the tissue has been pushed along x, in mm.
         """
-        height = (self.z - centre[2]) / radii[2]
+        height = (self.height - centre[2]) / radii[2]
         scaled = np.sqrt(
             ((self.x - dx - centre[0]) / radii[0]) ** 2 + ((self.y - centre[1]) / radii[1]) ** 2 + height**2
         )

@@ -17,14 +17,13 @@ class Findings:
 
     Args:
         rng: decides everything.
-        z: height of the slice, mm: what is drawn lies about there.
+        plane: the slice: what is drawn lies about there.
     """
 
-    def __init__(self, rng: np.random.Generator, z: float) -> None:
-        self.z = z
-        self.infarcts = [(*_ball(rng, z, (5, 24)), rng.uniform(8, 27)) for _ in range(_some(rng, 0.25, 3))]
+    def __init__(self, rng: np.random.Generator, plane: Plane) -> None:
+        self.infarcts = [(*_ball(rng, plane, (5, 24)), rng.uniform(8, 27)) for _ in range(_some(rng, 0.25, 3))]
         self.pale = rng.uniform(0, 9) if rng.random() < 0.45 else 0.0
-        self.spots = [(*_ball(rng, z, (0.8, 2.6)), rng.uniform(90, 400)) for _ in range(_some(rng, 0.35, 4))]
+        self.spots = [(*_ball(rng, plane, (0.8, 2.6)), rng.uniform(90, 400)) for _ in range(_some(rng, 0.35, 4))]
         self.air = [(rng.uniform(-35, 35), -rng.uniform(50, 75), rng.uniform(2, 9)) for _ in range(_some(rng, 0.04, 3))]
         contrast = rng.random() < 0.1
         self.vessel_hu = rng.uniform(90, 260) if contrast else rng.uniform(40, 60)
@@ -33,8 +32,10 @@ class Findings:
         self.drain: tuple[NDArray[np.float64], float] | None = None
         if rng.random() < 0.05:
             side = rng.choice([-1, 1])
-            start = (side * rng.uniform(30, 62), rng.uniform(-45, 45), z, 1.3)
-            end = (side * rng.uniform(4, 12), rng.uniform(-20, 20), z - rng.uniform(-8, 8), 1.3)
+            outer = side * rng.uniform(30, 62), rng.uniform(-45, 45)
+            inner = side * rng.uniform(4, 12), rng.uniform(-20, 20)
+            start = (*outer, plane.height_at(*outer), 1.3)
+            end = (*inner, plane.height_at(*inner) - rng.uniform(-8, 8), 1.3)
             self.drain = np.array([start, end]), rng.uniform(150, 1800)
 
     def paint_below(self, canvas: Canvas, plane: Plane, spaces: Spaces) -> None:
@@ -57,7 +58,7 @@ class Findings:
             signed = plane.chain(calcification.points, flatten=0.6)
             canvas.paint(plane.coverage(signed) * spaces.inside, calcification.hu, Tissue.CALCIFICATION)
         for x, y, radius in self.air:
-            bubble = plane.ellipsoid((x, y, self.z), (radius, radius, radius))
+            bubble = plane.ellipsoid((x, y, plane.height_at(x, y)), (radius, radius, radius))
             canvas.paint(plane.coverage(bubble) * spaces.inside, -950, Tissue.AIR)
         if self.drain is not None:
             points, hu = self.drain
@@ -68,9 +69,10 @@ def _some(rng: np.random.Generator, share: float, most: int) -> int:
     return int(rng.integers(1, most + 1)) if rng.random() < share else 0
 
 
-def _ball(rng: np.random.Generator, z: float, radii: tuple[float, float]) -> tuple[float, float, float, float]:
+def _ball(rng: np.random.Generator, plane: Plane, radii: tuple[float, float]) -> tuple[float, float, float, float]:
     turn, far = rng.uniform(0, 2 * np.pi), np.sqrt(rng.random())
-    return 58 * far * np.cos(turn), 74 * far * np.sin(turn), z + rng.normal(0, 3), float(rng.uniform(*radii))
+    x, y = float(58 * far * np.cos(turn)), float(74 * far * np.sin(turn))
+    return x, y, plane.height_at(x, y) + rng.normal(0, 3), float(rng.uniform(*radii))
 
 
 def _willis(rng: np.random.Generator) -> list[NDArray[np.float64]]:

@@ -210,16 +210,16 @@ def _paint(plane: Plane, anatomy: Anatomy, bleeds: Sequence[Bleed]) -> Canvas:
 def _painted(plane: Plane, anatomy: Anatomy, bleeds: Sequence[Bleed]) -> Canvas:
     canvas = Canvas.of_air(plane.x.shape)
     paint_table(canvas, plane)
-    ring = anatomy.outline.at(plane.z)
+    ring = anatomy.outline.on(plane)
     if not ring.skin.any():
         return canvas
     polar = Polar.of(plane, ring)
     epidural = [bleed for bleed in bleeds if isinstance(bleed, Epidural)]
-    swelling = sum((bleed.scalp_swelling(z=plane.z, ring=ring) for bleed in epidural), start=np.zeros(ANGLES))
+    swelling = sum((bleed.scalp_swelling(ring) for bleed in epidural), start=np.zeros(ANGLES))
     paint_outside(canvas, plane, polar, ring, anatomy, swelling)
     if not ring.inner.any():
         return canvas
-    spaces = paint_brain(canvas, plane, anatomy, polar, ring, pressure_of(bleeds, z=plane.z, ring=ring))
+    spaces = paint_brain(canvas, plane, anatomy, polar, ring, pressure_of(bleeds, ring))
     paint_bleeds(canvas, plane, spaces, bleeds)
     for spot in anatomy.calcifications:
         signed = plane.chain(spot.points, flatten=0.6)

@@ -37,19 +37,19 @@ def paint_outside(
         canvas: painted so far: air and table.
         plane: the slice.
         polar: the slice seen from the middle of the brain.
-        ring: the outline at this height.
+        ring: the outline on this slice.
         anatomy: the head.
         swelling: (ANGLES,) thickness of a scalp haematoma, mm.
     """
     haematoma = polar.lookup(swelling)
     skin = polar.lookup(ring.skin) + haematoma - polar.radius
     outside_bone = polar.radius - polar.lookup(ring.outer)
-    if plane.z < 24:
+    if plane.heights[0] < 24:
         skin = np.maximum(skin, _face(plane, ring))
     canvas.paint(plane.coverage(skin), SKIN_HU, Tissue.SCALP)
     canvas.paint(plane.coverage(skin - 2.2), FAT_HU, Tissue.SCALP)
-    if plane.z < 62:
-        lateral = 4.5 * np.clip(1 - ((plane.y + 18) / 40) ** 2, 0, 1) * min(1.0, (62 - plane.z) / 25)
+    if plane.heights[0] < 62:
+        lateral = 4.5 * np.clip(1 - ((plane.y + 18) / 40) ** 2, 0, 1) * np.clip((62 - plane.height) / 25, 0, 1)
         canvas.paint(
             plane.coverage((lateral - outside_bone + 0.6).astype(np.float32)) * plane.coverage(skin - 2.2),
             MUSCLE_HU,
@@ -80,14 +80,14 @@ def paint_skull_base(canvas: Canvas, plane: Plane, anatomy: Anatomy, ring: Ring,
         canvas: painted so far, blood included: bone displaces it.
         plane: the slice.
         anatomy: the head.
-        ring: the outline at this height.
+        ring: the outline on this slice.
         wobble: (R, C) the anatomy's field, which makes air cells.
     """
-    if plane.z > 48:
+    if plane.heights[0] > 48:
         return
     front = float(ring.inner[len(ring.inner) // 4])
     _paint_frontal_sinus(canvas, plane, anatomy, front)
-    if plane.z > 18:
+    if plane.heights[0] > 18:
         return
     bone = np.full(plane.x.shape, -99, np.float32)
     for side in (-1, 1):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recursive_expand.phantom.canvas import Canvas, Plane, Tissue
-from recursive_expand.phantom.outline import ANGLES, THETA, Polar, Ring
+from recursive_expand.phantom.outline import ANGLES, THETA, Height, Polar, Ring
 
 _Table = NDArray[np.float64]
 
@@ -46,7 +46,7 @@ class Surroundings:
             for _ in range(2)
         ]
 
-    def muscles(self, z: float) -> _Table:
+    def muscles(self, z: Height) -> _Table:
         """(ANGLES,) mm of muscle on the outer table."""
         table = np.zeros(ANGLES)
         for side, (angle, half, thick) in zip((0.0, np.pi), self.temporal, strict=True):
@@ -54,14 +54,14 @@ class Surroundings:
             table = np.maximum(table, thick * _arc(middle, half) ** 0.7 * np.clip((66 - z) / 40, 0, 1))
         return np.maximum(table, self.nuchal * _arc(np.pi / 2, 1.1) ** 0.6 * np.clip((24 - z) / 22, 0, 1))
 
-    def around(self, ring: Ring, z: float) -> tuple[Ring, _Table]:
+    def around(self, ring: Ring) -> tuple[Ring, _Table]:
         """The outline with what changes it, and (ANGLES,) mm of scalp haematoma."""
-        outer, skin = ring.outer, ring.skin
+        outer, skin, z = ring.outer, ring.skin, ring.height
         if outer.any():
             bone = outer - ring.inner
             for waves, share, phase in self.uneven:
                 bone = bone * (1 + share * np.sin(waves * THETA + phase + z / 25))
-            if self.missing is not None and ring.inner.any() and z > 15:
+            if self.missing is not None and ring.inner.any():
                 middle, half = self.missing
                 bone = bone * (1 - (_arc(middle, half, 8.0) > 0.2) * np.clip((z - 15) / 3, 0, 1))
             outer = np.where(ring.inner > 0, ring.inner + bone, outer)
@@ -74,7 +74,7 @@ class Surroundings:
 
     def paint_muscles(self, canvas: Canvas, plane: Plane, polar: Polar, ring: Ring, texture: NDArray) -> None:
         """Muscles outside the bone, with streaks of fat."""
-        table = self.muscles(plane.z)
+        table = self.muscles(ring.height)
         if not table.any():
             return
         outside = polar.radius - polar.lookup(ring.outer)
@@ -87,7 +87,7 @@ class Surroundings:
 
     def paint_face(self, canvas: Canvas, plane: Plane, texture: NDArray) -> None:
         """Muscle and fat between the bones of the face, below the brain."""
-        if plane.z > 4:
+        if plane.heights[0] > 4:
             return
         for x, y, a, b in self.blobs:
             whole = plane.ellipsoid((x, y, -12), (a + 4, b + 4, 14))

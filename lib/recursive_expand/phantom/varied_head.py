@@ -26,6 +26,10 @@ HEIGHTS = (-12.0, 116.0)
 """Between which the slice lies, mm above the orbitomeatal level."""
 THICKNESS = (0.6, 7.0)
 """mm: thick slices average what lies in them."""
+LEVEL = 0.3
+"""Share of slices along the orbitomeatal line."""
+TILT, LEAN = 24.0, 7.0
+"""Most degrees by which the others are tilted about the head's transverse and long axis."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +60,11 @@ def paint_varied(seed: int, number: int, *, pixel: float) -> Painted:
     anatomy = _anatomy(rng)
     z = _height(rng)
     thickness = float(rng.uniform(*THICKNESS))
-    plane = _plane(rng, z, pixel)
-    surroundings, findings = Surroundings(rng), Findings(rng, z)
+    plane = _plane(rng, z, pixel, _slope(stream(seed, "tilt", number)))
+    surroundings, findings = Surroundings(rng), Findings(rng, plane)
     if findings.enhanced_sinuses is not None:
         anatomy = replace(anatomy, sinus_hu=findings.enhanced_sinuses)
-    bleeds = draw_bleeds(rng, z)
+    bleeds = draw_bleeds(rng, plane)
     heights = (z,) if thickness < 2.5 else (z, z - thickness / 3, z + thickness / 3)
     layers = [_painted(replace(plane, z=height), anatomy, bleeds, surroundings, findings) for height in heights]
     for layer, _ in layers:
@@ -107,7 +111,15 @@ def _anatomy(rng: np.random.Generator) -> Anatomy:
     )
 
 
-def _plane(rng: np.random.Generator, z: float, pixel: float) -> Plane:
+def _slope(rng: np.random.Generator) -> tuple[float, float]:
+    """By how much a slice rises to the left and back: gantries tilt, chins lie high or low, heads lean to a side."""
+    if rng.random() < LEVEL:
+        return 0.0, 0.0
+    lean, tilt = np.tan(np.radians([rng.uniform(-most, most) for most in (LEAN, TILT)]))
+    return float(lean), float(tilt)
+
+
+def _plane(rng: np.random.Generator, z: float, pixel: float, slope: tuple[float, float]) -> Plane:
     rows, columns = (round(extent / pixel) for extent in EXTENT_MM)
     down = ((np.arange(rows) - (rows - 1) / 2) * pixel).astype(np.float32) - np.float32(rng.uniform(-6, 6))
     across = ((np.arange(columns) - (columns - 1) / 2) * pixel).astype(np.float32) - np.float32(rng.uniform(-5, 5))
@@ -115,7 +127,9 @@ def _plane(rng: np.random.Generator, z: float, pixel: float) -> Plane:
     cosine, sine = np.float32(np.cos(turn)), np.float32(np.sin(turn))
     x = cosine * across[None, :] + sine * down[:, None]
     y = -sine * across[None, :] + cosine * down[:, None]
-    return Plane(x, y, z, pixel, down, across)
+    # The head's own coordinates are the slice's seen from above.
+    x, y = (axis * np.float32(1 / np.hypot(1, rise)) for axis, rise in zip((x, y), slope, strict=True))
+    return Plane(x, y, z, pixel, down, across, slope)
 
 
 def _painted(
@@ -125,19 +139,19 @@ def _painted(
     canvas = Canvas.of_air(plane.x.shape)
     nowhere = np.full(plane.x.shape, -99, np.float32)
     surroundings.paint_holder(canvas, plane)
-    ring = anatomy.outline.at(plane.z)
+    ring = anatomy.outline.on(plane)
     if not ring.skin.any():
         return canvas, nowhere
-    ring, swelling = surroundings.around(ring, plane.z)
+    ring, swelling = surroundings.around(ring)
     epidural = [bleed for bleed in bleeds if isinstance(bleed, Epidural)]
-    over = sum((bleed.scalp_swelling(z=plane.z, ring=ring) for bleed in epidural), start=np.zeros(ANGLES))
+    over = sum((bleed.scalp_swelling(ring) for bleed in epidural), start=np.zeros(ANGLES))
     polar = Polar.of(plane, ring)
     texture = anatomy.wobble.at(plane.z + 11, plane.rows, plane.columns)
     paint_outside(canvas, plane, polar, ring, anatomy, np.maximum(swelling, over))
     surroundings.paint_muscles(canvas, plane, polar, ring, texture)
     if not ring.inner.any():
         return canvas, nowhere
-    spaces = paint_brain(canvas, plane, anatomy, polar, ring, pressure_of(bleeds, z=plane.z, ring=ring))
+    spaces = paint_brain(canvas, plane, anatomy, polar, ring, pressure_of(bleeds, ring))
     findings.paint_below(canvas, plane, spaces)
     paint_bleeds(canvas, plane, spaces, bleeds)
     findings.paint_above(canvas, plane, spaces, anatomy)

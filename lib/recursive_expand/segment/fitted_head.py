@@ -131,4 +131,4 @@ def _ring(plane: Plane, soft: NDArray[np.bool_]) -> Ring:
     step = 2 * np.pi / ANGLES
     slope = ndimage.gaussian_filter1d((np.roll(inner, -1) - np.roll(inner, 1)) / (2 * step), 12, mode="wrap")
     length = np.hypot(inner, slope)
-    return Ring(inner, inner, inner, np.cumsum(length) * step, inner / np.maximum(length, 1e-6))
+    return Ring(inner, inner, inner, np.cumsum(length) * step, inner / np.maximum(length, 1e-6), 0.0)

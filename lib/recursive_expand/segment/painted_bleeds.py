@@ -73,13 +73,14 @@ def _painted(
     hu: NDArray[np.float32], head: FittedHead, rng: np.random.Generator, *, bloody: bool
 ) -> tuple[Canvas, Plane]:
     z = float(rng.uniform(*HEIGHTS_MM))
-    plane = replace(head.plane, z=z)
+    head = replace(head, plane=replace(head.plane, z=z), ring=replace(head.ring, height=z))
+    plane = head.plane
     anatomy = Anatomy.draw(int(rng.integers(2**31)), field=SlabField.draw)
-    findings, bleeds = Findings(rng, z), draw_bleeds(rng, z) if bloody else []
-    lifted = head.polar.lookup(pressure_of(bleeds, z=z, ring=head.ring).thickness)
+    findings, bleeds = Findings(rng, plane), draw_bleeds(rng, plane) if bloody else []
+    lifted = head.polar.lookup(pressure_of(bleeds, head.ring).thickness)
     before = _pushed_in(hu, head, lifted)
     canvas = Canvas(before.copy(), np.zeros(hu.shape, np.uint8), np.zeros(hu.shape, np.uint8))
-    spaces = _spaces(before, head, plane, anatomy, lifted)
+    spaces = _spaces(before, head, anatomy, lifted)
     findings.paint_below(canvas, plane, spaces)
     paint_bleeds(canvas, plane, spaces, bleeds)
     layer_blood(canvas, plane, bleeds, rng)
@@ -106,10 +107,9 @@ def _pushed_in(hu: NDArray[np.float32], head: FittedHead, lifted: NDArray[np.flo
     return out
 
 
-def _spaces(
-    hu: NDArray[np.float32], head: FittedHead, plane: Plane, anatomy: Anatomy, lifted: NDArray[np.float32]
-) -> Spaces:
+def _spaces(hu: NDArray[np.float32], head: FittedHead, anatomy: Anatomy, lifted: NDArray[np.float32]) -> Spaces:
     """What the slice shows of ventricles and sulci, as the synthetic heads know theirs."""
+    plane = head.plane
     smooth = ndimage.gaussian_filter(hu, 1.0 / plane.pixel)
     depth = head.polar.depth
     fluid = (smooth < np.median(hu[head.soft]) - CSF_BELOW_BRAIN_HU) & (depth > 1)
