@@ -1,16 +1,16 @@
-"""Fixed and chosen thresholds on real slices, one patient left out in turn: what an expert would accept.
+"""Fixed and chosen operating points on real slices, one patient left out in turn: what an expert would accept.
 
     python scripts/operating_points.py --weights FILE [--data DIR] [--conf KEY VALUE ...]
 
-f is a start from synthetic heads (`scripts/real_slices.py` says more of the slices). The thresholds for a patient's
-slices are chosen as `Method.operating_point` does it, on the slices of the other patients as if they were locked and on
+f is a start from synthetic heads (`scripts/real_slices.py` says more of the slices). The point for a patient's slices
+is chosen as `Method.operating_point` does it, on the slices of the other patients as if they were locked and on
 the unseen synthetic slices, or on the latter alone, as in a study without a mask. Nothing is trained.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,23 +20,31 @@ from torch import nn
 
 from real_slices import REPOSITORY, TAU, RealSlice, measured, read_slices
 from recursive_expand.expand.calibration_set import Known
-from recursive_expand.expand.operating_point import GRID, safe_threshold
-from recursive_expand.expand.threshold_choice import best_thresholds
-from recursive_expand.expand.threshold_sweep import Source, SweptSlice, marked_and_wrong, proposed_at
+from recursive_expand.expand.operating_point import AREAS, GRID, by_class, safe_threshold
+from recursive_expand.expand.point_choice import best_area, best_thresholds
+from recursive_expand.expand.point_sweep import (
+    Point,
+    Source,
+    SweptSlice,
+    at_threshold,
+    marked_and_wrong,
+    proposed_at,
+)
 from recursive_expand.segment.network import build_network
 from recursive_expand.segment.predict import Predictor
 from recursive_expand.segment.unseen import example_volume, unseen_examples
 from recursive_expand.settings import Settings, load_settings
 
-Thresholds = Mapping[str, float]
 FIXED = (0.5, 0.2, 0.1)
 
 
-def swept(settings: Settings, network: nn.Module, slices: Sequence[Known], source: Source) -> list[SweptSlice]:
-    """Slices at every threshold of the grid."""
+def swept(
+    points: Sequence[Point], settings: Settings, network: nn.Module, slices: Sequence[Known], source: Source
+) -> list[SweptSlice]:
+    """Slices at every point."""
     classes = len(settings.task.classes)
-    counts = {one.key: np.zeros((2, len(GRID), classes), np.int64) for one in slices}
-    for place, one, masks in proposed_at(GRID, settings, network, slices):
+    counts = {one.key: np.zeros((2, len(points), classes), np.int64) for one in slices}
+    for place, one, masks in proposed_at(points, settings, network, slices):
         counts[one.key][:, place] = marked_and_wrong(masks[0], one.truth[0], classes)
     return [SweptSlice(one.patient or one.key, source, *counts[one.key]) for one in slices]
 
@@ -52,24 +60,33 @@ def known(one: RealSlice) -> Known:
     return Known(one.name, one.patient, one.volume, one.mask[None], [None])
 
 
-def chosen(settings: Settings, kind: str, slices: Sequence[SweptSlice]) -> Thresholds:
-    """The thresholds that `operating_point: kind` chooses on these."""
+def chosen(settings: Settings, kind: str, network: nn.Module, known: Sequence[tuple[Source, list[Known]]]) -> Point:
+    """The point that `operating_point: kind` chooses on these."""
     classes, method = settings.task.classes, settings.method
     configured = method.thresholds(classes)
+
+    def at(points: Sequence[Point]) -> list[SweptSlice]:
+        return [one for source, slices in known for one in swept(points, settings, network, slices, source)]
+
+    area: Point = {}
     if kind == "precision":
-        found = best_thresholds(slices, GRID, configured, tau=TAU)
-        return {name: one for name, one in zip(classes, found, strict=True) if one is not None}
-    threshold, promised = safe_threshold(slices, GRID, configured, method)
-    print(f"conformal: {threshold:g}, promised {promised}")
-    return dict.fromkeys(classes, threshold)
+        swept_areas = at([{"min_area": area} for area in AREAS])
+        area = {"min_area": best_area(swept_areas, AREAS, method.refinement.min_area, tau=TAU)}
+    by_threshold = at([at_threshold(one, classes) | area for one in GRID])
+    if kind == "conformal":
+        threshold, promised = safe_threshold(by_threshold, GRID, configured, method)
+        print(f"conformal: {threshold:g}, promised {promised}")
+        return at_threshold(threshold, classes)
+    thresholds = by_class(classes, best_thresholds(by_threshold, GRID, configured, tau=TAU))
+    return {"foreground_threshold": thresholds} | area
 
 
-def row(title: str, settings: Settings, network: nn.Module, at: Iterable[tuple[Thresholds, list[RealSlice]]]) -> str:
-    """A row of the table: slices, each measured at its thresholds."""
+def row(title: str, settings: Settings, network: nn.Module, at: Iterable[tuple[Point, list[RealSlice]]]) -> str:
+    """A row of the table: slices, each measured at its point."""
     rows: list[dict[str, object]] = []
     typed = 0
-    for thresholds, slices in at:
-        under = settings.changed(foreground_threshold=dict(thresholds))
+    for point, slices in at:
+        under = settings.changed(**point)
         rows += measured(under, network, slices)
         predictor = Predictor(under, network)
         for one in slices:
@@ -99,19 +116,19 @@ def main() -> None:
     network.load_state_dict(load_file(asked.weights))
     slices = read_slices(asked.data / "ct_ich_v1_slices", settings.task.classes, None)
     patients = sorted({one.patient for one in slices})
-    real = swept(settings, network, [known(one) for one in slices], "locked")
-    unseen = swept(settings, network, list(synthetic(settings)), "synthetic")
+    unseen = list(synthetic(settings))
     of_patient = {patient: [one for one in slices if one.patient == patient] for patient in patients}
     for threshold in FIXED:
-        fixed = dict.fromkeys(settings.task.classes, threshold)
+        fixed = at_threshold(threshold, settings.task.classes)
         print(row(f"fixed {threshold:g}", settings, network, [(fixed, slices)]), flush=True)
-    for kind in ("precision", "conformal"):
-        alone = chosen(settings, kind, unseen)
+    for kind in ("precision, thresholds alone", "precision", "conformal"):
+        alone = chosen(settings, kind, network, [("synthetic", unseen)])
         print(alone)
         print(row(f"{kind}, synthetic slices alone", settings, network, [(alone, slices)]), flush=True)
         at = []
         for patient in patients:
-            others = chosen(settings, kind, [*unseen, *(one for one in real if one.patient != patient)])
+            locked = [known(one) for one in slices if one.patient != patient]
+            others = chosen(settings, kind, network, [("synthetic", unseen), ("locked", locked)])
             print(patient, others)
             at.append((others, of_patient[patient]))
         print(row(f"{kind}, the other patients too", settings, network, at), flush=True)

@@ -58,6 +58,7 @@ from recursive_expand.segment.replay import replay_examples, replay_heads  # noq
 from recursive_expand.segment.second_chance import Kind, second_chance  # noqa: E402
 from recursive_expand.segment.slice_volume import slice_volume  # noqa: E402
 from recursive_expand.segment.train import train  # noqa: E402
+from recursive_expand.segment.weights import mean_weights  # noqa: E402
 from recursive_expand.settings import Settings, load_settings  # noqa: E402
 
 WINDOW = (40, 120)
@@ -202,6 +203,9 @@ def _taught(
         learning_rate=training.learning_rate if start is None else training.tune_learning_rate,
         round_index=round_index,
     )
+    if training.base_share and start is not None:
+        shares = training.base_share, 1 - training.base_share
+        network.load_state_dict(mean_weights([start.state_dict(), network.state_dict()], shares))
     return network
 
 

@@ -9,9 +9,9 @@ from recursive_expand.errors import InputError
 from recursive_expand.expand import calibration_set, operating_point, rounds
 from recursive_expand.expand.frozen import frozen_label
 from recursive_expand.expand.operating_point import GRID, choose_operating_point, safe_threshold
+from recursive_expand.expand.point_sweep import SweptSlice
 from recursive_expand.expand.progress import Progress
 from recursive_expand.expand.rounds import run_round
-from recursive_expand.expand.threshold_sweep import SweptSlice
 from recursive_expand.ledger import RoundState, VerdictKind
 from recursive_expand.segment.examples import Example
 from recursive_expand.segment.predict import Predictor
@@ -96,6 +96,13 @@ def test_a_round_proposes_at_what_it_chose_and_the_ledger_says_so(choosing, monk
     assert np.array_equal(masks(choosing)["u0"], predictor.predict(choosing.volume(case.case_id)).mask)
 
 
+def test_a_round_leaves_out_what_is_smaller_than_it_chose(choosing, monkeypatch):
+    monkeypatch.setattr(rounds, "choose_operating_point", lambda *_: LOOSE | {"min_area": 1e6})
+    round_0 = run_round(choosing)
+    assert round_0.proposes_at == {"foreground_threshold": LOOSE["thresholds"], "min_area": 1e6}
+    assert choosing.ledger.proposals.count(0)["empty"] == 3 and choosing.ledger.audit.verify() is None
+
+
 def events(recursion):
     with sqlite3.connect(recursion.workspace.ledger) as connection:
         return [kind for (kind,) in connection.execute("SELECT kind FROM events")]
@@ -137,6 +144,7 @@ def test_the_choice_follows_from_ledger_model_and_settings_alone(choosing, decid
     chosen = round_0.report["operating_point"]
     assert chosen == again | {"config_sha256": round_0.config_sha256}
     assert chosen["patients"] == {"locked": 1, "judged": 0, "synthetic": 0}
+    assert chosen["min_area"] == choosing.settings.method.refinement.min_area  # of one patient, who moves nothing
     decide_all(choosing, VerdictKind.ACCEPT)
     round_1 = run_round(choosing)
     assert round_1.report["operating_point"]["patients"]["judged"] == 3

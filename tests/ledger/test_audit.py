@@ -314,13 +314,20 @@ def test_large_columns_are_recorded_by_their_hash(judged, path):
 @pytest.mark.parametrize(
     ("value", "found"),
     [
-        ("json_set(report, '$.operating_point.thresholds.subdural', 0.9)", "proposes at {'subdural': 0.9}, but event "),
+        (
+            "json_set(report, '$.operating_point.thresholds.subdural', 0.9)",
+            "proposes at {'thresholds': {'subdural': 0.9}, 'min_area': 25.0}, but event ",
+        ),
+        (
+            "json_set(report, '$.operating_point.min_area', 1)",
+            "proposes at {'thresholds': {'subdural': 0.4}, 'min_area': 1}, but event ",
+        ),
         ("json_remove(report, '$.operating_point')", "proposes at None, but event "),
     ],
 )
-def test_thresholds_that_were_edited_are_found_until_they_are_accepted(ledger, start, alter, value, found):
+def test_an_operating_point_that_was_edited_is_found_until_they_are_accepted(ledger, start, alter, value, found):
     start(ledger, 0)
-    ledger.rounds.choose_operating_point(0, {"thresholds": {"subdural": 0.4}})
+    ledger.rounds.choose_operating_point(0, {"thresholds": {"subdural": 0.4}, "min_area": 25.0})
     assert ledger.audit.verify() is None
     alter(f"UPDATE rounds SET report = {value}")
     assert f"rounds 0 {found}" in str(ledger.audit.verify())

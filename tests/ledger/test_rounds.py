@@ -77,6 +77,7 @@ def test_a_round_that_chooses_its_thresholds_proposes_once_it_has_them(reviewing
     assert reviewing.rounds.current_model() == (0, f"{0:064d}")
     round_1 = reviewing.rounds.choose_operating_point(1, CHOSEN)
     assert (round_1.state, round_1.thresholds) == (RoundState.PROPOSING, CHOSEN["thresholds"])
+    assert round_1.proposes_at == {"foreground_threshold": CHOSEN["thresholds"]}
     assert reviewing.rounds.current_model() == (1, "n" * 64)
     assert reviewing.audit.verify() is None
 

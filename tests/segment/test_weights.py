@@ -61,5 +61,7 @@ def test_the_mean_of_networks_is_that_of_their_weights(network):
     for name, value in mean.items():
         expected = first[name] + (1 if value.is_floating_point() else 2)
         assert value.dtype == first[name].dtype and torch.allclose(value, expected)
+    for name, value in mean_weights([first, second], (0.75, 0.25)).items():
+        assert torch.allclose(value, first[name] + (0.5 if value.is_floating_point() else 2))
     network.load_state_dict(mean)
     assert all(torch.equal(value, first[name]) for name, value in mean_weights([first]).items())

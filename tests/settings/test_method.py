@@ -41,9 +41,9 @@ def test_a_class_or_a_probability_that_there_is_not_is_refused(value, message):
 def test_a_round_s_choice_goes_before_what_was_configured():
     settings = load_settings(TASK_FILE, {"foreground_threshold": "{subdural: 0.3}"})
     chosen = {"epidural": 0.4, "subdural": 0.5}
-    under = settings.under(settings.round_config(), chosen)
-    assert under.method.foreground_threshold == chosen
-    assert settings.under(under.round_config(), None).method.foreground_threshold == chosen
+    under = settings.under(settings.round_config(), {"foreground_threshold": chosen, "min_area": 25.0})
+    assert (under.method.foreground_threshold, under.method.refinement.min_area) == (chosen, 25.0)
+    assert settings.under(under.round_config(), None) == under
     assert settings.under(settings.round_config()) == settings
 
 

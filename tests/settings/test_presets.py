@@ -78,6 +78,7 @@ TABLE: dict[str, dict[str, tuple[Any, Any]]] = {
         "learning_rate": (0.0003, 0.002),
         "later_learning_rate": (0.0001, 0.001),
         "later_schedule": ("constant", "cosine"),
+        "base_share": (0, 0),
         "batch_size": (4, 4),
         "crop_to_region": (False, True),
         "augment": (False, True),

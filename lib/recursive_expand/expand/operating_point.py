@@ -1,4 +1,4 @@
-"""The operating point: the foreground thresholds at which a round's model proposes."""
+"""The operating point: the foreground thresholds at which a round's model proposes, and the least it proposes."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from recursive_expand.expand.point_choice import best_area, best_thresholds
+from recursive_expand.expand.point_sweep import SweptSlice, at_threshold, sweep
 from recursive_expand.expand.progress import Progress
 from recursive_expand.expand.recursion import Recursion, choose_device
 from recursive_expand.expand.risk_control import fewest_patients, lowest_safe
-from recursive_expand.expand.threshold_choice import best_thresholds
-from recursive_expand.expand.threshold_sweep import SweptSlice, sweep
 from recursive_expand.ledger import RoundRecord
 from recursive_expand.segment.as_precise import LOOKS, as_precise
 from recursive_expand.segment.unseen import unseen_count
@@ -19,10 +19,12 @@ from recursive_expand.settings import Method
 
 GRID = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.97)
 """Thresholds that are tried, besides the configured ones."""
+AREAS = (10.0, 25.0, 50.0, 100.0, 200.0)
+"""Smallest areas of a component, mm^2, that are tried besides the configured one."""
 
 
 def choose_operating_point(recursion: Recursion, round_: RoundRecord, progress: Progress) -> dict[str, Any]:
-    """Choose the thresholds of a round that has its model (`Method.operating_point`).
+    """Choose where a round that has its model proposes (`Method.operating_point`).
 
     It follows from the ledger, the model and the settings alone: the same again after a kill.
 
@@ -34,8 +36,8 @@ def choose_operating_point(recursion: Recursion, round_: RoundRecord, progress: 
     Returns:
         `thresholds` by class (a class without one is proposed where it is more probable than background). With
         `operating_point: steady`, the `precision` of the first model, or None where nothing was looked at; else the
-        `patients` that were looked at by source, and, with `conformal`, `promised`: the share of acceptance that is, or
-        None where too few patients tell.
+        `patients` that were looked at by source, and, with `precision`, `min_area`, mm^2, or with `conformal`,
+        `promised`: the share of acceptance that is, or None where too few patients tell.
     """
     method, classes = recursion.settings.method, recursion.settings.task.classes
     if method.operating_point == "steady":
@@ -44,9 +46,13 @@ def choose_operating_point(recursion: Recursion, round_: RoundRecord, progress: 
     thresholds: list[float | None] = [*sorted({*GRID, *(one for one in configured if one is not None)})]
     if None in configured:
         thresholds.append(None)
-    swept = sweep(recursion, round_, thresholds, progress)
+    area: dict[str, Any] = {}
+    if method.operating_point == "precision":  # specks first: that costs less blood than a threshold
+        area = {"min_area": _smallest_area(recursion, round_, progress)}
+    points = [at_threshold(one, classes) | area for one in thresholds]
+    swept = sweep(recursion, round_, points, progress, "thresholds")
     chosen: Sequence[float | None]
-    told: dict[str, Any] = {}
+    told = area
     if method.operating_point == "precision":
         chosen = best_thresholds(swept, thresholds, configured, tau=method.tau)
     else:
@@ -54,10 +60,26 @@ def choose_operating_point(recursion: Recursion, round_: RoundRecord, progress: 
         chosen, told = (threshold,) * len(classes), {"promised": promised}
     sources = ("locked", "judged", "synthetic")
     return {
-        "thresholds": {name: one for name, one in zip(classes, chosen, strict=True) if one is not None},
+        "thresholds": by_class(classes, chosen),
         "patients": {name: len({one.patient for one in swept if one.source == name}) for name in sources},
         **told,
     }
+
+
+def by_class(classes: Sequence[str], thresholds: Sequence[float | None]) -> dict[str, float]:
+    """Thresholds by the name of their class, of those that have one."""
+    return {name: one for name, one in zip(classes, thresholds, strict=True) if one is not None}
+
+
+def _smallest_area(recursion: Recursion, round_: RoundRecord, progress: Progress) -> float:
+    """The smallest component that the round proposes, mm^2."""
+    method = recursion.settings.method
+    configured = method.refinement.min_area
+    if not configured:  # there is no way from 0 in a logarithm, and whoever chose it wants every speck
+        return configured
+    areas = sorted({configured, *AREAS})
+    swept = sweep(recursion, round_, [{"min_area": area} for area in areas], progress, "the smallest area")
+    return best_area(swept, areas, configured, tau=method.tau)
 
 
 def _as_the_first_model(recursion: Recursion, round_: RoundRecord, progress: Progress) -> dict[str, Any]:

@@ -57,7 +57,7 @@ class Recursion:
     def under(self, round_: RoundRecord) -> Recursion:
         """The same under a round's settings: a round goes on with those that it began with, and with the thresholds
         that it chose."""
-        return replace(self, settings=self.settings.under(round_.config, round_.thresholds))
+        return replace(self, settings=self.settings.under(round_.config, round_.proposes_at))
 
     def lock(self, case_id: str) -> threading.Lock:
         """Held while a case's label objects are written."""

@@ -57,7 +57,7 @@ def predictor_of(settings: Settings, round_: RunRound, variant: str) -> Predicto
     Raises:
         InputError: the weights' file is missing or differs from the ledger's record.
     """
-    settings = settings.under(round_.record.config, round_.record.thresholds)
+    settings = settings.under(round_.record.config, round_.record.proposes_at)
     settings = settings.changed(**(F_ALONE if variant == "f" else {"refine": "before_review"}))
     network = build_network(settings)
     load_weights(network, round_.weights, round_.model)

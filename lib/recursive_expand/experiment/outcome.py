@@ -76,7 +76,7 @@ def write_outcome(run: Run, *, recorded: RunRecord | None = None, on_message: On
                 "promoted": one.record.promoted,
                 "training_set_sha256": one.record.training_set_sha256,
                 "config_sha256": one.record.config_sha256,
-                "thresholds": one.record.thresholds,
+                "proposes_at": one.record.proposes_at,
             }
             for one in rounds
         ],
@@ -124,8 +124,8 @@ def _measure_all(run: Run, rounds: Sequence[RunRound], on_message: OnMessage) ->
 
 
 def _key(round_: RunRound) -> tuple[str, str, str]:
-    """What decides a round's masks: its weights, its settings and the thresholds that it chose."""
-    return round_.model, round_.record.config_sha256, canonical(round_.record.thresholds)
+    """What decides a round's masks: its weights, its settings and those that it chose."""
+    return round_.model, round_.record.config_sha256, canonical(round_.record.proposes_at)
 
 
 def _measured(
@@ -141,7 +141,7 @@ def _measured(
     identity = {
         "model": round_.model,
         "settings": round_.record.config_sha256,
-        "thresholds": round_.record.thresholds,
+        "proposes_at": round_.record.proposes_at,
         "variant": variant,
         "patients": run.data.patients[test_set],
         "tolerance": run.experiment.surface_tolerance,

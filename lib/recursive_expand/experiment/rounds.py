@@ -46,6 +46,7 @@ def round_rows(rounds: Sequence[RunRound]) -> Rows:
                 "proposed_cases": one.proposed,
                 "foretold_slices": report.get("foretold_slices"),
                 "thresholds": None if record.thresholds is None else json.dumps(record.thresholds),
+                "min_area": (record.operating_point or {}).get("min_area"),
                 "promised": (record.operating_point or {}).get("promised"),
                 "observed_of_patients": observed["judged"]["accepted_of_patients"],
                 "observed_random": observed["random"]["accepted_of_patients"],

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Table, select, true
 
 from recursive_expand.ledger import chain
 from recursive_expand.ledger.audited import AUDITED
-from recursive_expand.ledger.chain import OPERATING_POINT
+from recursive_expand.ledger.chain import OPERATING_POINT, POINT
 from recursive_expand.ledger.records import Actor
 from recursive_expand.ledger.replay import Broken, Replay, lost_heads, present_rows, recorded_row, replay
 from recursive_expand.ledger.snapshot import ACCEPTED, snapshot
@@ -124,17 +124,21 @@ def _not_as_recorded(connection: Connection, found: Replay) -> Difference | None
 
 
 def _not_as_chosen(connection: Connection, found: Replay) -> Difference | None:
-    """The thresholds that a round proposes at are in its report, and in the event of their choice."""
+    """Where a round proposes is in its report, and in the event of the choice."""
     choices = select(events.c.seq, events.c.body).where(events.c.kind == OPERATING_POINT).order_by(events.c.seq)
     bodies = [(seq, json.loads(body)) for seq, body in connection.execute(choices)]
-    chosen = {body["round"]: (seq, body["thresholds"]) for seq, body in bodies}
+    chosen = {body["round"]: (seq, _point(body)) for seq, body in bodies}
     for number, report in connection.execute(select(rounds.c.round, rounds.c.report)):
-        is_ = (report.get("operating_point") or {}).get("thresholds")
+        is_ = _point(report.get("operating_point") or {})
         seq, wanted = chosen.get(number, (0, None))
         if is_ != wanted and number not in found.taken:
             said = f"event {seq} recorded {_short(wanted)}" if seq else "no event recorded it"
             return Difference(f"rounds {number}", f"proposes at {_short(is_)}", said)
     return None
+
+
+def _point(said: dict[str, Any]) -> dict[str, Any] | None:
+    return {name: said[name] for name in POINT if said.get(name) is not None} or None
 
 
 def _name(table: Table, key: Any) -> str:

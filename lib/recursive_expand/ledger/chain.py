@@ -15,7 +15,9 @@ GENESIS = "0" * 64
 
 
 OPERATING_POINT = "operating_point_chosen"
-"""Kind of the event that holds the thresholds which a round chose."""
+"""Kind of the event that holds where a round chose to propose."""
+POINT = ("thresholds", "min_area")
+"""What it holds of that: thresholds by class, mm^2."""
 
 
 def canonical(body: Any) -> str:

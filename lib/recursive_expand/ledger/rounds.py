@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from recursive_expand.ledger import chain
-from recursive_expand.ledger.chain import OPERATING_POINT
+from recursive_expand.ledger.chain import OPERATING_POINT, POINT
 from recursive_expand.ledger.errors import MovedOn, OutdatedTrainingSet
 from recursive_expand.ledger.judgement_queries import watermark
 from recursive_expand.ledger.queue import reorder
@@ -202,11 +202,12 @@ class Rounds:
         return self.get(round_index)
 
     def choose_operating_point(self, round_index: int, chosen: dict[str, Any]) -> RoundRecord:
-        """The round has chosen the thresholds that it proposes at, under its present settings.
+        """The round has chosen where it proposes, under its present settings.
 
         Args:
             round_index: the round, which has its model.
-            chosen: `thresholds` by class and what led to them, plain JSON; into the report as `operating_point`.
+            chosen: `thresholds` by class, perhaps `min_area` in mm^2, and what led to them, plain JSON; into the report
+                as `operating_point`.
         """
         with self._store.write() as connection:
             config = connection.execute(
@@ -214,7 +215,7 @@ class Rounds:
             ).scalar_one()
             report = _report(connection, round_index) | {"operating_point": chosen | {"config_sha256": config}}
             _move(connection, round_index, (RoundState.PROPOSING,), RoundState.PROPOSING, report=report)
-            event = {"round": round_index, "thresholds": chosen["thresholds"]}
+            event = {"round": round_index} | {name: chosen[name] for name in POINT if name in chosen}
             self._store.record(connection, OPERATING_POINT, _this(round_index), **event)
         return self.get(round_index)
 

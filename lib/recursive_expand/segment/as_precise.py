@@ -22,7 +22,7 @@ HALVINGS = 4
 LOOKS = HALVINGS + 1
 """How often each slice is looked at: once by the reference."""
 TRUST = 0.5
-"""Thresholds go half of the way, as in expand/threshold_choice.py: f has learned from the likes of these slices."""
+"""Thresholds go half of the way, as in expand/point_choice.py: f has learned from the likes of these slices."""
 
 
 def as_precise(

@@ -64,17 +64,19 @@ def load_weights(network: nn.Module, path: Path, sha256: str) -> None:
         raise InputError(path.name, f"weights do not fit this network ({reason}); check task.yaml's network") from error
 
 
-def mean_weights(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+def mean_weights(states: Sequence[Mapping[str, Tensor]], shares: Sequence[float] | None = None) -> dict[str, Tensor]:
     """The mean of networks of one configuration.
 
     Args:
         states: their `state_dict`s, at least one.
+        shares: of each in the mean, 1 together; None: all alike.
 
     Returns:
         A `state_dict`: means of what is floating-point; the rest (batch counters) from the last.
     """
+    weights = torch.tensor(shares or [1 / len(states)] * len(states), dtype=torch.float64)
     return {
-        name: torch.stack([state[name].double() for state in states]).mean(0).to(last.dtype)
+        name: torch.tensordot(weights, torch.stack([state[name].double() for state in states]), 1).to(last.dtype)
         if last.is_floating_point()
         else last
         for name, last in states[-1].items()

@@ -67,7 +67,7 @@ class Settings(Section):
             raise ValueError(f"foreground_threshold names {', '.join(sorted(unknown))}; classes are {known}")
         return self
 
-    def under(self, config: Mapping[str, Any], thresholds: Mapping[str, float] | None = None) -> Settings:
+    def under(self, config: Mapping[str, Any], chosen: Mapping[str, Any] | None = None) -> Settings:
         """These settings, with a recorded round's task and method in place of their own.
 
         Texts, review and machine stay these.
@@ -76,7 +76,7 @@ class Settings(Section):
             config: what `round_config` gave, or the flat settings that version 0.1.0 recorded: there, settings of
                 the review and the machine are passed over; it knew one region, the head. Before `proposing_area` was
                 recorded, proposals were made in the region's box.
-            thresholds: the foreground thresholds by class that the round chose, if it did.
+            chosen: the settings that the round chose for its proposals, by their names, if it did.
 
         Raises:
             InputError: for settings that do not fit.
@@ -89,9 +89,8 @@ class Settings(Section):
         method = recorded["method"]
         if not method.get("training", {}).get("crop_to_region", True):
             method = {"proposing_area": "region", **method}
-        if thresholds is not None:
-            method = {**method, "foreground_threshold": dict(thresholds)}
-        return _validated({**own, "task": task, "method": method}, source)
+        settings = _validated({**own, "task": task, "method": method}, source)
+        return settings.changed(**chosen) if chosen else settings
 
 
 def reason(error: ValidationError) -> str:

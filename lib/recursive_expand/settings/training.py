@@ -31,6 +31,9 @@ class Training(Section):
     later_schedule: Literal["constant", "cosine"] = "constant"
     """The learning rate of later rounds: constant, or falling by epoch along half a cosine (Loshchilov and Hutter,
     2017), so that the last weights do not depend on the last few slices. Round 0's is constant."""
+    base_share: float = Field(default=0.0, ge=0, lt=1)
+    """Share, in the mean that a round publishes, of the weights that it began with (Wortsman et al., 2022); 0: what was
+    trained. Fresh weights have none. The gate takes the mean of both where the trained ones do not hold."""
     batch_size: int = Field(default=4, ge=1)
     """Slices in one step."""
     crop_to_region: bool = True

@@ -69,6 +69,14 @@ class RoundRecord:
         return None if self.operating_point is None else dict(self.operating_point["thresholds"])
 
     @property
+    def proposes_at(self) -> dict[str, Any] | None:
+        """The settings that it chose for its proposals, by their names; None if it did not."""
+        if self.operating_point is None:
+            return None
+        area = self.operating_point.get("min_area")
+        return {"foreground_threshold": self.thresholds} | ({} if area is None else {"min_area": area})
+
+    @property
     def may_propose(self) -> bool:
         """Whether it has its model and, where it is to choose them, the thresholds to propose at."""
         fixed = self.config.get("method", {}).get("operating_point", "fixed") == "fixed"

@@ -1,12 +1,12 @@
-"""Thresholds of the most acceptable slices: what moves them, how far, and what does not."""
+"""Operating points of the most acceptable slices: what moves them, how far, and what does not."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recursive_expand.expand.threshold_choice import best_thresholds
-from recursive_expand.expand.threshold_sweep import SweptSlice
+from recursive_expand.expand.point_choice import best_area, best_thresholds
+from recursive_expand.expand.point_sweep import SweptSlice
 
 GRID = (0.1, 0.5, 0.9)
 CONFIGURED = (0.1, 0.1)
@@ -105,3 +105,26 @@ def test_a_class_without_a_threshold_keeps_none_unless_another_is_better():
     better = [swept(f"p{n}", (100, 60, 40, 60), (50, 30, 0, 30)) for n in range(200)]
     a, b = choose(better, configured=(None, None), grid=grid)
     assert a == b and 0.8 < a < 0.9
+
+
+AREAS = (10.0, 50.0, 200.0)
+
+
+def area(slices, configured=10.0):
+    return best_area(slices, AREAS, configured, tau=TAU)
+
+
+def test_an_area_below_which_most_is_wrong_is_taken():
+    specks = [swept(f"p{n}", (100, 60, 60), (60, 0, 0)) for n in range(190)]
+    assert area(specks) == pytest.approx(10 * 5 ** (190 / 200), abs=0.1)  # of equally good ones the nearest
+    assert area([swept(f"p{n}", (100, 90, 60), (60, 60, 0)) for n in range(190)]) > 100
+
+
+def test_the_area_stays_where_acceptable_blood_would_go_or_one_patient_alone_speaks():
+    assert area([swept(f"p{n}", (100, 0, 0), (10, 0, 0)) for n in range(50)]) == 10
+    assert area([swept("p", (100, 60, 60), (60, 0, 0)) for _ in range(50)]) == 10
+    assert area([]) == 10
+
+
+def test_a_configured_area_can_be_too_large():
+    assert 10 < area([swept(f"p{n}", (100, 100, 0), (10, 10, 0)) for n in range(50)], configured=200.0) < 200

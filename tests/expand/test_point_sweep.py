@@ -1,4 +1,4 @@
-"""The sweep: what is proposed at each threshold where the truth is known, and what of it is wrong."""
+"""The sweep: what is proposed at each point where the truth is known, and what of it is wrong."""
 
 import dataclasses
 
@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from recursive_expand.expand.frozen import frozen_label
+from recursive_expand.expand.point_sweep import UNKNOWN, at_threshold, marked_and_wrong, sweep
 from recursive_expand.expand.progress import Progress
 from recursive_expand.expand.second_chances import propose_second_chances
-from recursive_expand.expand.threshold_sweep import UNKNOWN, marked_and_wrong, sweep
 from recursive_expand.ledger import Actor, VerdictKind
 from recursive_expand.segment.predict import Predictor
 
@@ -23,7 +23,8 @@ def swept(reviewing, changed, tmp_path):
         first = reviewing.ledger.rounds.current()
         round_ = dataclasses.replace(first, round=round_index, base_model=first.model if round_index else None)
         under = changed(reviewing, use_image_labels=False, **settings)
-        found = sweep(under, round_, THRESHOLDS, Progress(tmp_path / "progress.json"))
+        points = [at_threshold(one, under.settings.task.classes) for one in THRESHOLDS]
+        found = sweep(under, round_, points, Progress(tmp_path / "progress.json"), "thresholds")
         return {source: [one for one in found if one.source == source] for source in ("locked", "judged", "synthetic")}
 
     return _swept

@@ -1,4 +1,4 @@
-"""Which threshold of each class brings the most acceptable slices, as far as the evidence goes."""
+"""Which operating point brings the most acceptable slices, as far as the evidence goes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from recursive_expand.expand.threshold_sweep import SweptSlice
+from recursive_expand.expand.point_sweep import SweptSlice
 from recursive_expand.segment.log_odds import log_odds, threshold_at
 
 PRIOR_PATIENTS = 10
@@ -53,20 +53,48 @@ def best_thresholds(
         return tuple(configured)
     evidence = _Evidence(swept, tau)
     start = np.array([thresholds.index(threshold) for threshold in configured])
-    together = evidence.improved(start, [np.full_like(start, place) for place in _numbers(thresholds)], thresholds)
+    where = [_log_odds(threshold) for threshold in thresholds]
+    together = evidence.improved(start, [np.full_like(start, place) for place in _numbers(thresholds)], where)
     chosen = together.copy()
     for k in range(len(chosen)):
         moves = [_with(chosen, k, place) for place in sorted({*_numbers(thresholds), int(start[k])})]
-        chosen = evidence.improved(chosen, moves, thresholds)
+        chosen = evidence.improved(chosen, moves, where)
     found: list[float | None] = []
     for k, before in enumerate(configured):
         if chosen[k] == start[k]:
             found.append(before)
             continue
-        first, joint, own = (_log_odds(thresholds[place]) for place in (start[k], together[k], chosen[k]))
+        first, joint, own = (where[place] for place in (start[k], together[k], chosen[k]))
         moved = first + evidence.trust() * (joint - first) + evidence.trust(k, start) * (own - joint)
         found.append(threshold_at(moved))
     return tuple(found)
+
+
+def best_area(swept: Sequence[SweptSlice], areas: Sequence[float], configured: float, *, tau: float) -> float:
+    """Choose the smallest component that is proposed, for all classes alike and by the same rules.
+
+    Small components are wrong more often than large ones: a speck beside acceptable blood costs little, but one that is
+    alone on its slice is a proposal that an expert has to reject. The way is gone in the area's logarithm.
+
+    Args:
+        swept: slices at `areas`.
+        areas: mm^2, above 0.
+        configured: one of `areas`.
+        tau: as `best_thresholds` takes it.
+
+    Returns:
+        mm^2, to a tenth; the configured one, as it is, where nothing speaks for another.
+    """
+    if not swept:
+        return configured
+    evidence = _Evidence(swept, tau)
+    start = np.full(swept[0].marked.shape[1], areas.index(configured))
+    where = [math.log(area) for area in areas]
+    chosen = evidence.improved(start, [np.full_like(start, place) for place in range(len(areas))], where)
+    if chosen[0] == start[0]:
+        return configured
+    way = where[chosen[0]] - where[start[0]]
+    return round(math.exp(where[start[0]] + evidence.trust() * way), 1)
 
 
 class _Evidence:
@@ -89,22 +117,21 @@ class _Evidence:
         return float(number.sum() / (number.sum() + PRIOR_PATIENTS))
 
     def improved(
-        self, current: NDArray[np.int64], moves: Sequence[NDArray[np.int64]], thresholds: Sequence[float | None]
+        self, current: NDArray[np.int64], moves: Sequence[NDArray[np.int64]], where: Sequence[float]
     ) -> NDArray[np.int64]:
-        """The move that surely gains most, of equals the nearest; the current places where none surely gains."""
+        """The move that surely gains most, of equals the nearest, the points lying `where` on a line; the current
+        places where none surely gains."""
         value, best, most = self._values(current), current, (1e-9, -math.inf)
         for move in moves:
             gains = np.bincount(self._patients, self._weights * (self._values(move) - value))
-            way = sum(
-                abs(_log_odds(thresholds[a]) - _log_odds(thresholds[b])) for a, b in zip(move, current, strict=True)
-            )
+            way = sum(abs(where[a] - where[b]) for a, b in zip(move, current, strict=True))
             sure = (round(float(gains.sum() - np.sqrt((gains**2).sum())), 9), -way)
             if sure > most:
                 best, most = move, sure
         return best
 
     def _values(self, places: NDArray[np.int64]) -> NDArray[np.float64]:
-        """What each slice brings with the classes at these places of `thresholds`."""
+        """What each slice brings with the classes at these places among the points."""
         classes = np.arange(len(places))
         marked, wrong = (counts[:, places, classes].sum(1) for counts in (self._marked, self._wrong))
         share = wrong / np.maximum(marked, 1)

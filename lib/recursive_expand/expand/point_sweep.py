@@ -1,10 +1,10 @@
-"""What f and g propose at one threshold after the other on slices whose truth is known, and how much of it is wrong."""
+"""What f and g propose at one operating point after the other where the truth is known, and how much is wrong."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,22 +21,24 @@ from recursive_expand.segment.predict import Predictor
 from recursive_expand.settings import Settings
 
 MOST_SLICES = 128
-"""Slices of the locked share, and of judged ones: each is proposed at every threshold."""
+"""Slices of the locked share, and of judged ones: each is proposed at every point."""
 UNKNOWN = 255
 """Where a slice's truth is not known."""
 
 Source = Literal["locked", "judged", "synthetic"]
+Point = dict[str, Any]
+"""Settings to propose under, as `Settings.changed` takes them."""
 
 
 @dataclass(frozen=True)
 class SweptSlice:
-    """A slice at every threshold.
+    """A slice at every point.
 
     Attributes:
         patient: whose it is; of a synthetic slice, its own key.
         source: an expert's mask of the locked share, a verdict of the last review, or a synthetic head.
-        marked: (T, K) number of pixels that are proposed at each threshold as each class.
-        wrong: (T, K) those of them that are not of that class.
+        marked: (P, K) number of pixels that are proposed at each point as each class.
+        wrong: (P, K) those of them that are not of that class.
     """
 
     patient: str
@@ -45,10 +47,15 @@ class SweptSlice:
     wrong: NDArray[np.int64]
 
 
+def at_threshold(threshold: float | None, classes: Sequence[str]) -> Point:
+    """One foreground threshold for all classes; None: where a class is more probable than background."""
+    return {"foreground_threshold": {} if threshold is None else dict.fromkeys(classes, threshold)}
+
+
 def sweep(
-    recursion: Recursion, round_: RoundRecord, thresholds: Sequence[float | None], progress: Progress
+    recursion: Recursion, round_: RoundRecord, points: Sequence[Point], progress: Progress, what: str
 ) -> list[SweptSlice]:
-    """Propose at each threshold, for all classes alike.
+    """Propose at each point.
 
     - The locked share and the unseen synthetic slices, as in `calibration_set`, are asked of the round's model. What an
       expert would have accepted of them in an earlier round is left out: its likes do not wait any more.
@@ -59,30 +66,31 @@ def sweep(
     Args:
         recursion: under the round's settings.
         round_: the round, with its model.
-        thresholds: T foreground thresholds; None: where a class is more probable than background.
+        points: P operating points.
         progress: shows the slices.
+        what: is chosen.
 
     Returns:
-        The slices on which something is marked at any threshold.
+        The slices on which something is marked at any point.
     """
     assert round_.model is not None
     known = list(known_volumes(recursion, locked_cases(recursion, MOST_SLICES)))
     judged = list(_judged(recursion, round_))
-    total, done = len(thresholds) * sum(len(one.truth) for one in (*known, *judged)), 0
+    total, done = len(points) * sum(len(one.truth) for one in (*known, *judged)), 0
     if not total:
         return []
-    progress.begin("choosing thresholds", total)
+    progress.begin(f"choosing {what}", total)
     before = judged_before(recursion, round_)
     classes = recursion.settings.task.classes
     counts: dict[tuple[str, int, bool], NDArray[np.int64]] = {}
     for asked, model in ((known, round_.model), (judged, round_.base_model)):
         if not asked:
             continue
-        for place, one, masks in proposed_at(thresholds, recursion.settings, recursion.network(model), asked):
+        for place, one, masks in proposed_at(points, recursion.settings, recursion.network(model), asked):
             for number, mask in enumerate(masks):
                 if asked is judged or not before.get(f"{one.key}:{number}", False):
                     key = (one.key, number, asked is judged)
-                    count = counts.setdefault(key, np.zeros((2, len(thresholds), len(classes)), np.int64))
+                    count = counts.setdefault(key, np.zeros((2, len(points), len(classes)), np.int64))
                     count[:, place] = marked_and_wrong(mask, one.truth[number], len(classes))
             done += len(masks)
             progress.step(done, "slices")
@@ -95,23 +103,22 @@ def sweep(
 
 
 def proposed_at(
-    thresholds: Sequence[float | None], settings: Settings, network: nn.Module, asked: Sequence[Known]
+    points: Sequence[Point], settings: Settings, network: nn.Module, asked: Sequence[Known]
 ) -> Iterator[tuple[int, Known, NDArray[np.uint8]]]:
-    """Propose on volumes at one threshold after the other.
+    """Propose on volumes at one operating point after the other.
 
     Args:
-        thresholds: of all classes; None: where a class is more probable than background.
+        points: where to.
         settings: all others.
         network: f.
         asked: the volumes.
 
     Yields:
-        (the threshold's place, the volume, its masks).
+        (the point's place, the volume, its masks).
     """
     allowed = {one.key: one.allowed for one in asked}
-    for place, threshold in enumerate(thresholds):
-        at = {} if threshold is None else dict.fromkeys(settings.task.classes, threshold)
-        predictor = Predictor(settings.changed(foreground_threshold=at), network, choose_device())
+    for place, point in enumerate(points):
+        predictor = Predictor(settings.changed(**point), network, choose_device())
         predictions = predictor.propose_volumes(((one.key, one.volume) for one in asked), allowed)
         for one, (_, prediction) in zip(asked, predictions, strict=True):
             yield place, one, prediction.mask
