@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from recursive_expand.phantom.varied_stream import VariedSlices
 from recursive_expand.segment import unseen
 from recursive_expand.segment.replay import replay_examples
 from recursive_expand.segment.unseen import unseen_count, unseen_examples
@@ -27,6 +28,12 @@ def test_they_are_the_same_in_every_round_and_none_of_the_replay(two, coarse):
         assert np.array_equal(one.hu, same.hu) and np.array_equal(one.target, same.target)
     for other in replay_examples(coarse, 2, 0):
         assert not any(np.array_equal(one.hu, other.hu) for one in first)
+
+
+def test_a_process_paints_them_once(two, coarse, monkeypatch):
+    first = list(unseen_examples(coarse))
+    monkeypatch.setattr(VariedSlices, "stream", lambda *_args: pytest.fail("painted again"))
+    assert all(one.hu is same.hu for one, same in zip(first, unseen_examples(coarse), strict=True))
 
 
 def test_there_are_none_whose_likes_f_does_not_know(coarse):

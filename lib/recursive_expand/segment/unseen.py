@@ -25,7 +25,7 @@ def unseen_count(settings: Settings) -> int:
 
 
 def unseen_examples(settings: Settings) -> Iterator[Example]:
-    """The same slices in every round, with their exact masks.
+    """The same slices in every round, with their exact masks; painted once in a process.
 
     Args:
         settings: seed, classes, working spacing.
@@ -33,7 +33,9 @@ def unseen_examples(settings: Settings) -> Iterator[Example]:
     number = unseen_count(settings)
     if number:
         processes = min(settings.machine.cores, 4)
-        yield from synthetic_examples(settings, number, first=_FIRST_HEAD, name="synthetic", processes=processes)
+        yield from synthetic_examples(
+            settings, number, first=_FIRST_HEAD, name="synthetic", processes=processes, keep=True
+        )
 
 
 def example_volume(example: Example) -> Volume:
