@@ -10,7 +10,7 @@ the unseen synthetic slices, or on the latter alone, as in a study without a mas
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +20,7 @@ from torch import nn
 
 from real_slices import REPOSITORY, TAU, RealSlice, measured, read_slices
 from recursive_expand.expand.calibration_set import Known
-from recursive_expand.expand.operating_point import AREAS, GRID, by_class, safe_threshold
-from recursive_expand.expand.point_choice import best_area, best_thresholds
+from recursive_expand.expand.operating_point import most_acceptable, safe_threshold, threshold_grid
 from recursive_expand.expand.point_sweep import (
     Point,
     Source,
@@ -38,15 +37,40 @@ from recursive_expand.settings import Settings, load_settings
 FIXED = (0.5, 0.2, 0.1)
 
 
-def swept(
-    points: Sequence[Point], settings: Settings, network: nn.Module, slices: Sequence[Known], source: Source
-) -> list[SweptSlice]:
-    """Slices at every point."""
-    classes = len(settings.task.classes)
-    counts = {one.key: np.zeros((2, len(points), classes), np.int64) for one in slices}
-    for place, one, masks in proposed_at(points, settings, network, slices):
-        counts[one.key][:, place] = marked_and_wrong(masks[0], one.truth[0], classes)
-    return [SweptSlice(one.patient or one.key, source, *counts[one.key]) for one in slices]
+class Swept:
+    """Slices at points, each set of points proposed at once.
+
+    Args:
+        settings, network: what proposes.
+        slices: by where they come from.
+    """
+
+    def __init__(self, settings: Settings, network: nn.Module, slices: dict[Source, list[Known]]) -> None:
+        self._settings, self._network, self._slices = settings, network, slices
+        self._found: dict[str, list[SweptSlice]] = {}
+
+    def without(self, patient: str | None) -> Callable[[Sequence[Point]], list[SweptSlice]]:
+        """All slices but a patient's; None: the synthetic ones alone."""
+
+        def at(points: Sequence[Point]) -> list[SweptSlice]:
+            name = repr(points)
+            if name not in self._found:
+                self._found[name] = self._proposed(points)
+            found = self._found[name]
+            if patient is None:
+                return [one for one in found if one.source == "synthetic"]
+            return [one for one in found if one.patient != patient]
+
+        return at
+
+    def _proposed(self, points: Sequence[Point]) -> list[SweptSlice]:
+        classes, found = len(self._settings.task.classes), []
+        for source, slices in self._slices.items():
+            counts = {one.key: np.zeros((2, len(points), classes), np.int64) for one in slices}
+            for place, one, masks in proposed_at(points, self._settings, self._network, slices):
+                counts[one.key][:, place] = marked_and_wrong(masks[0], one.truth[0], classes)
+            found += [SweptSlice(one.patient or one.key, source, *counts[one.key]) for one in slices]
+        return found
 
 
 def synthetic(settings: Settings) -> Iterator[Known]:
@@ -60,25 +84,18 @@ def known(one: RealSlice) -> Known:
     return Known(one.name, one.patient, one.volume, one.mask[None], [None])
 
 
-def chosen(settings: Settings, kind: str, network: nn.Module, known: Sequence[tuple[Source, list[Known]]]) -> Point:
-    """The point that `operating_point: kind` chooses on these."""
-    classes, method = settings.task.classes, settings.method
-    configured = method.thresholds(classes)
-
-    def at(points: Sequence[Point]) -> list[SweptSlice]:
-        return [one for source, slices in known for one in swept(points, settings, network, slices, source)]
-
-    area: Point = {}
+def chosen(settings: Settings, kind: str, sweep: Callable[[Sequence[Point]], list[SweptSlice]]) -> Point:
+    """The point that `operating_point: kind` chooses."""
+    classes = settings.task.classes
     if kind == "precision":
-        swept_areas = at([{"min_area": area} for area in AREAS])
-        area = {"min_area": best_area(swept_areas, AREAS, method.refinement.min_area, tau=TAU)}
-    by_threshold = at([at_threshold(one, classes) | area for one in GRID])
-    if kind == "conformal":
-        threshold, promised = safe_threshold(by_threshold, GRID, configured, method)
-        print(f"conformal: {threshold:g}, promised {promised}")
-        return at_threshold(threshold, classes)
-    thresholds = by_class(classes, best_thresholds(by_threshold, GRID, configured, tau=TAU))
-    return {"foreground_threshold": thresholds} | area
+        return most_acceptable(settings, sweep, sweep)
+    if kind == "precision, thresholds alone":
+        return most_acceptable(settings, lambda _: [], sweep)
+    grid = threshold_grid(settings)
+    swept = sweep([at_threshold(one, classes) for one in grid])
+    threshold, promised = safe_threshold(swept, grid, settings.method.thresholds(classes), settings.method)
+    print(f"conformal: {threshold:g}, promised {promised}")
+    return at_threshold(threshold, classes)
 
 
 def row(title: str, settings: Settings, network: nn.Module, at: Iterable[tuple[Point, list[RealSlice]]]) -> str:
@@ -116,19 +133,18 @@ def main() -> None:
     network.load_state_dict(load_file(asked.weights))
     slices = read_slices(asked.data / "ct_ich_v1_slices", settings.task.classes, None)
     patients = sorted({one.patient for one in slices})
-    unseen = list(synthetic(settings))
+    swept = Swept(settings, network, {"synthetic": list(synthetic(settings)), "locked": [known(one) for one in slices]})
     of_patient = {patient: [one for one in slices if one.patient == patient] for patient in patients}
     for threshold in FIXED:
         fixed = at_threshold(threshold, settings.task.classes)
         print(row(f"fixed {threshold:g}", settings, network, [(fixed, slices)]), flush=True)
     for kind in ("precision, thresholds alone", "precision", "conformal"):
-        alone = chosen(settings, kind, network, [("synthetic", unseen)])
+        alone = chosen(settings, kind, swept.without(None))
         print(alone)
         print(row(f"{kind}, synthetic slices alone", settings, network, [(alone, slices)]), flush=True)
         at = []
         for patient in patients:
-            locked = [known(one) for one in slices if one.patient != patient]
-            others = chosen(settings, kind, network, [("synthetic", unseen), ("locked", locked)])
+            others = chosen(settings, kind, swept.without(patient))
             print(patient, others)
             at.append((others, of_patient[patient]))
         print(row(f"{kind}, the other patients too", settings, network, at), flush=True)

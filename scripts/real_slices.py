@@ -58,7 +58,7 @@ from recursive_expand.segment.replay import replay_examples, replay_heads  # noq
 from recursive_expand.segment.second_chance import Kind, second_chance  # noqa: E402
 from recursive_expand.segment.slice_volume import slice_volume  # noqa: E402
 from recursive_expand.segment.train import train  # noqa: E402
-from recursive_expand.segment.weights import mean_weights  # noqa: E402
+from recursive_expand.segment.weights import keep_share  # noqa: E402
 from recursive_expand.settings import Settings, load_settings  # noqa: E402
 
 WINDOW = (40, 120)
@@ -204,8 +204,7 @@ def _taught(
         round_index=round_index,
     )
     if training.base_share and start is not None:
-        shares = training.base_share, 1 - training.base_share
-        network.load_state_dict(mean_weights([start.state_dict(), network.state_dict()], shares))
+        keep_share(network, start.state_dict(), training.base_share)
     return network
 
 

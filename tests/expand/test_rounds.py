@@ -256,13 +256,15 @@ def test_a_model_that_does_not_hold_is_averaged_with_the_old_one(expanded, monke
 
 
 def test_a_share_of_the_weights_that_a_round_began_with_is_kept(expanded, changed):
-    """And the gate measures what is published."""
-    kept = run_round(changed(expanded, base_share=0.999, gate=False))
+    """And the gate measures that."""
+    kept = run_round(changed(expanded, base_share=0.999))
     base = expanded.network(expanded.ledger.rounds.get(0).model).state_dict()
     now = expanded.network(kept.model).state_dict()
     moved = {name: (now[name] - base[name]).abs().max() for name in base if base[name].is_floating_point()}
     weights = [value for name, value in moved.items() if "running" not in name]
-    assert kept.model == kept.trained_model and 0 < max(weights) < 1e-4
+    assert kept.promoted and kept.model == kept.trained_model and 0 < max(weights) < 1e-4
+    dice = [kept.report[name]["dice"] for name in ("validation", "previous_validation")]
+    assert dice[0] == pytest.approx(dice[1], abs=0.02)
 
 
 def test_the_paper_s_preset_runs_two_rounds(recursion, reopen, decide_all):

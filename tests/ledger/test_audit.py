@@ -325,7 +325,7 @@ def test_large_columns_are_recorded_by_their_hash(judged, path):
         ("json_remove(report, '$.operating_point')", "proposes at None, but event "),
     ],
 )
-def test_an_operating_point_that_was_edited_is_found_until_they_are_accepted(ledger, start, alter, value, found):
+def test_an_operating_point_that_was_edited_is_found_until_it_is_accepted(ledger, start, alter, value, found):
     start(ledger, 0)
     ledger.rounds.choose_operating_point(0, {"thresholds": {"subdural": 0.4}, "min_area": 25.0})
     assert ledger.audit.verify() is None

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recursive_expand.phantom.bleeds import Epidural
 from recursive_expand.phantom.canvas import Plane
 from recursive_expand.phantom.outline import ANGLES, THETA, VERTEX, Outline
+from recursive_expand.phantom.varied_bleeds import draw_bleeds
 from recursive_expand.phantom.varied_head import LEAN, LEVEL, TILT, paint_varied
 
 slope = st.floats(-0.45, 0.45)
@@ -45,6 +47,39 @@ def test_a_ball_is_cut_where_the_slice_meets_it(z, along_x, along_y, centre):
     clear = np.abs(away - 15) > 0.01
     assert np.array_equal((ball > 0)[clear], (away < 15)[clear])
     assert np.array_equal((tube > 0)[clear], (away < 15)[clear])
+
+
+@pytest.mark.parametrize("z", [20.0, 60.0, 100.0])
+def test_bleeds_lie_about_the_slice_however_it_is_tilted(z):
+    """By as much above or below the slice, at the place of their middle, as on a level one."""
+    outline = Outline.draw(1)
+    for seed in range(20):
+        found = []
+        for plane in (_plane(z), _plane(z, 0.1, 0.4), _plane(z, -0.1, -0.4)):
+            ring = outline.on(plane)
+            bleeds = draw_bleeds(np.random.default_rng(seed), plane, ring)
+            found.append([(type(bleed), bleed.level - bleed.height_on(plane, ring)) for bleed in bleeds])
+        level, up, down = found
+        assert [kind for kind, _ in level] == [kind for kind, _ in up] == [kind for kind, _ in down]
+        np.testing.assert_allclose([away for _, away in up], [away for _, away in level], atol=1e-9)
+        np.testing.assert_allclose([away for _, away in down], [away for _, away in level], atol=1e-9)
+
+
+def test_a_bleed_s_place_on_a_tilted_slice_is_higher_where_the_slice_is():
+    plane = _plane(60.0, 0.0, 0.4)  # rising towards posterior
+    ring = Outline.draw(1).on(plane)
+    common = {"side": 1, "level": 60.0, "hu": 65.0, "mixed": 0.0}
+    shape = {"half": 25, "thickest": 14, "height": 25, "swelling": 0}
+    behind, front = (Epidural(**common, angle=angle, **shape).height_on(plane, ring) for angle in (1.2, -1.2))
+    assert 80 < behind < 95 and 25 < front < 40
+
+
+def test_blood_of_tilted_heads_lies_below_the_inner_table(monkeypatch):
+    monkeypatch.setattr("recursive_expand.phantom.varied_head.LEVEL", 0.0)
+    bloody = [one for one in (paint_varied(3, number, pixel=4.0) for number in range(60)) if one.mask.any()]
+    assert len(bloody) > 25
+    for one in bloody:
+        assert one.depth[one.mask > 0].min() > -4.0
 
 
 def test_a_slice_without_slope_has_one_height():

@@ -8,7 +8,7 @@ import torch
 
 from recursive_expand.errors import InputError
 from recursive_expand.segment.network import build_network
-from recursive_expand.segment.weights import load_weights, mean_weights, save_weights
+from recursive_expand.segment.weights import keep_share, load_weights, mean_weights, save_weights
 
 
 def test_weights_are_named_by_their_hash_and_come_back(settings, network, tmp_path):
@@ -61,7 +61,9 @@ def test_the_mean_of_networks_is_that_of_their_weights(network):
     for name, value in mean.items():
         expected = first[name] + (1 if value.is_floating_point() else 2)
         assert value.dtype == first[name].dtype and torch.allclose(value, expected)
-    for name, value in mean_weights([first, second], (0.75, 0.25)).items():
+    network.load_state_dict(second)
+    keep_share(network, first, 0.75)
+    for name, value in network.state_dict().items():
         assert torch.allclose(value, first[name] + (0.5 if value.is_floating_point() else 2))
     network.load_state_dict(mean)
     assert all(torch.equal(value, first[name]) for name, value in mean_weights([first]).items())

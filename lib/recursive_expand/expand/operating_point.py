@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from recursive_expand.expand.point_choice import best_area, best_thresholds
-from recursive_expand.expand.point_sweep import SweptSlice, at_threshold, sweep
+from recursive_expand.expand.point_sweep import Point, SweptSlice, at_threshold, sweep
 from recursive_expand.expand.progress import Progress
 from recursive_expand.expand.recursion import Recursion, choose_device
 from recursive_expand.expand.risk_control import fewest_patients, lowest_safe
 from recursive_expand.ledger import RoundRecord
 from recursive_expand.segment.as_precise import LOOKS, as_precise
 from recursive_expand.segment.unseen import unseen_count
-from recursive_expand.settings import Method
+from recursive_expand.settings import Method, Settings
 
 GRID = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.97)
 """Thresholds that are tried, besides the configured ones."""
 AREAS = (10.0, 25.0, 50.0, 100.0, 200.0)
 """Smallest areas of a component, mm^2, that are tried besides the configured one."""
+
+Sweep = Callable[[Sequence[Point]], Sequence[SweptSlice]]
 
 
 def choose_operating_point(recursion: Recursion, round_: RoundRecord, progress: Progress) -> dict[str, Any]:
@@ -42,44 +44,58 @@ def choose_operating_point(recursion: Recursion, round_: RoundRecord, progress: 
     method, classes = recursion.settings.method, recursion.settings.task.classes
     if method.operating_point == "steady":
         return _as_the_first_model(recursion, round_, progress)
-    configured = method.thresholds(classes)
-    thresholds: list[float | None] = [*sorted({*GRID, *(one for one in configured if one is not None)})]
-    if None in configured:
-        thresholds.append(None)
-    area: dict[str, Any] = {}
-    if method.operating_point == "precision":  # specks first: that costs less blood than a threshold
-        area = {"min_area": _smallest_area(recursion, round_, progress)}
-    points = [at_threshold(one, classes) | area for one in thresholds]
-    swept = sweep(recursion, round_, points, progress, "thresholds")
-    chosen: Sequence[float | None]
-    told = area
+    swept: list[SweptSlice] = []
+
+    def by_threshold(points: Sequence[Point]) -> list[SweptSlice]:
+        swept[:] = sweep(recursion, round_, points, progress, "thresholds")
+        return swept
+
+    def by_area(points: Sequence[Point]) -> list[SweptSlice]:
+        # What was judged has no say: what had been left out for its size would count as wrong, and hold the area up.
+        return sweep(recursion, round_, points, progress, "the smallest area", with_judged=False)
+
+    told: dict[str, Any]
     if method.operating_point == "precision":
-        chosen = best_thresholds(swept, thresholds, configured, tau=method.tau)
+        point = most_acceptable(recursion.settings, by_area, by_threshold)
+        thresholds, told = point["foreground_threshold"], {"min_area": point["min_area"]}
     else:
-        threshold, promised = safe_threshold(swept, thresholds, configured, method)
-        chosen, told = (threshold,) * len(classes), {"promised": promised}
+        grid, configured = threshold_grid(recursion.settings), method.thresholds(classes)
+        threshold, promised = safe_threshold(
+            by_threshold([at_threshold(one, classes) for one in grid]), grid, configured, method
+        )
+        thresholds, told = dict.fromkeys(classes, threshold), {"promised": promised}
     sources = ("locked", "judged", "synthetic")
-    return {
-        "thresholds": by_class(classes, chosen),
-        "patients": {name: len({one.patient for one in swept if one.source == name}) for name in sources},
-        **told,
-    }
+    patients = {name: len({one.patient for one in swept if one.source == name}) for name in sources}
+    return {"thresholds": thresholds, "patients": patients, **told}
 
 
-def by_class(classes: Sequence[str], thresholds: Sequence[float | None]) -> dict[str, float]:
-    """Thresholds by the name of their class, of those that have one."""
-    return {name: one for name, one in zip(classes, thresholds, strict=True) if one is not None}
+def threshold_grid(settings: Settings) -> list[float | None]:
+    """The thresholds that are tried: `GRID`, and what is configured."""
+    configured = settings.method.thresholds(settings.task.classes)
+    numbers = sorted({*GRID, *(one for one in configured if one is not None)})
+    return [*numbers, None] if None in configured else [*numbers]
 
 
-def _smallest_area(recursion: Recursion, round_: RoundRecord, progress: Progress) -> float:
-    """The smallest component that the round proposes, mm^2."""
-    method = recursion.settings.method
-    configured = method.refinement.min_area
-    if not configured:  # there is no way from 0 in a logarithm, and whoever chose it wants every speck
-        return configured
-    areas = sorted({configured, *AREAS})
-    swept = sweep(recursion, round_, [{"min_area": area} for area in areas], progress, "the smallest area")
-    return best_area(swept, areas, configured, tau=method.tau)
+def most_acceptable(settings: Settings, by_area: Sweep, by_threshold: Sweep) -> Point:
+    """The point at which experts accept most: the smallest component first, which costs less blood than a threshold.
+
+    Args:
+        settings: under which f proposes.
+        by_area, by_threshold: what is proposed at some points, of the slices that have a say in either.
+
+    Returns:
+        `foreground_threshold` by class and `min_area`, mm^2: the configured one where that is 0, since there is no way
+        from there in a logarithm, and whoever chose it wants every speck.
+    """
+    method, classes, area = settings.method, settings.task.classes, settings.method.refinement.min_area
+    if area:
+        areas = sorted({area, *AREAS})
+        area = best_area(by_area([{"min_area": one} for one in areas]), areas, area, tau=method.tau)
+    grid = threshold_grid(settings)
+    swept = by_threshold([at_threshold(one, classes) | {"min_area": area} for one in grid])
+    best = best_thresholds(swept, grid, method.thresholds(classes), tau=method.tau)
+    named = zip(classes, best, strict=True)
+    return {"foreground_threshold": {name: one for name, one in named if one is not None}, "min_area": area}
 
 
 def _as_the_first_model(recursion: Recursion, round_: RoundRecord, progress: Progress) -> dict[str, Any]:

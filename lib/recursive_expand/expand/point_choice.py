@@ -12,7 +12,7 @@ from recursive_expand.expand.point_sweep import SweptSlice
 from recursive_expand.segment.log_odds import log_odds, threshold_at
 
 PRIOR_PATIENTS = 10
-"""Patients whose weight the configured threshold has; and all synthetic slices together."""
+"""Patients whose weight what is configured has; and all synthetic slices together."""
 REJECTED_COSTS = 0.25
 """What a rejected proposal costs of what an accepted one brings: one with less than one chance in five is better not
 made."""

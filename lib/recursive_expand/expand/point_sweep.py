@@ -53,7 +53,13 @@ def at_threshold(threshold: float | None, classes: Sequence[str]) -> Point:
 
 
 def sweep(
-    recursion: Recursion, round_: RoundRecord, points: Sequence[Point], progress: Progress, what: str
+    recursion: Recursion,
+    round_: RoundRecord,
+    points: Sequence[Point],
+    progress: Progress,
+    what: str,
+    *,
+    with_judged: bool = True,
 ) -> list[SweptSlice]:
     """Propose at each point.
 
@@ -69,13 +75,14 @@ def sweep(
         points: P operating points.
         progress: shows the slices.
         what: is chosen.
+        with_judged: also what was judged.
 
     Returns:
         The slices on which something is marked at any point.
     """
     assert round_.model is not None
     known = list(known_volumes(recursion, locked_cases(recursion, MOST_SLICES)))
-    judged = list(_judged(recursion, round_))
+    judged = list(_judged(recursion, round_)) if with_judged else []
     total, done = len(points) * sum(len(one.truth) for one in (*known, *judged)), 0
     if not total:
         return []

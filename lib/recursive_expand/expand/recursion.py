@@ -55,8 +55,8 @@ class Recursion:
     _locks: tuple[threading.Lock, ...] = field(default_factory=lambda: tuple(threading.Lock() for _ in range(LOCKS)))
 
     def under(self, round_: RoundRecord) -> Recursion:
-        """The same under a round's settings: a round goes on with those that it began with, and with the thresholds
-        that it chose."""
+        """The same under a round's settings: a round goes on with those that it began with, and with those
+        that it chose for its proposals."""
         return replace(self, settings=self.settings.under(round_.config, round_.proposes_at))
 
     def lock(self, case_id: str) -> threading.Lock:

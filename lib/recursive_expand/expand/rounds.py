@@ -46,7 +46,7 @@ from recursive_expand.ledger import OutdatedTrainingSet, RoundRecord, RoundState
 from recursive_expand.ledger.chain import canonical
 from recursive_expand.ledger.rounds import OVER
 from recursive_expand.segment.multi_gpu import spawn_training
-from recursive_expand.segment.weights import mean_weights, save_weights
+from recursive_expand.segment.weights import keep_share, save_weights
 from recursive_expand.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -204,7 +204,7 @@ def _train_and_publish(
     if examples:  # without a single mask the first round proposes what synthetic heads taught
         if first and not fresh:
             base = save_weights(network, recursion.workspace.models)  # few masks can teach less than they make forget
-        before = copy.deepcopy(network.state_dict())
+        before = copy.deepcopy(network.state_dict()) if training.base_share and not fresh else None
         progress.begin("training", epochs)
         losses = spawn_training(
             recursion.settings,
@@ -217,9 +217,8 @@ def _train_and_publish(
             checkpoint=checkpoint,
             on_epoch=on_epoch,
         )
-        if training.base_share and not fresh:
-            shares = training.base_share, 1 - training.base_share
-            network.load_state_dict(mean_weights([before, network.state_dict()], shares))
+        if before is not None:
+            keep_share(network, before, training.base_share)
     trained = save_weights(network, recursion.workspace.models)
     model, report = choose_model(recursion, round_.round, training_set, network, trained, base)
     report |= {"losses": losses, "train_seconds": time.monotonic() - started}

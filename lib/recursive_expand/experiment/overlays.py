@@ -233,7 +233,7 @@ def _predictions(run: dict[str, Any], round_index: int, test_set: str) -> Path:
     """Folder of a round's masks: that of the first round with its model and settings, if the gate kept the model."""
 
     def key(round_: dict[str, Any]) -> tuple[str, str, Any, Any]:
-        # Until 27 November 2026 only the thresholds were written.
+        # Until 26 November 2026 only the thresholds were written.
         return round_["model_sha256"], round_["config_sha256"], round_.get("proposes_at"), round_.get("thresholds")
 
     wanted = next(key(round_) for round_ in run["rounds"] if round_["round"] == round_index)

@@ -67,7 +67,7 @@ class Rounds:
         return [CalibrationSlice(**one | {"features": Features(**one["features"])}) for one in stored]
 
     def current_model(self) -> tuple[int, str] | None:
-        """(round, SHA-256) of the newest weights that propose: while a round chooses its thresholds, those before."""
+        """(round, SHA-256) of the newest weights that propose: while a round chooses where to propose, those before."""
         query = _SELECT.where(rounds.c.model.is_not(None)).order_by(rounds.c.round.desc()).limit(2)
         with self._store.read() as connection:
             newest = [_to_round(row) for row in connection.execute(query)]

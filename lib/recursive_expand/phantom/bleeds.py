@@ -62,6 +62,10 @@ class Bleed:
         """What the bleed pushes aside next to it, if it lies within the brain."""
         return None
 
+    def height_on(self, plane: Plane, ring: Ring) -> float:
+        """Height in mm of a slice where the bleed's middle lies in it."""
+        return plane.z
+
     def thickness(self, ring: Ring) -> _Table:
         """(ANGLES,) mm by which the bleed lifts the brain off the inner table."""
         return np.zeros(ANGLES)
@@ -110,9 +114,12 @@ class _ExtraAxial(Bleed):
     def push(self) -> float:
         return 0.42 * self.thickest
 
+    def height_on(self, plane: Plane, ring: Ring) -> float:
+        return _height_at(ring, self.side, self.angle)
+
     def arc_from_middle(self, ring: Ring) -> _Table:
         """(ANGLES,) mm along the inner table from the bleed's middle, positive and negative."""
-        start = int((_middle(self.side, self.angle) + np.pi) / (2 * np.pi) * ANGLES) % ANGLES
+        start = _place_of(self.side, self.angle)
         total = float(ring.arc[-1])
         return (ring.arc - ring.arc[start] + total / 2) % total - total / 2
 
@@ -229,6 +236,9 @@ class Intraparenchymal(Bleed):
             rim=rng.uniform(5, 9),
         )
 
+    def height_on(self, plane: Plane, ring: Ring) -> float:
+        return plane.height_at(self.side * self.x, self.y)
+
     @property
     def push(self) -> float:
         return 0.24 * self.radius
@@ -314,6 +324,9 @@ class Subarachnoid(Bleed):
     height: float
     width: float
 
+    def height_on(self, plane: Plane, ring: Ring) -> float:
+        return _height_at(ring, self.side, self.angle)
+
     @classmethod
     def draw(cls, rng: np.random.Generator, **common: float) -> Subarachnoid:
         return cls(
@@ -350,6 +363,16 @@ class Subarachnoid(Bleed):
 def _middle(side: int, angle: float) -> float:
     """An angle counted from straight lateral, as one of THETA."""
     return angle if side > 0 else np.pi - angle
+
+
+def _place_of(side: int, angle: float) -> int:
+    """Its place in the tables over THETA."""
+    return int((_middle(side, angle) + np.pi) / (2 * np.pi) * ANGLES) % ANGLES
+
+
+def _height_at(ring: Ring, side: int, angle: float) -> float:
+    """The height at which the slice meets the inner table there, mm."""
+    return float(np.broadcast_to(ring.height, ANGLES)[_place_of(side, angle)])
 
 
 KINDS: dict[str, type[Bleed]] = {

@@ -121,7 +121,7 @@ class Plane:
         x, y = self.x[box], self.y[box]
         if dx is not None:
             x = x - dx[box]
-        z = self.height if isinstance(self.height, float) else self.height[box]
+        z = np.asarray(self.height)[box] if any(self.slope) else self.z
         deepen(out[box], x, y, z, points, flatten)
         return out
 

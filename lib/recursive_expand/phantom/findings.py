@@ -24,7 +24,8 @@ class Findings:
         self.infarcts = [(*_ball(rng, plane, (5, 24)), rng.uniform(8, 27)) for _ in range(_some(rng, 0.25, 3))]
         self.pale = rng.uniform(0, 9) if rng.random() < 0.45 else 0.0
         self.spots = [(*_ball(rng, plane, (0.8, 2.6)), rng.uniform(90, 400)) for _ in range(_some(rng, 0.35, 4))]
-        self.air = [(rng.uniform(-35, 35), -rng.uniform(50, 75), rng.uniform(2, 9)) for _ in range(_some(rng, 0.04, 3))]
+        air = [(rng.uniform(-35, 35), -rng.uniform(50, 75), rng.uniform(2, 9)) for _ in range(_some(rng, 0.04, 3))]
+        self.air = [(x, y, plane.height_at(x, y), radius) for x, y, radius in air]
         contrast = rng.random() < 0.1
         self.vessel_hu = rng.uniform(90, 260) if contrast else rng.uniform(40, 60)
         self.vessels = _willis(rng) if contrast or rng.random() < 0.5 else []
@@ -57,8 +58,8 @@ class Findings:
         for calcification in anatomy.calcifications:
             signed = plane.chain(calcification.points, flatten=0.6)
             canvas.paint(plane.coverage(signed) * spaces.inside, calcification.hu, Tissue.CALCIFICATION)
-        for x, y, radius in self.air:
-            bubble = plane.ellipsoid((x, y, plane.height_at(x, y)), (radius, radius, radius))
+        for x, y, z, radius in self.air:
+            bubble = plane.ellipsoid((x, y, z), (radius, radius, radius))
             canvas.paint(plane.coverage(bubble) * spaces.inside, -950, Tissue.AIR)
         if self.drain is not None:
             points, hu = self.drain

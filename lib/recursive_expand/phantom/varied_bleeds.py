@@ -17,13 +17,12 @@ from recursive_expand.phantom.bleeds import (
     Subdural,
 )
 from recursive_expand.phantom.canvas import Canvas, Plane
+from recursive_expand.phantom.outline import Ring
 
 HOW_MANY = (0.22, 0.48, 0.2, 0.1)
 """Share of slices with no bleed, one, two and three."""
 VERTEX, CLEAN_AT_VERTEX = 98.0, 0.6
 """Above this height, mm, such a share of slices has no bleed whatever was drawn."""
-INNER_MM = (65.0, 80.0)
-"""About where the inner table is, to the sides and to front and back."""
 _SHARES: dict[type[Bleed], float] = {
     Epidural: 0.22,
     Intraparenchymal: 0.25,
@@ -48,12 +47,13 @@ _DENSE = (1.0, 1.0)
 favours dense blood, f halved its probability on the fainter blood of real slices."""
 
 
-def draw_bleeds(rng: np.random.Generator, plane: Plane) -> list[Bleed]:
+def draw_bleeds(rng: np.random.Generator, plane: Plane, ring: Ring) -> list[Bleed]:
     """Draw the bleeds of a slice, of any types, several of one type too.
 
     Args:
         rng: decides everything.
         plane: the slice; a bleed whose type does not reach so far may miss it.
+        ring: its outline.
     """
     z = plane.z
     if z > VERTEX and rng.random() < CLEAN_AT_VERTEX:
@@ -63,17 +63,7 @@ def draw_bleeds(rng: np.random.Generator, plane: Plane) -> list[Bleed]:
     shares = [(1 - ventricular) * share or ventricular for share in _SHARES.values()]
     number = int(rng.choice(len(HOW_MANY), p=HOW_MANY))
     found = [_draw(kinds[i], rng, z) for i in rng.choice(len(kinds), number, p=shares)]
-    return [replace(bleed, level=bleed.level + plane.height_at(*_place(bleed)) - z) for bleed in found]
-
-
-def _place(bleed: Bleed) -> tuple[float, float]:
-    """x and y of a bleed's middle, mm."""
-    if isinstance(bleed, Intraparenchymal):
-        return bleed.side * bleed.x, bleed.y
-    angle = getattr(bleed, "angle", None)
-    if angle is None:
-        return 0.0, 0.0
-    return bleed.side * INNER_MM[0] * float(np.cos(angle)), INNER_MM[1] * float(np.sin(angle))
+    return [replace(bleed, level=bleed.level + bleed.height_on(plane, ring) - z) for bleed in found]
 
 
 def _draw(kind: type[Bleed], rng: np.random.Generator, z: float) -> Bleed:

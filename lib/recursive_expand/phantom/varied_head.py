@@ -29,7 +29,7 @@ THICKNESS = (0.6, 7.0)
 LEVEL = 0.3
 """Share of slices along the orbitomeatal line."""
 TILT, LEAN = 24.0, 7.0
-"""Most degrees by which the others are tilted about the head's transverse and long axis."""
+"""Most degrees by which the others are tilted: chin up or down, and to a side."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,9 @@ def paint_varied(seed: int, number: int, *, pixel: float) -> Painted:
     surroundings, findings = Surroundings(rng), Findings(rng, plane)
     if findings.enhanced_sinuses is not None:
         anatomy = replace(anatomy, sinus_hu=findings.enhanced_sinuses)
-    bleeds = draw_bleeds(rng, plane)
-    heights = (z,) if thickness < 2.5 else (z, z - thickness / 3, z + thickness / 3)
+    bleeds = draw_bleeds(rng, plane, anatomy.outline.on(plane))
+    apart = thickness / 3 * float(np.hypot(1, np.hypot(*plane.slope)))  # along the head's axis
+    heights = (z,) if thickness < 2.5 else (z, z - apart, z + apart)
     layers = [_painted(replace(plane, z=height), anatomy, bleeds, surroundings, findings) for height in heights]
     for layer, _ in layers:
         layer_blood(layer, plane, bleeds, np.random.default_rng([seed, number]))

@@ -76,7 +76,7 @@ def _painted(
     head = replace(head, plane=replace(head.plane, z=z), ring=replace(head.ring, height=z))
     plane = head.plane
     anatomy = Anatomy.draw(int(rng.integers(2**31)), field=SlabField.draw)
-    findings, bleeds = Findings(rng, plane), draw_bleeds(rng, plane) if bloody else []
+    findings, bleeds = Findings(rng, plane), draw_bleeds(rng, plane, head.ring) if bloody else []
     lifted = head.polar.lookup(pressure_of(bleeds, head.ring).thickness)
     before = _pushed_in(hu, head, lifted)
     canvas = Canvas(before.copy(), np.zeros(hu.shape, np.uint8), np.zeros(hu.shape, np.uint8))

@@ -75,12 +75,25 @@ def mean_weights(states: Sequence[Mapping[str, Tensor]], shares: Sequence[float]
         A `state_dict`: means of what is floating-point; the rest (batch counters) from the last.
     """
     weights = torch.tensor(shares or [1 / len(states)] * len(states), dtype=torch.float64)
-    return {
-        name: torch.tensordot(weights, torch.stack([state[name].double() for state in states]), 1).to(last.dtype)
-        if last.is_floating_point()
-        else last
-        for name, last in states[-1].items()
-    }
+
+    def mean(values: Sequence[Tensor]) -> Tensor:
+        if not values[-1].is_floating_point():
+            return values[-1]
+        together = torch.tensordot(weights, torch.stack([value.cpu().double() for value in values]), 1)
+        return together.to(values[-1].dtype)
+
+    return {name: mean([state[name] for state in states]) for name in states[-1]}
+
+
+def keep_share(network: nn.Module, before: Mapping[str, Tensor], share: float) -> None:
+    """Put the mean of earlier and present weights into a network, on whatever device it is.
+
+    Args:
+        network: changed in place.
+        before: an earlier `state_dict` of it.
+        share: of the earlier weights, 0 to 1.
+    """
+    network.load_state_dict(mean_weights([before, network.state_dict()], (share, 1 - share)))
 
 
 def _write_named(content: bytes, folder: Path) -> str:

@@ -50,11 +50,11 @@ class Method(Section):
     scans alone marks noise at the same threshold. By class name, each class has its own, with fresh weights too; a
     class without one is proposed where it is more probable than background."""
     operating_point: Literal["fixed", "steady", "precision", "conformal"] = "fixed"
-    """fixed: `foreground_threshold`. Else every round chooses thresholds for its model where the truth is known
+    """fixed: `foreground_threshold` and `min_area`. Else every round chooses for its model where the truth is known
     (expand/operating_point.py). steady: `foreground_threshold` is the first model's, each later one's moves towards
-    that at which it is as precise on unseen synthetic slices (not without a pretrained start). precision: by class, so
-    that experts accept as many slices as possible and reject few. conformal: the lowest at which they accept at least
-    1 - `conformal_alpha` of what is proposed."""
+    that at which it is as precise on unseen synthetic slices (not without a pretrained start). precision: the smallest
+    component, then thresholds by class, so that experts accept as many slices as possible and reject few. conformal:
+    the lowest threshold at which they accept at least 1 - `conformal_alpha` of what is proposed."""
     conformal_alpha: float = Field(default=0.3, gt=0, lt=1)
     """Largest share of a patient's proposed slices, in the mean over patients, of which more than `tau` is wrong."""
     conformal_delta: float = Field(default=0.1, gt=0, lt=1)

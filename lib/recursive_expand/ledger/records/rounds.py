@@ -78,7 +78,7 @@ class RoundRecord:
 
     @property
     def may_propose(self) -> bool:
-        """Whether it has its model and, where it is to choose them, the thresholds to propose at."""
+        """Whether it has its model and, where it is to choose that, where to propose."""
         fixed = self.config.get("method", {}).get("operating_point", "fixed") == "fixed"
         return self.model is not None and (fixed or self.thresholds is not None)
 
