@@ -48,6 +48,7 @@ def test_what_decides_the_weights_decides_the_identity(make_settings, change):
         {"mode": "grow"},
         {"review": "once"},
         {"background_trust": 0.5},
+        {"base_share": 0.5},
     ],
 )
 def test_what_does_not_decide_the_weights_does_not_decide_the_identity(make_settings, change):

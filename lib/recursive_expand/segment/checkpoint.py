@@ -61,6 +61,7 @@ def fingerprint(
     # Names and content of version 0.1.0, so that a training that it began goes on: its one region was the head.
     for name in ("dice_loss", "clean_slices", "painted_share", "pasted_share", "slice_label_share"):
         del method["training"][name]  # the examples tell
+    del method["training"]["base_share"]  # counts once it is over
     if method["training"]["slice_label_weight"] == 0:
         del method["training"]["slice_label_weight"]
     if method["training"]["accepted_loss"] != "lopsided":
