@@ -13,7 +13,7 @@ from recursive_expand.phantom.bleeds import Bleed, Epidural, paint_bleeds, press
 from recursive_expand.phantom.brain import paint_brain
 from recursive_expand.phantom.canvas import Canvas, Plane
 from recursive_expand.phantom.findings import Findings
-from recursive_expand.phantom.outline import ANGLES, Polar
+from recursive_expand.phantom.outline import ANGLES, Polar, Ring
 from recursive_expand.phantom.skull import paint_outside, paint_skull_base
 from recursive_expand.phantom.streams import stream
 from recursive_expand.phantom.surroundings import Surroundings
@@ -64,10 +64,14 @@ def paint_varied(seed: int, number: int, *, pixel: float) -> Painted:
     surroundings, findings = Surroundings(rng), Findings(rng, plane)
     if findings.enhanced_sinuses is not None:
         anatomy = replace(anatomy, sinus_hu=findings.enhanced_sinuses)
-    bleeds = draw_bleeds(rng, plane, anatomy.outline.on(plane))
     apart = thickness / 3 * float(np.hypot(1, np.hypot(*plane.slope)))  # along the head's axis
     heights = (z,) if thickness < 2.5 else (z, z - apart, z + apart)
-    layers = [_painted(replace(plane, z=height), anatomy, bleeds, surroundings, findings) for height in heights]
+    planes = [replace(plane, z=height) for height in heights]
+    rings = [anatomy.outline.on(one) for one in planes]
+    bleeds = draw_bleeds(rng, plane, rings[0])
+    layers = [
+        _painted(one, ring, anatomy, bleeds, surroundings, findings) for one, ring in zip(planes, rings, strict=True)
+    ]
     for layer, _ in layers:
         layer_blood(layer, plane, bleeds, np.random.default_rng([seed, number]))
     middle, depth = layers[0]
@@ -134,13 +138,17 @@ def _plane(rng: np.random.Generator, z: float, pixel: float, slope: tuple[float,
 
 
 def _painted(
-    plane: Plane, anatomy: Anatomy, bleeds: Sequence[Bleed], surroundings: Surroundings, findings: Findings
+    plane: Plane,
+    ring: Ring,
+    anatomy: Anatomy,
+    bleeds: Sequence[Bleed],
+    surroundings: Surroundings,
+    findings: Findings,
 ) -> tuple[Canvas, NDArray[np.float32]]:
     """A thin slice, and each pixel's depth below the inner table."""
     canvas = Canvas.of_air(plane.x.shape)
     nowhere = np.full(plane.x.shape, -99, np.float32)
     surroundings.paint_holder(canvas, plane)
-    ring = anatomy.outline.on(plane)
     if not ring.skin.any():
         return canvas, nowhere
     ring, swelling = surroundings.around(ring)
